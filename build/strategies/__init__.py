@@ -1,0 +1,1 @@
+"""Ways to choose cells; STRATEGIES names them all."""

@@ -1,0 +1,38 @@
+"""JSON documents on disk: strict models, canonical bytes and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from curate.atomic import atomic_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Document(BaseModel):
+    """A document that refuses keys it does not know and cannot be changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def save(self, path: Path) -> None:
+        """Write the document as indented JSON, aside and renamed."""
+        with atomic_file(path) as aside:
+            aside.write_text(json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+def canonical_digest(content: Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) of the canonical JSON of `content`: sorted keys, no white space, UTF-8."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 (hex) of a file, read in a stream."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

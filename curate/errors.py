@@ -1,0 +1,64 @@
+"""Every error that curate raises on purpose.
+
+::
+
+    CurateError              the command line catches this one: one line on stderr, exit 1
+    ├── CensusError          a store that cannot be opened, reached or read as a Census
+    ├── SourceError          an h5ad file whose cells, counts or genes cannot be used
+    ├── FilterError          an obs filter that does not parse or names an absent column
+    ├── RecipeError          a recipe with an unknown key, or one that cannot be applied
+    ├── CorpusError          a corpus that is missing, incomplete or not unique
+    ├── EmbeddingError       an embedding that is missing, damaged or of another corpus
+    ├── SelectionError       a number of cells that cannot be chosen, an unknown strategy
+    ├── ManifestError        a manifest that is missing, damaged or of an unknown format
+    ├── WorkspaceError       no workspace, or one that cannot be made
+    └── WriteError           a file that could not be written; nothing is left half-written
+
+A message says what is wrong, the numbers, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class CurateError(Exception):
+    """Root of the errors that a user can act on."""
+
+
+class CensusError(CurateError):
+    """A store that cannot be opened, reached or read as a Census."""
+
+
+class SourceError(CurateError):
+    """An h5ad file whose cells, counts or genes cannot be used."""
+
+
+class FilterError(CurateError):
+    """An obs filter that does not parse or names an absent column."""
+
+
+class RecipeError(CurateError):
+    """A recipe with an unknown key, or one that cannot be applied."""
+
+
+class CorpusError(CurateError):
+    """A corpus that is missing, incomplete or not unique."""
+
+
+class EmbeddingError(CurateError):
+    """An embedding that is missing, damaged or of another corpus."""
+
+
+class SelectionError(CurateError):
+    """A number of cells that cannot be chosen, or an unknown strategy."""
+
+
+class ManifestError(CurateError):
+    """A manifest that is missing, damaged or of an unknown format."""
+
+
+class WorkspaceError(CurateError):
+    """No workspace, or one that cannot be made."""
+
+
+class WriteError(CurateError):
+    """A file that could not be written; nothing is left half-written."""

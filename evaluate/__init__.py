@@ -1,0 +1,1 @@
+"""Tasks, baselines and sweeps over trained models; empty until they are built."""

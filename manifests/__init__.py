@@ -1,0 +1,1 @@
+"""The manifest format, its registry of versions, verify and diff."""

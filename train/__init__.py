@@ -1,0 +1,1 @@
+"""Shards, loader and models that consume manifests; empty until they are built."""

@@ -6,13 +6,13 @@ import os
 import shutil
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, *, resumable: bool = False) -> Iterator[Path]:
-    """Yield a folder beside `path` to fill; it takes the place of `path` when the block ends without an error.
+    """Yield a folder beside `path` to fill; it becomes `path` when the block ends without an error.
 
     Parameters
     ----------

@@ -45,10 +45,12 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="curate")
-@click.option("-C", "home", metavar="DIR", help="Work in the workspace at DIR instead of the one found from here.")
+@click.option(
+    "-C", "home", metavar="DIR", help="The workspace to work in, instead of the one found from here."
+)
 @click.pass_context
 def curate(ctx: click.Context, home: str | None) -> None:
-    """Curate single-cell data for foundation models.
+    r"""Curate single-cell data for foundation models.
 
     From a CELLxGENE Census to versioned, diffable subset manifests:
 

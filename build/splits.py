@@ -1,0 +1,55 @@
+"""Train, val and test: a property of the cell, not of the subset."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, get_args
+
+import numpy as np
+
+from curate.errors import SelectionError
+from curate.identity import cell_keys
+from curate.manifests.document import Split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SPLITS: tuple[str, ...] = get_args(Split)
+
+
+def assign_splits(
+    identity: NDArray[np.uint64], *, ratios: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
+) -> NDArray[np.uint8]:
+    """Assign each cell to train, val or test by a keyed hash of its identity.
+
+    A cell has the same split in every subset, corpus and release built with the same ratios and seed: no
+    cell can be in the test cells of one subset and in the training cells of another. The price is that the
+    shares of one subset scatter about the ratios as in independent draws: by sqrt(n·r·(1 - r)) of n cells.
+
+    Parameters
+    ----------
+    identity
+        uint64 [n_cells].
+    ratios
+        Shares of train, val and test, each at least 0, together 1. Default: the study's (DenAdel et al. 2026).
+
+    Returns
+    -------
+    uint8 [n_cells]
+        Index into SPLITS.
+
+    Raises
+    ------
+    SelectionError
+        When the ratios are not three shares that sum to 1.
+    """
+    if len(ratios) != len(SPLITS) or min(ratios) < 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-9):
+        raise SelectionError(
+            f"split ratios {', '.join(f'{ratio:g}' for ratio in ratios)} sum to {sum(ratios):g}; "
+            f"give {len(SPLITS)} shares ({', '.join(SPLITS)}) that sum to 1"
+        )
+    uniform = cell_keys(identity, seed=seed, purpose="split") >> np.uint64(11)
+    bounds = np.round(np.cumsum(ratios)[:-1] * 2.0**53).astype(np.uint64)
+    return np.searchsorted(bounds, uniform, side="right").astype(np.uint8)

@@ -102,7 +102,7 @@ class Where:
             for name in self.columns
             if _is_text(cells.schema[name])
         }
-        return cells.select(_expression(self.condition, enumerations).alias("where"))["where"]
+        return cells.with_columns(_expression(self.condition, enumerations).alias("where"))["where"]
 
     def to_soma(self, enumerations: Mapping[str, Sequence[str]]) -> str:
         """Return the filter as a SOMA value_filter.

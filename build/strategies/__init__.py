@@ -1,1 +1,72 @@
 """Ways to choose cells; STRATEGIES names them all."""
+
+from __future__ import annotations
+
+from curate.build.selection import Parameter, Strategy
+from curate.build.strategies.random import random
+from curate.build.strategies.reweight import reweight
+from curate.build.strategies.sketch import parse_alpha, parse_k, parse_max_iter, sketch
+from curate.build.strategies.strata import parse_columns
+from curate.build.strategies.stratified import stratified
+
+_BY = Parameter(
+    name="by",
+    default=("cell_type",),
+    parse=parse_columns,
+    metavar="COLUMN[,COLUMN...]",
+    help="Obs columns to group cells by; several make combinations.",
+)
+_SKETCHING = "Hie et al., Cell Systems 2019, doi 10.1016/j.cels.2019.05.003"
+_STUDY = "DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y"
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": Strategy(
+        select=random,
+        summary="Every cell is as likely as every other.",
+        reference="uniform sampling without replacement",
+        nested=True,
+    ),
+    "stratified": Strategy(
+        select=stratified,
+        summary="Every group of cells keeps its share.",
+        reference="proportional allocation, largest remainders",
+        parameters=(_BY,),
+    ),
+    "reweight": Strategy(
+        select=reweight,
+        summary="As many cells of every group as there can be.",
+        reference=f"water-filling, as in {_STUDY}",
+        parameters=(_BY,),
+        nested=True,
+    ),
+    "sketch": Strategy(
+        select=sketch,
+        summary="Cells spread evenly over the space that the embedding occupies.",
+        reference=_SKETCHING,
+        parameters=(
+            Parameter(
+                name="k",
+                default="auto",
+                parse=parse_k,
+                metavar="N|FRACTION|auto",
+                help="Covering boxes: a number, a fraction of the cells, or auto (1 %, at least the root).",
+            ),
+            Parameter(
+                name="alpha",
+                default=0.1,
+                parse=parse_alpha,
+                metavar="FRACTION",
+                help="Accept a covering with (1 ± alpha) k boxes.",
+            ),
+            Parameter(
+                name="max_iter",
+                default=200,
+                parse=parse_max_iter,
+                metavar="N",
+                help="Coverings to try at most.",
+            ),
+        ),
+        needs_embedding=True,
+        nested=True,
+    ),
+}

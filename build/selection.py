@@ -1,0 +1,112 @@
+"""What a strategy is given, what it returns, and what is known about it before it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import SelectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The cells that a strategy chose.
+
+    Attributes
+    ----------
+    rows
+        int64 [n], ascending and distinct: row numbers in the cells that the strategy was given.
+    weights
+        float32 [n] or None: inverse inclusion probabilities, only where they differ by design from cell to
+        cell and a user of the subset needs them.
+    rank
+        int32 [n] or None: the order in which the cells were drawn, only where the first m of them are a
+        selection of m cells.
+    notes
+        What the strategy found out on the way, for people to read (number of strata, of covering boxes).
+        Nothing is decided by it and no id depends on it.
+    """
+
+    rows: NDArray[np.int64]
+    weights: NDArray[np.float32] | None = None
+    rank: NDArray[np.int32] | None = None
+    notes: Mapping[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A setting of a strategy: enough for the command line to offer it and for a manifest to record it.
+
+    Attributes
+    ----------
+    parse
+        Takes a command-line text or a Python value and returns the canonical, JSON-able value; raises
+        SelectionError when it is out of range.
+    """
+
+    name: str
+    default: Any
+    parse: Callable[[object], Any]
+    metavar: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A way to choose cells: a function and what has to be known before it is called.
+
+    Attributes
+    ----------
+    select
+        ``(cells, embedding, n, *, keys, rng, **parameters) -> Selection``, where `cells` is a polars frame of
+        the corpus columns it asked for (none: a frame of no columns), `embedding` float32 [n_cells, d] or
+        None, `keys` uint64 [n_cells], one random key a cell.
+    nested
+        With the same keys and an `rng` in the same state, the choice of m cells lies inside that of n > m.
+    """
+
+    select: Callable[..., Selection]
+    summary: str
+    reference: str
+    parameters: tuple[Parameter, ...] = ()
+    needs_embedding: bool = False
+    nested: bool = False
+
+    def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Return every parameter in its canonical form, defaults filled in, in the order of the table.
+
+        Raises
+        ------
+        SelectionError
+            When a parameter is unknown or out of range.
+        """
+        names = [parameter.name for parameter in self.parameters]
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            known = ", ".join(names) or "none"
+            raise SelectionError(f"{self.select.__name__} has no parameter {unknown[0]!r}; it has: {known}")
+        return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
+
+    def columns(self, parameters: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the corpus columns that `select` reads: those that its parameter `by` names."""
+        return tuple(self.resolve(parameters).get("by", ()))
+
+
+def check_n(n: int, n_cells: int) -> None:
+    """Refuse a number of cells that cannot be chosen.
+
+    Raises
+    ------
+    SelectionError
+        When `n` is not a whole number in 1 … `n_cells`.
+    """
+    if isinstance(n, bool) or int(n) != n or n < 1:
+        raise SelectionError(f"{n} cells asked for; ask for at least 1")
+    if n > n_cells:
+        raise SelectionError(f"{n:,} cells asked for, but only {n_cells:,} to choose from; ask for fewer")

@@ -1,0 +1,111 @@
+"""Cells grouped by the values of one or several obs columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from curate.errors import SelectionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Strata:
+    """The stratum of each cell.
+
+    Strata are numbered in the order of their labels, so that the numbers depend on what the columns say and
+    not on how their categories happen to be coded. Cells without a value (null) are a stratum of their own,
+    the last one; "unknown" is a value like any other.
+
+    Attributes
+    ----------
+    codes
+        [n_cells], the smallest unsigned integers that hold them.
+    counts
+        int64 [n_strata], the cells in each; none is empty.
+    """
+
+    codes: NDArray[np.unsignedinteger]
+    counts: NDArray[np.int64]
+
+    @property
+    def n(self) -> int:
+        """The number of strata."""
+        return self.counts.size
+
+
+def stratify(cells: pl.DataFrame, by: Sequence[str]) -> Strata:
+    """Group cells by the combinations of values that occur in the columns `by`.
+
+    Raises
+    ------
+    SelectionError
+        When a column is absent or holds measurements.
+    """
+    coded = [_column_codes(cells, name) for name in by]
+    codes = reduce(_combine, coded)
+    return Strata(codes, np.bincount(codes))
+
+
+def parse_columns(value: object) -> tuple[str, ...]:
+    """Read column names from ``"a,b"`` or from a sequence of names.
+
+    Raises
+    ------
+    SelectionError
+        When there is none, or one twice.
+    """
+    listed = value.split(",") if isinstance(value, str) else value
+    if not isinstance(listed, Iterable):
+        raise SelectionError(f"by={value!r} names no column; name one or several: cell_type,tissue_general")
+    names = tuple(str(name).strip() for name in listed)
+    if not names or "" in names or len(set(names)) < len(names):
+        raise SelectionError(f"by={value!r} must name columns, each once, such as cell_type,tissue_general")
+    return names
+
+
+def _column_codes(cells: pl.DataFrame, name: str) -> NDArray[np.unsignedinteger]:
+    if name not in cells.columns:
+        raise SelectionError(f"no column {name!r} to group cells by; there are: {', '.join(cells.columns)}")
+    column = cells[name]
+    if column.dtype.is_float():
+        raise SelectionError(f"{name} holds measurements; group cells by a column of categories")
+    if not isinstance(column.dtype, (pl.Categorical, pl.Enum)):
+        column = column.cast(pl.String).cast(pl.Categorical)
+    present = column.unique()
+    in_order = present[present.cast(pl.String).arg_sort(nulls_last=True)]
+    # A null has no code of its own: it takes the one after the largest.
+    physical = column.to_physical().cast(pl.UInt32)
+    null = int(present.to_physical().cast(pl.UInt32).max() or 0) + 1  # type: ignore[arg-type]
+    table = np.zeros(null + 1, dtype=_dtype(len(present)))
+    table[_filled(in_order.to_physical().cast(pl.UInt32), null)] = np.arange(len(present))
+    return table[_filled(physical, null)]
+
+
+def _filled(codes: pl.Series, null: int) -> NDArray[np.uint32]:
+    return codes.fill_null(null).to_numpy() if codes.null_count() else codes.to_numpy()
+
+
+def _combine(
+    left: NDArray[np.unsignedinteger], right: NDArray[np.unsignedinteger]
+) -> NDArray[np.unsignedinteger]:
+    """Number the pairs that occur, ordered by left, then right."""
+    n_left, n_right = (int(codes.max(initial=0)) + 1 for codes in (left, right))
+    pairs = left.astype(np.uint64) * np.uint64(n_right) + right
+    if n_left * n_right > max(left.size, 1 << 16):
+        occurring, codes = np.unique(pairs, return_inverse=True)
+        return codes.astype(_dtype(occurring.size))
+    occurs = np.bincount(pairs.view(np.int64), minlength=n_left * n_right) > 0
+    numbered = np.cumsum(occurs) - 1
+    return numbered.astype(_dtype(int(occurs.sum())))[pairs]
+
+
+def _dtype(n: int) -> type[np.unsignedinteger]:
+    return next(t for t in (np.uint8, np.uint16, np.uint32) if n <= np.iinfo(t).max)

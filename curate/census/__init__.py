@@ -1,0 +1,7 @@
+"""Read and write stores of the Census layout; the one place that touches cellxgene_census and tiledbsoma."""
+
+from curate.census.info_writer import Dataset
+from curate.census.obs_writer import observation_joinids
+from curate.census.writer import CensusWriter
+
+__all__ = ["CensusWriter", "Dataset", "observation_joinids"]

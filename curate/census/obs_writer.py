@@ -1,0 +1,175 @@
+"""The obs table of a store in the making: spooled by dataset, written when its categories are known."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import tiledbsoma as soma
+
+from curate.census import layout
+from curate.census.tables import add_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from curate.census.counts_writer import CellStatistics
+
+_ROWS = 2**20
+
+
+class ObsWriter:
+    """Spool obs columns, text as codes, then write one table with whole enumerations.
+
+    Spooling means that no enumeration is ever extended in a TileDB array, and that the memory needed is that
+    of one dataset.
+    """
+
+    def __init__(self, spool: Path, columns: Sequence[layout.ObsColumn]) -> None:
+        self._spool = spool
+        self._columns = columns
+        self._codes: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.is_enumeration}
+        self._files: list[Path] = []
+        self._n_cells = 0
+
+    def add(
+        self,
+        dataset_id: str,
+        obs: pl.DataFrame,
+        statistics: CellStatistics | None,
+        *,
+        n_measured: int,
+    ) -> pl.DataFrame:
+        """Spool the cells of one dataset; return its obs as completed."""
+        filled = self._filled(dataset_id, obs, statistics, n_measured=n_measured)
+        arrays = {c.name: self._array(c, filled[c.name]) for c in self._columns if c.name != "soma_joinid"}
+        table = pa.table(arrays)
+        self._spool.mkdir(exist_ok=True)
+        path = self._spool / f"{len(self._files):06}.arrow"
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as out:
+            out.write_table(table, max_chunksize=_ROWS)
+        self._files.append(path)
+        self._n_cells += table.num_rows
+        return filled
+
+    def finish(self, experiment: soma.Experiment) -> None:
+        """Write obs into the experiment."""
+        enumerations = {name: pa.array(list(codes), pa.large_string()) for name, codes in self._codes.items()}
+        schema = pa.schema([self._field(column, enumerations) for column in self._columns])
+        config = layout.obs_config(self._columns)
+        uri = add_table(experiment, "obs", schema, n_rows=self._n_cells, config=config)
+        first = 0
+        for batch in _gathered(self._batches()):
+            columns = [pa.array(np.arange(first, first + batch.num_rows))]
+            for column in self._columns[1:]:
+                values = batch.column(column.name)
+                field = schema.field(column.name)
+                if column.is_enumeration:
+                    values = pa.DictionaryArray.from_arrays(
+                        values.cast(field.type.index_type), enumerations[column.name]
+                    )
+                columns.append(values)
+            table = pa.Table.from_arrays(columns, schema=schema)
+            with soma.DataFrame.open(uri, "w") as array:
+                array.write(table, platform_config=soma.TileDBWriteOptions(sort_coords=False))
+            first += batch.num_rows
+        shutil.rmtree(self._spool)
+
+    def _filled(
+        self, dataset_id: str, obs: pl.DataFrame, statistics: CellStatistics | None, *, n_measured: int
+    ) -> pl.DataFrame:
+        assigned = {"soma_joinid", "dataset_id"} | (
+            set(layout.STATISTICS) if statistics is not None else set()
+        )
+        settable = [c.name for c in layout.OBS_COLUMNS if c.name not in assigned]
+        if unknown := sorted(set(obs.columns) - set(settable)):
+            raise ValueError(
+                f"obs has columns {', '.join(unknown)}; the columns to give are {', '.join(settable)}"
+            )
+        given = {"dataset_id": pl.repeat(dataset_id, obs.height, dtype=pl.String, eager=True)}
+        if statistics is not None:
+            given |= {name: pl.Series(value) for name, value in vars(statistics).items()}
+            given["n_measured_vars"] = pl.repeat(n_measured, obs.height, dtype=pl.Int64, eager=True)
+        return pl.DataFrame(
+            [
+                _column(column, given.get(column.name), obs, dataset_id).alias(column.name)
+                for column in self._columns
+                if column.name != "soma_joinid"
+            ]
+        )
+
+    def _array(self, column: layout.ObsColumn, values: pl.Series) -> pa.Array:
+        if not column.is_enumeration:
+            return values.to_arrow().cast(pa.large_string() if column.type == pa.string() else column.type)
+        encoded = pc.dictionary_encode(values.to_arrow())
+        codes = self._codes[column.name]
+        mapping = [codes.setdefault(value, len(codes)) for value in encoded.dictionary.to_pylist()]
+        return pa.array(np.array(mapping, np.int32)[encoded.indices.to_numpy()])
+
+    def _field(self, column: layout.ObsColumn, enumerations: dict[str, pa.Array]) -> pa.Field:
+        if not column.is_enumeration:
+            return pa.field(column.name, pa.large_string() if column.type == pa.string() else column.type)
+        n_values = len(enumerations[column.name])
+        index = pa.int8() if n_values < 2**7 else pa.int16() if n_values < 2**15 else pa.int32()
+        return pa.field(column.name, pa.dictionary(index, pa.large_string()))
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for path in self._files:
+            with pa.memory_map(str(path)) as source:
+                reader = pa.ipc.open_file(source)
+                for i in range(reader.num_record_batches):
+                    yield reader.get_batch(i)
+
+
+def observation_joinids(dataset_id: str, names: Iterable[object]) -> list[str]:
+    """Return an identifier of ten characters for every cell, a hash of its dataset and its name within it."""
+    prefix = hashlib.blake2b(f"{dataset_id}\0".encode(), digest_size=8)
+    joinids = []
+    for name in names:
+        digest = prefix.copy()
+        digest.update(str(name).encode())
+        joinids.append(base64.b85encode(digest.digest()).decode())
+    return joinids
+
+
+def _column(
+    column: layout.ObsColumn, given: pl.Series | None, obs: pl.DataFrame, dataset_id: str
+) -> pl.Series:
+    """Return a column as given, from obs, or filled in where it is missing."""
+    values = given if given is not None else obs[column.name] if column.name in obs.columns else None
+    if column.name == "observation_joinid" and values is None:
+        return pl.Series(observation_joinids(dataset_id, range(obs.height)), dtype=pl.String)
+    if column.name == "is_primary_data":
+        return (
+            pl.repeat(value=True, n=obs.height, eager=True)
+            if values is None
+            else values.fill_null(value=True)
+        )
+    if column.is_enumeration:
+        if values is None:
+            return pl.repeat(layout.UNKNOWN, obs.height, dtype=pl.String, eager=True)
+        return values.cast(pl.String).fill_null(layout.UNKNOWN)
+    dtype = (
+        pl.Float64 if column.type == pa.float64() else pl.Int64 if column.type == pa.int64() else pl.String
+    )
+    return pl.repeat(None, obs.height, dtype=dtype, eager=True) if values is None else values.cast(dtype)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join small batches to about _ROWS rows, so that many small datasets do not make many fragments."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        if waiting and sum(each.num_rows for each in waiting) + batch.num_rows > _ROWS:
+            yield pa.concat_batches(waiting)
+            waiting = []
+        waiting.append(batch)
+    if waiting:
+        yield pa.concat_batches(waiting)

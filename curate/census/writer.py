@@ -1,0 +1,185 @@
+"""Write a store of the Census layout: dataset by dataset, in a stream, complete or not at all."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import tiledbsoma as soma
+
+from curate.atomic import atomic_folder
+from curate.census import layout
+from curate.census.counts_writer import CountsWriter
+from curate.census.info_writer import Dataset, InfoWriter
+from curate.census.obs_writer import ObsWriter
+from curate.census.tables import write_table
+from curate.errors import WriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+GENE_COLUMNS = ("feature_id", "feature_name", "feature_type", "feature_length")
+
+
+class CensusWriter:
+    """Write a local store that `cellxgene_census` and `curate` open like a Census release.
+
+    Use it as a context manager: the store is written aside and takes its place at `path` when the block ends
+    without an error; on an error, an interrupt or a full disk nothing of it remains. Cells get their
+    soma_joinid in the order in which they are added. Memory is bounded by the obs of one dataset, one block
+    of counts and about 300 MB, whatever the number of datasets.
+
+    Parameters
+    ----------
+    path
+        Folder to make; it must not exist.
+    genes
+        One row a gene: feature_id (Ensembl), feature_name, feature_type, feature_length (bases; 1 or more).
+    organism
+        Name of the experiment, such as "homo_sapiens".
+    build_date
+        census_build_date, such as "2026-01-31".
+    label
+        One line that says what the store is, kept in census_info/summary.
+    schema_version
+        Census schema whose columns are written. Older ones lack columns: 1.0.0 has neither statistics nor
+        observation_joinid nor tissue_type nor the layer "normalized".
+
+    Raises
+    ------
+    WriteError
+        When the store cannot be written, or `path` exists.
+    ValueError
+        When what is added does not fit: an unknown obs column, blocks of other sizes, counts that are not
+        non-negative integers, counts in genes that are not measured, a dataset_id added twice.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        genes: pl.DataFrame,
+        organism: str = "homo_sapiens",
+        build_date: str,
+        label: str,
+        schema_version: str = layout.SCHEMA_VERSION,
+    ) -> None:
+        if genes.is_empty() or genes["feature_id"].n_unique() != genes.height:
+            raise ValueError(
+                f"{genes.height} genes with {genes['feature_id'].n_unique()} distinct feature_ids"
+            )
+        self.path = path
+        self._genes = genes.select(GENE_COLUMNS)
+        self._organism = organism
+        self._schema_version = schema_version
+        self._info = InfoWriter(organism, build_date=build_date, label=label, schema_version=schema_version)
+        self._n_measured_obs = np.zeros(genes.height, np.int64)
+        self._measured: list[NDArray[np.int64]] = []
+        self._writing: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._writing = self._write()
+        self._writing.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        assert self._writing is not None
+        return self._writing.__exit__(kind, error, trace)
+
+    def add_dataset(
+        self,
+        dataset: Dataset,
+        obs: pl.DataFrame,
+        blocks: Iterable[sp.csr_array] | None,
+        *,
+        measured: NDArray[np.bool_],
+    ) -> None:
+        """Add the cells of one dataset.
+
+        Parameters
+        ----------
+        dataset
+            What the dataset is; its dataset_id must be new.
+        obs
+            One row a cell, Census obs columns. Missing ones become "unknown", is_primary_data True,
+            observation_joinid a hash of dataset_id and position. soma_joinid and dataset_id are assigned.
+        blocks
+            Raw counts, float32 [b, n_genes], in the order of obs, of any sizes b; None for a store without
+            counts, whose statistics columns are taken from obs where they are there and null otherwise.
+        measured
+            bool [n_genes], which genes the dataset measured.
+        """
+        self._info.check(dataset)
+        if measured.shape != (self._genes.height,) or measured.dtype != np.bool_:
+            raise ValueError(
+                f"measured is {measured.dtype} {measured.shape}, not bool [{self._genes.height}]"
+            )
+        if obs.is_empty():
+            raise ValueError(f"the dataset {dataset.dataset_id!r} has no cells")
+        if blocks is None:
+            self._counts.skip(obs.height)
+        statistics = None if blocks is None else self._counts.add(blocks, obs, measured=measured)
+        filled = self._obs.add(dataset.dataset_id, obs, statistics, n_measured=int(measured.sum()))
+        self._info.add(dataset, filled)
+        self._measured.append(np.flatnonzero(measured))
+        self._n_measured_obs[measured] += obs.height
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        root: soma.Collection[Any]
+        with (
+            atomic_folder(self.path) as aside,
+            _tiledb_errors(self.path),
+            soma.Collection.create(str(aside)) as root,
+        ):
+            info = root.add_new_collection(layout.INFO)
+            data = root.add_new_collection(layout.DATA)
+            experiment = data.add_new_collection(self._organism, soma.Experiment)
+            rna = experiment.add_new_collection("ms").add_new_collection(layout.RNA, soma.Measurement)
+            self._counts = CountsWriter(
+                rna.add_new_collection("X"),
+                self._genes["feature_length"].to_numpy(),
+                schema_version=self._schema_version,
+            )
+            self._obs = ObsWriter(aside / ".obs", layout.obs_columns(self._schema_version))
+            yield
+            if not self._measured:
+                raise ValueError(f"no dataset was added to {self.path}")
+            self._counts.finish()
+            self._obs.finish(experiment)
+            self._write_genes(rna)
+            self._info.finish(info)
+
+    def _write_genes(self, rna: soma.Measurement) -> None:
+        statistics = pl.DataFrame({"nnz": self._counts.gene_nnz, "n_measured_obs": self._n_measured_obs})
+        var = pl.concat([self._genes, statistics], how="horizontal")
+        write_table(rna, "var", var, config=layout.var_config())
+        rows = np.repeat(np.arange(len(self._measured)), [len(each) for each in self._measured])
+        columns = np.concatenate(self._measured)
+        with rna.add_new_sparse_ndarray(
+            layout.PRESENCE, type=pa.bool_(), shape=(len(self._measured), self._genes.height)
+        ) as presence:
+            presence.write(
+                pa.table(
+                    {"soma_dim_0": rows, "soma_dim_1": columns, "soma_data": np.ones(len(rows), np.bool_)}
+                )
+            )
+
+
+@contextmanager
+def _tiledb_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except soma.SOMAError as error:
+        raise WriteError(f"could not write {path}: {error}; nothing was changed") from error

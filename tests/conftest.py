@@ -1,0 +1,105 @@
+"""A tiny store of the Census layout whose data encode their own coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+DATASET_SIZES = {"dataset-a": 250, "dataset-b": 200, "dataset-c": 150}
+N_CELLS, N_GENES = 600, 120
+CELL_TYPES = [
+    ("classical monocyte", "CL:0000860"),
+    ("CD4-positive, alpha-beta T cell", "CL:0000624"),
+    ("CD8-positive, alpha-beta T cell", "CL:0000625"),
+    ("B cell", "CL:0000236"),
+    ("natural killer cell", "CL:0000623"),
+    ("plasmacytoid dendritic cell", "CL:0000784"),
+]
+ASSAYS = [("10x 3' v3", "EFO:0009922"), ("10x 3' v2", "EFO:0009899"), ("Smart-seq2", "EFO:0008931")]
+DISEASES = [
+    ("normal", "PATO:0000461"),
+    ("COVID-19", "MONDO:0100096"),
+    ("COVID-19 || type 2 diabetes mellitus", "MONDO:0100096 || MONDO:0005148"),
+]
+TISSUES = [("blood", "UBERON:0000178"), ("lung", "UBERON:0002048")]
+
+
+@pytest.fixture(scope="session")
+def coordinate_counts() -> NDArray[np.float32]:
+    """X/raw of `coordinate_census`, float32 [600, 120]: 1 + (7 i + 3 j) mod 50 where 3 divides i + j."""
+    i, j = np.ogrid[:N_CELLS, :N_GENES]
+    return np.where((i + j) % 3 == 0, 1 + (7 * i + 3 * j) % 50, 0).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def coordinate_genes() -> pl.DataFrame:
+    """The genes of `coordinate_census`, one row a gene."""
+    return pl.DataFrame(
+        {
+            "feature_id": [f"ENSG{j:011d}" for j in range(N_GENES)],
+            "feature_name": [f"GENE{j}" for j in range(N_GENES)],
+            "feature_type": ["protein_coding" if j % 4 else "lncRNA" for j in range(N_GENES)],
+            "feature_length": [1000 + 10 * j for j in range(N_GENES)],
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def coordinate_obs() -> pl.DataFrame:
+    """The obs of `coordinate_census`, one row a cell, with dataset_id; its row number is the soma_joinid."""
+    i = np.arange(N_CELLS)
+    columns = {"dataset_id": np.repeat(list(DATASET_SIZES), list(DATASET_SIZES.values()))}
+    for name, values, which in [
+        ("cell_type", CELL_TYPES, np.minimum((i * 7) % 21, 5)),
+        ("assay", ASSAYS, i // 50 % 3),
+        ("disease", DISEASES, i // 20 % 3),
+        ("tissue", TISSUES, i // 100 % 2),
+        ("tissue_general", TISSUES, i // 100 % 2),
+        ("sex", [("female", "PATO:0000383"), ("male", "PATO:0000384")], i // 40 % 2),
+    ]:
+        columns[name] = np.array([label for label, _ in values])[which]
+        columns[f"{name}_ontology_term_id"] = np.array([term for _, term in values])[which]
+    # The same donor_ids stand in every dataset: they are other donors.
+    columns["donor_id"] = np.array(["donor-1", "donor-2", "donor-3", "donor-4"])[i // 25 % 4]
+    return pl.DataFrame(columns).with_columns(
+        is_primary_data=pl.Series(i % 5 != 0) | (pl.col("dataset_id") != "dataset-c"),
+        suspension_type=pl.lit("cell"),
+        tissue_type=pl.lit("tissue"),
+        development_stage=pl.lit("adult stage"),
+        development_stage_ontology_term_id=pl.lit("HsapDv:0000258"),
+        observation_joinid=pl.Series([f"cell-{k:04}" for k in i]),
+    )
+
+
+@pytest.fixture(scope="session")
+def coordinate_census(
+    tmp_path_factory: pytest.TempPathFactory,
+    coordinate_counts: NDArray[np.float32],
+    coordinate_genes: pl.DataFrame,
+    coordinate_obs: pl.DataFrame,
+) -> Path:
+    """A store of 3 datasets, 600 cells and 120 genes. Read it, never write to it."""
+    from curate.census import CensusWriter, Dataset
+
+    path = tmp_path_factory.mktemp("census") / "coordinates"
+    with CensusWriter(path, genes=coordinate_genes, build_date="2026-01-31", label="coordinates") as writer:
+        first = 0
+        for dataset_id, n in DATASET_SIZES.items():
+            counts = sp.csr_array(coordinate_counts[first : first + n])
+            writer.add_dataset(
+                Dataset(dataset_id, f"title of {dataset_id}", collection_name="coordinates"),
+                coordinate_obs[first : first + n].drop("dataset_id"),
+                [counts[:90], counts[90:]],
+                measured=np.ones(N_GENES, np.bool_),
+            )
+            first += n
+    return path

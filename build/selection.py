@@ -106,7 +106,7 @@ def check_n(n: int, n_cells: int) -> None:
     SelectionError
         When `n` is not a whole number in 1 … `n_cells`.
     """
-    if isinstance(n, bool) or int(n) != n or n < 1:
-        raise SelectionError(f"{n} cells asked for; ask for at least 1")
+    if isinstance(n, bool) or not float(n).is_integer() or n < 1:
+        raise SelectionError(f"{n} cells asked for; ask for a whole number from 1")
     if n > n_cells:
         raise SelectionError(f"{n:,} cells asked for, but only {n_cells:,} to choose from; ask for fewer")

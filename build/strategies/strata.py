@@ -15,6 +15,8 @@ from curate.errors import SelectionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_TABLE = 1 << 16
+
 
 @dataclass(frozen=True)
 class Strata:
@@ -99,7 +101,7 @@ def _combine(
     """Number the pairs that occur, ordered by left, then right."""
     n_left, n_right = (int(codes.max(initial=0)) + 1 for codes in (left, right))
     pairs = left.astype(np.uint64) * np.uint64(n_right) + right
-    if n_left * n_right > max(left.size, 1 << 16):
+    if n_left * n_right > max(left.size, _TABLE):
         occurring, codes = np.unique(pairs, return_inverse=True)
         return codes.astype(_dtype(occurring.size))
     occurs = np.bincount(pairs.view(np.int64), minlength=n_left * n_right) > 0

@@ -1,0 +1,131 @@
+"""What every strategy promises, whatever it chooses by."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.build.strategies import STRATEGIES
+from curate.errors import SelectionError
+
+if TYPE_CHECKING:
+    from curate.build.selection import Selection
+
+N_CELLS = 240
+every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+nested_ones = pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.nested])
+
+
+def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
+    rng = np.random.default_rng(7)
+    kind = np.minimum(rng.geometric(0.35, n_cells) - 1, 5)
+    return {
+        "cells": pl.DataFrame({"cell_type": pl.Series([f"type {k}" for k in kind]).cast(pl.Categorical)}),
+        "embedding": (rng.normal(size=(n_cells, 4)) + 3 * kind[:, None]).astype(np.float32),
+        "keys": rng.integers(0, 2**64, n_cells, dtype=np.uint64),
+    }
+
+
+def choose(name: str, n: int, *, seed: int = 0, **changed: Any) -> Selection:
+    corpus = a_corpus() | changed
+    strategy = STRATEGIES[name]
+    columns = strategy.columns({})
+    return strategy.select(
+        corpus["cells"].select(columns),
+        corpus["embedding"] if strategy.needs_embedding else None,
+        n,
+        keys=corpus["keys"],
+        rng=np.random.default_rng(seed),
+        **strategy.resolve({}),
+    )
+
+
+@every_strategy
+@pytest.mark.parametrize("n", [1, 2, 24, 239, 240])
+def test_exactly_n_distinct_rows_in_ascending_order(name: str, n: int) -> None:
+    rows = choose(name, n).rows
+    assert rows.dtype == np.int64
+    assert rows.shape == (n,)
+    assert (np.diff(rows) > 0).all()
+    assert rows[0] >= 0
+    assert rows[-1] < N_CELLS
+
+
+@every_strategy
+def test_the_same_seed_gives_the_same_rows(name: str) -> None:
+    np.testing.assert_array_equal(choose(name, 30).rows, choose(name, 30).rows)
+
+
+@every_strategy
+def test_other_keys_and_another_seed_give_other_rows(name: str) -> None:
+    keys = np.random.default_rng(8).integers(0, 2**64, N_CELLS, dtype=np.uint64)
+    assert not np.array_equal(choose(name, 30).rows, choose(name, 30, seed=1, keys=keys).rows)
+
+
+@every_strategy
+@pytest.mark.parametrize(("n", "message"), [(0, "0 cells asked for"), (-3, "-3 cells"), (241, "only 240")])
+def test_a_number_of_cells_that_cannot_be_chosen_is_refused(name: str, n: int, message: str) -> None:
+    with pytest.raises(SelectionError, match=message):
+        choose(name, n)
+
+
+@every_strategy
+def test_an_empty_corpus_is_refused(name: str) -> None:
+    with pytest.raises(SelectionError, match="only 0 to choose from"):
+        choose(name, 1, **a_corpus(0))
+
+
+@every_strategy
+def test_what_it_was_given_is_left_as_it_was(name: str) -> None:
+    corpus, untouched = a_corpus(), a_corpus()
+    choose(name, 30, **corpus)
+    assert corpus["cells"].equals(untouched["cells"])
+    np.testing.assert_array_equal(corpus["embedding"], untouched["embedding"])
+    np.testing.assert_array_equal(corpus["keys"], untouched["keys"])
+
+
+@every_strategy
+def test_it_works_on_arrays_that_may_not_be_written(name: str) -> None:
+    corpus = a_corpus()
+    for array in (corpus["embedding"], corpus["keys"]):
+        array.flags.writeable = False
+    np.testing.assert_array_equal(choose(name, 30, **corpus).rows, choose(name, 30).rows)
+
+
+@every_strategy
+def test_numpys_global_random_state_is_left_alone(name: str) -> None:
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
+    choose(name, 30)
+    np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
+
+
+@nested_ones
+def test_a_smaller_choice_lies_inside_a_larger_one(name: str) -> None:
+    ladder = [set(choose(name, n).rows.tolist()) for n in (2, 7, 24, 25, 60, 120, 239)]
+    assert all(smaller < larger for smaller, larger in pairwise(ladder))
+
+
+@every_strategy
+def test_a_parameter_it_does_not_have_is_refused_with_those_it_has(name: str) -> None:
+    with pytest.raises(SelectionError, match=f"{name} has no parameter 'colour'; it has: "):
+        STRATEGIES[name].resolve({"colour": "red"})
+
+
+@every_strategy
+def test_defaults_resolve_to_themselves_and_to_json(name: str) -> None:
+    resolved = STRATEGIES[name].resolve({})
+    assert STRATEGIES[name].resolve(resolved) == resolved
+    assert STRATEGIES[name].resolve(json.loads(json.dumps(resolved))) == resolved
+
+
+@every_strategy
+def test_every_strategy_and_parameter_says_what_it_is(name: str) -> None:
+    strategy = STRATEGIES[name]
+    assert strategy.summary.endswith(".")
+    assert strategy.reference
+    assert all(parameter.help and parameter.metavar for parameter in strategy.parameters)

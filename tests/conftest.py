@@ -103,3 +103,13 @@ def coordinate_census(
             )
             first += n
     return path
+
+
+@pytest.fixture(scope="session")
+def atlas_census(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated atlas of 1,500 cells and 300 genes. Read it, never write to it."""
+    from curate.simulate import simulate_atlas
+
+    path = tmp_path_factory.mktemp("census") / "atlas"
+    simulate_atlas(path, n_cells=1_500, n_genes=300)
+    return path

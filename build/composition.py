@@ -1,0 +1,146 @@
+"""What a set of cells is made of: cells per label, donors, diversity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from curate.build.diversity import gini_simpson, inverse_simpson, shannon_bits
+from curate.where import SEPARATOR
+
+if TYPE_CHECKING:
+    from curate.manifests.document import Split
+
+COMPOSITION_COLUMNS = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
+DONOR_COLUMNS = ("dataset_id", "donor_id")
+DIVERSITY_COLUMNS = ("cell_type",)
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How diverse the labels of a column are.
+
+    Attributes
+    ----------
+    split
+        The cells counted: those of this split, or all when None.
+    n_cells, n_labels
+        Cells counted, and distinct labels among them.
+    shannon_bits, inverse_simpson, gini_simpson
+        See `curate.build.diversity`.
+    """
+
+    split: Split | None
+    n_cells: int
+    n_labels: int
+    shannon_bits: float
+    inverse_simpson: float
+    gini_simpson: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the header of a manifest says about its cells.
+
+    Attributes
+    ----------
+    composition
+        As `composition` returns it.
+    diversity
+        Column → diversity, for DIVERSITY_COLUMNS.
+    """
+
+    composition: dict[str, dict[str, int]]
+    n_donors: int
+    diversity: dict[str, Diversity]
+
+
+def summarise(cells: pl.DataFrame) -> Summary:
+    """Count what cells are made of.
+
+    Parameters
+    ----------
+    cells
+        Columns split, donor_id and COMPOSITION_COLUMNS, one row a cell, at least one.
+    """
+    return Summary(
+        composition=composition(cells.select(COMPOSITION_COLUMNS)),
+        n_donors=n_donors(cells),
+        diversity={column: diversity(cells, column) for column in DIVERSITY_COLUMNS},
+    )
+
+
+def composition(cells: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the cells of every label, column by column.
+
+    A cell labelled "A || B" counts for A and for B, so that the counts of such a column may add to more than
+    the cells; a missing label counts as "(missing)".
+
+    Parameters
+    ----------
+    cells
+        Obs columns [n_cells, n_columns] of text, categories or booleans.
+
+    Returns
+    -------
+    Column → label → number of cells, most first, ties by label.
+    """
+    return {name: _count_labels(cells[name]) for name in cells.columns}
+
+
+def n_donors(cells: pl.DataFrame) -> int:
+    """Count distinct donors; a donor is (dataset_id, donor_id), as donor_id alone is not unique."""
+    pairs = cells.select(
+        pl.col("dataset_id")
+        .cast(pl.Categorical)
+        .to_physical()
+        .cast(pl.UInt64)
+        .fill_null(2**32 - 1)
+        .alias("dataset"),
+        pl.col("donor_id")
+        .cast(pl.Categorical)
+        .to_physical()
+        .cast(pl.UInt64)
+        .fill_null(2**32 - 1)
+        .alias("donor"),
+    )
+    return pairs.select((pl.col("dataset") * 2**32 + pl.col("donor")).n_unique()).item() if len(pairs) else 0
+
+
+def diversity(cells: pl.DataFrame, column: str) -> Diversity:
+    """Return the diversity of a column over the training cells, as in the study; over all when none trains.
+
+    Parameters
+    ----------
+    cells
+        Columns split and `column`, one row a cell, at least one.
+
+    References
+    ----------
+    DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y.
+    """
+    trained = cells.filter(pl.col("split") == "train")
+    counts = np.array(sorted(_count_labels((trained if len(trained) else cells)[column]).values()))
+    return Diversity(
+        split="train" if len(trained) else None,
+        n_cells=len(trained) or len(cells),
+        n_labels=len(counts),
+        shannon_bits=shannon_bits(counts),
+        inverse_simpson=inverse_simpson(counts),
+        gini_simpson=gini_simpson(counts),
+    )
+
+
+def _count_labels(labels: pl.Series) -> dict[str, int]:
+    counted = (
+        labels.alias("label")
+        .value_counts(name="n")
+        .with_columns(pl.col("label").cast(pl.String).fill_null(MISSING))
+    )
+    split = counted.with_columns(pl.col("label").str.split(SEPARATOR).list.unique()).explode("label")
+    totals = split.group_by("label").agg(pl.col("n").sum()).sort(["n", "label"], descending=[True, False])
+    return {label: int(n) for label, n in totals.iter_rows()}

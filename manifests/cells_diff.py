@@ -1,0 +1,141 @@
+"""Which cells two manifests share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.manifests.document import CENSUS, SPLITS
+from curate.manifests.obs import ABSENT, corpus_rows, find_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.corpus import Corpus
+    from curate.manifests.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class CellsDiff:
+    """How many cells two manifests share.
+
+    Attributes
+    ----------
+    compared_by
+        "soma_joinid" inside one corpus, "identity" across two.
+    jaccard
+        both / (only_a + only_b + both).
+    n_split_differs
+        Cells of both whose split differs.
+    split_changes
+        "train → test" (in A → in B) → cells, the most first.
+    """
+
+    compared_by: str
+    only_a: int
+    only_b: int
+    both: int
+    jaccard: float
+    n_split_differs: int
+    split_changes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """The cells of one source: what names each, ascending, and its split."""
+
+    keys: NDArray[np.integer[Any]]
+    split: NDArray[np.uint8]
+
+
+def diff_cells(a: Manifest, b: Manifest) -> tuple[CellsDiff | None, tuple[str, ...]]:
+    """Return which cells two manifests share, or None when that cannot be known, and what is to be said.
+
+    Cells of a spike-in source are compared by source, fingerprint and row.
+    """
+    notes: tuple[str, ...] = ()
+    by_identity = a.document.corpus.id != b.document.corpus.id
+    if by_identity:
+        reason = _why_not_comparable(a, b)
+        notes = (_two_corpora(a, b, reason),)
+        if reason:
+            return None, notes
+    of_a, of_b = _keys(a, by_identity=by_identity), _keys(b, by_identity=by_identity)
+    pairs = np.zeros((len(SPLITS), len(SPLITS)), dtype=np.int64)
+    for source in of_a.keys() & of_b.keys():
+        pairs += _paired_splits(of_a[source], of_b[source])
+    both = int(pairs.sum())
+    n_a, n_b = a.document.n_cells, b.document.n_cells
+    changes = {
+        f"{before} → {after}": int(pairs[i, j])
+        for i, before in enumerate(SPLITS)
+        for j, after in enumerate(SPLITS)
+        if i != j and pairs[i, j]
+    }
+    return (
+        CellsDiff(
+            compared_by="identity" if by_identity else "soma_joinid",
+            only_a=n_a - both,
+            only_b=n_b - both,
+            both=both,
+            jaccard=both / (n_a + n_b - both),
+            n_split_differs=sum(changes.values()),
+            split_changes=dict(sorted(changes.items(), key=lambda change: -change[1])),
+        ),
+        notes,
+    )
+
+
+def _paired_splits(a: _Keys, b: _Keys) -> NDArray[np.int64]:
+    """Count the shared cells by their split in A and in B, int64 [n_splits, n_splits]."""
+    rows = find_rows(b.keys, a.keys)
+    shared = rows != ABSENT
+    pair = a.split[shared] * np.uint8(len(SPLITS)) + b.split[rows[shared]]
+    return np.bincount(pair, minlength=len(SPLITS) ** 2).reshape(len(SPLITS), len(SPLITS))
+
+
+def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], _Keys]:
+    """Return the cells of each source; a source is what it is called and what it holds."""
+    cells = manifest.held_cells
+    fingerprints = {spike_in.source: spike_in.id for spike_in in manifest.document.spike_ins}
+    keys = {}
+    for source in cells.sources:
+        rows = cells.rows_of(source)
+        joinids, split = cells.soma_joinid[rows], cells.split[rows]
+        if source == CENSUS and by_identity:
+            keys[source, ""] = _by_identity(manifest.corpus(), joinids, split)
+        else:
+            keys[source, fingerprints.get(source, "")] = _Keys(joinids, split)
+    return keys
+
+
+def _by_identity(corpus: Corpus, joinids: NDArray[np.int64], split: NDArray[np.uint8]) -> _Keys:
+    identity = corpus.identity()[corpus_rows(corpus, joinids)]
+    order = np.argsort(identity)
+    return _Keys(identity[order], split[order])
+
+
+def _why_not_comparable(a: Manifest, b: Manifest) -> str | None:
+    """Return why cells of two corpora cannot be compared, or None when they can."""
+    for manifest in (a, b):
+        if manifest.find_corpus() is None:
+            return f"corpus {manifest.document.corpus.name!r} is not at hand"
+    of_a, of_b = a.document.corpus, b.document.corpus
+    if of_a.identity != of_b.identity:
+        return f"one names its cells by {of_a.identity}, the other by {of_b.identity}"
+    if "release" in of_a.identity and of_a.release != of_b.release:
+        return f"{of_a.identity} holds inside one release, and these are {of_a.release} and {of_b.release}"
+    return None
+
+
+def _two_corpora(a: Manifest, b: Manifest, reason: str | None) -> str:
+    of_a, of_b = a.document.corpus, b.document.corpus
+    how = (
+        f"cells are not compared: {reason}" if reason else f"cells are compared by identity ({of_a.identity})"
+    )
+    return (
+        f"two corpora, {of_a.name} ({of_a.id[:12]}, release {of_a.release}) and {of_b.name} ({of_b.id[:12]}, "
+        f"release {of_b.release}): soma_joinids of one mean nothing in the other; {how}"
+    )

@@ -1,0 +1,139 @@
+"""A diff of two manifests as a page in the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from curate.manifests.page import percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from curate.manifests.cells_diff import CellsDiff
+    from curate.manifests.diff import CompositionShift, ManifestDiff, Mover
+
+_MEASURES = {"n_labels": "labels", "shannon_bits": "Shannon bits", "inverse_simpson": "inverse Simpson"}
+_MEASURES |= {"gini_simpson": "Gini-Simpson"}
+
+
+def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
+    """Return what a person wants to know about a diff: cells, settings, diversity, and what moved.
+
+    Parameters
+    ----------
+    top
+        Movers to show of each obs column.
+    """
+    title = Text.assemble(
+        ("A ", "dim"), (diff.a.ref, "bold"), ("  →  ", "dim"), ("B ", "dim"), (diff.b.ref, "bold")
+    )
+    parts: list[RenderableType] = [title]
+    parts += [Text(f"note: {note}", style="yellow") for note in diff.notes]
+    if diff.same:
+        parts.append(Text(f"the same content: both have the id {diff.a.id[:12]}"))
+    parts += [_cells(diff.cells)] if diff.cells else []
+    parts += [_settings(diff)] if diff.settings else []
+    parts.append(_diversity(diff))
+    parts += [_shift(shift, top=top) for shift in diff.composition]
+    if any(shift.multivalued for shift in diff.composition):
+        text = "* a cell labelled 'A || B' counts for both: shares may add to more than 1"
+        parts.append(Text(text, style="dim"))
+    return Group(*parts)
+
+
+def _cells(cells: CellsDiff) -> Table:
+    table = _table("cells", "n")
+    for name, n in [("only in A", cells.only_a), ("only in B", cells.only_b), ("in both", cells.both)]:
+        table.add_row(name, f"{n:,}")
+    table.add_row("Jaccard", f"{cells.jaccard:.4f}")
+    if cells.n_split_differs:
+        table.add_row("in both, another split", f"{cells.n_split_differs:,}")
+        for change, n in cells.split_changes.items():
+            table.add_row(f"  {change}", f"{n:,}")
+    return table
+
+
+def _settings(diff: ManifestDiff) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
+    table.add_column("\nsettings that differ", min_width=24, overflow="fold")
+    table.add_column("\nA", overflow="fold")
+    table.add_column("\nB", overflow="fold")
+    for change in diff.settings:
+        table.add_row(change.name, _value(change.a), _value(change.b))
+    return table
+
+
+def _diversity(diff: ManifestDiff) -> Table:
+    table = _table("diversity", "A", "B", "B - A")
+    table.add_row("donors", *_numbers(diff.a.n_donors, diff.b.n_donors))
+    for column in diff.a.diversity:
+        if column in diff.b.diversity:
+            of_a, of_b = diff.a.diversity[column], diff.b.diversity[column]
+            for key, name in _MEASURES.items():
+                table.add_row(f"{column}: {name}", *_numbers(of_a[key], of_b[key]))
+    return table
+
+
+def _shift(shift: CompositionShift, *, top: int) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
+    table.add_column(
+        f"\n{shift.column}{' *' if shift.multivalued else ''}", width=34, no_wrap=True, overflow="ellipsis"
+    )
+    for name, width in (("share in A", 10), ("share in B", 10), ("points", 8), ("fold", 7)):
+        table.add_column(f"\n{name}", justify="right", width=width)
+    moved = [mover for mover in shift.movers if mover.points]
+    for mover in moved[:top]:
+        table.add_row(
+            mover.label,
+            percent(mover.share_a),
+            percent(mover.share_b),
+            Text(f"{mover.points:+.2f}", style="green" if mover.points > 0 else "red"),
+            _fold(mover),
+        )
+    table.add_row(
+        Text(
+            f"Jensen-Shannon {shift.jensen_shannon_bits:.4f} bits, {_labels(shift)}",
+            style="dim",
+            overflow="fold",
+        )
+    )
+    return table
+
+
+def _labels(shift: CompositionShift) -> str:
+    if shift.n_labels_a == shift.n_labels_b:
+        return f"{shift.n_labels_a:,} labels"
+    return f"{shift.n_labels_a:,} → {shift.n_labels_b:,} labels"
+
+
+def _fold(mover: Mover) -> str:
+    if mover.fold is None:
+        return "new"
+    return "gone" if mover.n_b == 0 else f"{mover.fold:.2f}x"
+
+
+def _table(title: str, *numbers: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
+    table.add_column(f"\n{title}", width=34)
+    for name in numbers:
+        table.add_column(f"\n{name}", justify="right", min_width=10)
+    return table
+
+
+def _numbers(a: float, b: float) -> tuple[str, str, str]:
+    if isinstance(a, int) and isinstance(b, int):
+        return f"{a:,}", f"{b:,}", f"{b - a:+,}"
+    return f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

@@ -1,0 +1,216 @@
+"""manifest.json, format 1: what was selected from what, how, and what came of it.
+
+Every record below says which of its fields decide the id of a manifest; the others describe.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
+
+from curate.documents import Document, canonical_digest
+
+FORMAT = 1
+CENSUS = "census"
+"""The source of the corpus' own cells in cells.parquet; every other source is a spike-in."""
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]{0,127}$"
+TAG_PATTERN = r"^(?!v[0-9]+$)[A-Za-z][A-Za-z0-9._+=-]{0,63}$"
+
+
+def _plain(value: object) -> object:
+    """Turn numpy scalars and tuples into what JSON knows."""
+    if isinstance(value, dict):
+        return {str(key): _plain(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(held) for held in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def _finite(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Parameters = Annotated[dict[str, JsonValue], BeforeValidator(_plain), AfterValidator(_finite)]
+
+
+class CorpusRecord(Document):
+    """The corpus that the cells come from; `id` enters the manifest's id."""
+
+    id: Sha256
+    name: str
+    release: str = Field(description="Build date of the Census, else its label.")
+    uri: str | None = Field(description="Where the store was, when it was not a public release.")
+    organism: str
+    recipe: str
+    n_cells: Count
+    identity: str = Field(description="What names a cell across stores, for instance release+soma_joinid.")
+
+
+class GenesRecord(Document):
+    """The ordered genes of the corpus; `id` enters the manifest's id."""
+
+    id: Sha256 = Field(description="sha256 of the ordered feature ids joined by newlines.")
+    n: Count
+
+
+class SelectionRecord(Document):
+    """How the cells were chosen; all but `n_cells`, `n_available` and `notes` enter the manifest's id."""
+
+    strategy: str
+    parameters: Parameters = Field(default={})
+    seed: int | None = None
+    fraction: Share | None = Field(default=None, description="Null when a number of cells was asked for.")
+    where: str | None = Field(default=None, description="The filter on obs that came before the strategy.")
+    embedding: str | None = Field(default=None, description="Id of the embedding that the strategy read.")
+    n_cells: Count = Field(default=0, description="Cells of the corpus that were chosen.")
+    n_available: Count | None = Field(default=None, description="Cells that there were to choose from.")
+    notes: Parameters = Field(default={}, description="What the strategy found out on the way.")
+
+
+class SplitRecord(Document):
+    """How the cells were divided; `unit`, `ratios`, `seed` and `parameters` enter the manifest's id."""
+
+    unit: str = Field(default="cell", description="What stays together: cell, or one or more obs columns.")
+    ratios: dict[Split, Share] = Field(default={"train": 0.8, "val": 0.1, "test": 0.1})
+    seed: int | None = 0
+    parameters: Parameters = Field(default={}, description="For instance stratify_by.")
+    counts: dict[Split, Count] = Field(default={}, description="Cells of each split, spike-ins included.")
+    labels_in_one_split: dict[str, dict[str, Split]] = Field(
+        default={}, description="Per obs column, the labels that occur in one split only, and in which."
+    )
+
+
+class SpikeInRecord(Document):
+    """Cells of another source among the cells; all but `n_cells` enters the manifest's id."""
+
+    source: Name
+    id: Sha256 = Field(description="Fingerprint of the source's content.")
+    fraction: Share | None = None
+    mode: Literal["replace", "add"] = "replace"
+    parameters: Parameters = Field(default={}, description="For instance balance, control and seed.")
+    n_cells: Count = 0
+
+
+class ExclusionRecord(Document):
+    """Cells that were not to be chosen, and why; everything enters the manifest's id."""
+
+    reason: str
+    n_cells: Count = Field(description="Cells left out for this reason and none before it.")
+    parameters: Parameters = Field(default={}, description="For instance the data sets compared with.")
+
+
+class ParentRecord(Document):
+    """A manifest that this one was derived from; `id` and `relation` enter the manifest's id."""
+
+    id: Sha256
+    relation: str = Field(description="For instance base (of a spike-in) or contains (a step of a ladder).")
+    ref: str | None = Field(default=None, description="What the parent was called at the time.")
+
+
+class DiversityRecord(Document):
+    """Diversity of the labels of one obs column."""
+
+    split: Split | None = Field(description="The cells it is of; null when all, there being none to train.")
+    n_cells: Count
+    n_labels: Count
+    shannon_bits: Finite
+    inverse_simpson: Finite
+    gini_simpson: Finite
+
+
+class FileRecord(Document):
+    """A file beside manifest.json."""
+
+    sha256: Sha256
+    n_bytes: Count
+
+
+class ManifestDocument(Document):
+    """The content of manifest.json."""
+
+    format: Literal[1] = 1
+    name: Name
+    version: Annotated[int, Field(ge=1)]
+    id: Sha256 = Field(description="sha256 over all that decides the content; see docs/manifest-format.md.")
+    created: AwareDatetime
+    corpus: CorpusRecord
+    genes: GenesRecord
+    selection: SelectionRecord
+    splits: SplitRecord
+    spike_ins: tuple[SpikeInRecord, ...] = ()
+    exclusions: tuple[ExclusionRecord, ...] = ()
+    parents: tuple[ParentRecord, ...] = ()
+    n_cells: Count = Field(description="All cells, spike-ins included.")
+    n_donors: Count = Field(description="Distinct (dataset_id, donor_id).")
+    composition: dict[str, dict[str, Count]] = Field(
+        description="Cells per label of an obs column, most first; a cell labelled 'A || B' counts for both."
+    )
+    diversity: dict[str, DiversityRecord] = Field(description="Per obs column.")
+    software: dict[str, str] = Field(description="Versions that wrote it.")
+    files: dict[str, FileRecord]
+    digest: Sha256 = Field(description="sha256 of the canonical JSON of this document without this key.")
+
+    @property
+    def ref(self) -> str:
+        """The manifest's reference in its registry: name@vN."""
+        return f"{self.name}@v{self.version}"
+
+    def to_bytes(self) -> bytes:
+        """Return the bytes of manifest.json."""
+        return (json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+    def sealed(self) -> ManifestDocument:
+        """Return the document with the digest of its own content."""
+        return self.model_copy(update={"digest": header_digest(self.model_dump(mode="json"))})
+
+    def content_id(self, cells_digest: str) -> str:
+        """Return the id: sha256 over everything that decides the content, and over nothing else.
+
+        Parameters
+        ----------
+        cells_digest
+            Of the cells' values (`Cells.digest`), never of Parquet bytes.
+        """
+        return canonical_digest(
+            {
+                "format": self.format,
+                "corpus": self.corpus.id,
+                "genes": self.genes.id,
+                "selection": _dump(self.selection, "n_cells", "n_available", "notes"),
+                "splits": _dump(self.splits, "counts", "labels_in_one_split"),
+                "spike_ins": [_dump(spike_in, "n_cells") for spike_in in self.spike_ins],
+                "exclusions": [_dump(exclusion) for exclusion in self.exclusions],
+                "parents": [_dump(parent, "ref") for parent in self.parents],
+                "cells": cells_digest,
+            }
+        )
+
+
+def header_digest(content: dict[str, Any]) -> str:
+    """Return the digest of a document as parsed from JSON; its own `digest` is left out."""
+    return canonical_digest({key: value for key, value in content.items() if key != "digest"})
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of manifest.json, as published in manifest-1.schema.json."""
+    schema = ManifestDocument.model_json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:curate:manifest:{FORMAT}",
+    } | schema
+
+
+def _dump(record: Document, *left_out: str) -> dict[str, Any]:
+    return record.model_dump(mode="json", exclude=set(left_out))

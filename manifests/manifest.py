@@ -1,0 +1,239 @@
+"""A manifest: a document that says what was selected and why, and the cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from curate.errors import ManifestError
+from curate.manifests.cells import Cells
+from curate.manifests.document import SPLITS, ManifestDocument, Split
+from curate.manifests.obs import read_obs
+from curate.manifests.reading import CELLS_FILE, RESTORE, file_digest_of, read_document, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from anndata import AnnData
+
+    from curate.corpus import Corpus
+    from curate.manifests.verify import Report
+    from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An opened manifest. Opening reads manifest.json; the cells are read when asked for.
+
+    Attributes
+    ----------
+    folder
+        Where it lies: a local path or an fsspec URL.
+    workspace
+        Where its corpus is looked for.
+    known_corpus
+        Its corpus, when it is at hand already.
+    """
+
+    document: ManifestDocument
+    folder: str
+    workspace: Workspace | None = field(default=None, compare=False, repr=False)
+    known_corpus: Corpus | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def load(cls, ref: str, *, workspace: Workspace | None = None) -> Manifest:
+        """Open a manifest.
+
+        Parameters
+        ----------
+        ref
+            ``name`` (its newest version), ``name@v3``, ``name@tag``, the first 6 or more digits of an id, the
+            path of a version's folder, or an fsspec URL of one.
+        workspace
+            Where names and corpora are looked for; by default the workspace that the current folder is in.
+
+        Raises
+        ------
+        ManifestError
+            When there is none, or several; when it is damaged, or of a later format.
+        WorkspaceError
+            When `ref` is a name and there is no workspace.
+        """
+        from curate.manifests.references import resolve
+
+        return resolve(ref, workspace=workspace)
+
+    @classmethod
+    def open(cls, folder: str, *, workspace: Workspace | None = None) -> Manifest:
+        """Open the manifest in a folder or at an fsspec URL.
+
+        Raises
+        ------
+        ManifestError
+            When there is none, it is damaged, or of a later format.
+        """
+        return cls(read_document(folder), folder=folder, workspace=workspace)
+
+    @property
+    def id(self) -> str:
+        """sha256 (hex) of all that decides the content."""
+        return self.document.id
+
+    @property
+    def name(self) -> str:
+        """The name, without the version."""
+        return self.document.name
+
+    @property
+    def version(self) -> int:
+        """The version of this name, from 1."""
+        return self.document.version
+
+    @property
+    def ref(self) -> str:
+        """The reference of this version: name@vN."""
+        return self.document.ref
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file of the manifest, checked against its sha256.
+
+        Raises
+        ------
+        ManifestError
+            When it is missing or not the file that was written.
+        """
+        content = read_file(self.folder, name)
+        recorded = self.document.files.get(name)
+        if recorded is None or file_digest_of(content) != recorded.sha256:
+            raise ManifestError(
+                f"{self.folder}/{name} is damaged: its sha256 is not the one recorded; {RESTORE}"
+            )
+        return content
+
+    @cached_property
+    def held_cells(self) -> Cells:
+        """The cells as arrays.
+
+        Raises
+        ------
+        ManifestError
+            When cells.parquet is missing or not the file that was written.
+        """
+        return Cells.from_parquet(self.read(CELLS_FILE))
+
+    def cells(self) -> pl.DataFrame:
+        """Return the cells: source, soma_joinid, split, and weight and rank where they mean something.
+
+        Returns
+        -------
+        DataFrame [n_cells]
+            By source and joinid.
+
+        Raises
+        ------
+        ManifestError
+            When cells.parquet is missing or not the file that was written.
+        """
+        return self.held_cells.to_frame()
+
+    def obs(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the cells joined with columns of the corpus, by default all.
+
+        Returns
+        -------
+        DataFrame [n_cells]
+            The columns of `cells`, then the corpus'. Cells of a spike-in source have null there.
+
+        Raises
+        ------
+        ManifestError
+            When the corpus is not in the workspace, or does not hold a cell.
+        CorpusError
+            When the corpus has no such column.
+        """
+        corpus = self.corpus()
+        cells = self.held_cells
+        wanted = list(columns) if columns is not None else list(corpus.header.columns)
+        return pl.concat([cells.to_frame(), read_obs(corpus, cells, wanted)], how="horizontal")
+
+    def to_anndata(self, *, split: Split | None = None) -> AnnData:
+        """Read the cells' counts from the Census into memory.
+
+        Parameters
+        ----------
+        split
+            Only the cells of this split.
+
+        Returns
+        -------
+        AnnData [n_cells, n_genes]
+            X: float32 CSR of raw counts, 64-bit indices; obs: the cells and the corpus' columns, indexed by
+            soma_joinid; var: the genes of the corpus in its order, indexed by feature_id. It takes about 12
+            bytes a non-zero count: some 20 kB a cell, so 2 GB for 100,000 cells.
+
+        Raises
+        ------
+        ManifestError
+            When the corpus is not in the workspace, no cell has this split, or some are spike-ins.
+        CensusError
+            When the Census cannot be opened.
+        """
+        from anndata import AnnData
+        from scipy.sparse import csr_matrix, vstack
+
+        if split is not None and split not in SPLITS:
+            raise ManifestError(f"no split named {split!r}; there are: {', '.join(SPLITS)}")
+        spiked = self.document.n_cells - self.document.selection.n_cells
+        if spiked:
+            raise ManifestError(
+                f"{self.ref}: {spiked:,} cells are spike-ins, whose counts are not in the Census"
+            )
+        obs = self.obs()
+        if split is not None:
+            obs = obs.filter(pl.col("split") == split)
+        if len(obs) == 0:
+            raise ManifestError(f"{self.ref} has no cell in split {split}")
+        corpus = self.corpus()
+        with corpus.open_census() as census:
+            blocks = census.read_counts(
+                corpus.header.organism, obs["soma_joinid"].to_numpy(), var_joinids=corpus.var_joinids()
+            )
+            counts = vstack([csr_matrix(block.counts) for block in blocks], format="csr")
+        genes = corpus.genes()
+        table = obs.to_pandas()
+        table.index = table["soma_joinid"].astype(str).rename(None)
+        var = pl.DataFrame({"feature_name": genes.feature_names}).to_pandas()
+        var.index = list(genes.feature_ids)
+        return AnnData(X=counts, obs=table, var=var, uns={"manifest": self.ref, "manifest_id": self.id})
+
+    def corpus(self) -> Corpus:
+        """Return the corpus that the cells come from.
+
+        Raises
+        ------
+        ManifestError
+            When the workspace does not hold it.
+        """
+        found = self.find_corpus()
+        if found is None:
+            wanted = self.document.corpus
+            raise ManifestError(
+                f"corpus {wanted.name!r} ({wanted.id[:12]}) of {self.ref} is not at hand; work in its "
+                f"workspace, or build it: recipe {wanted.recipe!r}, release {wanted.release}"
+            )
+        return found
+
+    def find_corpus(self) -> Corpus | None:
+        """Return the corpus that the cells come from, if it is at hand."""
+        if self.known_corpus is not None:
+            return self.known_corpus
+        return self.workspace.corpus_by_id(self.document.corpus.id) if self.workspace is not None else None
+
+    def verify(self) -> Report:
+        """Check every file, the id, every cell against the corpus, and every number in the header."""
+        from curate.manifests.verify import verify
+
+        return verify(self)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curate.errors import SelectionError
 from curate.identity import cell_keys
-from curate.manifests.document import Split
+from curate.manifests.document import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-SPLITS: tuple[str, ...] = get_args(Split)
 
 
 def assign_splits(
@@ -33,7 +31,7 @@ def assign_splits(
     identity
         uint64 [n_cells].
     ratios
-        Shares of train, val and test, each at least 0, together 1. Default: the study's (DenAdel et al. 2026).
+        Shares of train, val and test, each at least 0, together 1; by default the study's.
 
     Returns
     -------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +12,6 @@ import pytest
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 DATASET_SIZES = {"dataset-a": 250, "dataset-b": 200, "dataset-c": 150}
@@ -113,3 +113,25 @@ def atlas_census(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("census") / "atlas"
     simulate_atlas(path, n_cells=1_500, n_genes=300)
     return path
+
+
+@pytest.fixture(scope="session")
+def atlas_workspace(tmp_path_factory: pytest.TempPathFactory, atlas_census: Path) -> Path:
+    """A workspace over `atlas_census` with the corpus "demo" and its embedding "pca". Only to read."""
+    from curate.build.embed import embed
+    from curate.corpus_build import build_corpus
+    from curate.recipe import Recipe
+    from curate.workspace import CensusSettings, Workspace
+
+    root = tmp_path_factory.mktemp("workspace") / "atlas"
+    workspace = Workspace.create(root, census=CensusSettings(uri=str(atlas_census)))
+    with workspace.open_census() as census:
+        corpus = build_corpus(Recipe.load("demo"), census, workspace.corpora_path / "demo")
+    embed(corpus, n_components=10, n_hvgs=100)
+    return root
+
+
+@pytest.fixture
+def fresh_workspace(tmp_path: Path, atlas_workspace: Path) -> Path:
+    """A copy of `atlas_workspace`, to write to."""
+    return Path(shutil.copytree(atlas_workspace, tmp_path / "workspace"))

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from curate.build.splits import SPLITS, assign_splits
+from curate.build.splits import assign_splits
 from curate.errors import SelectionError
 from curate.identity import release_identity_hash
+from curate.manifests.document import SPLITS
 
 IDENTITY = release_identity_hash("test", np.arange(100_000))
 

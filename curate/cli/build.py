@@ -1,0 +1,184 @@
+"""`curate build`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate.build.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from curate.manifests.manifest import Manifest
+
+
+class Numbers(click.ParamType[list[Any]]):
+    """Numbers joined by commas; whole ones also as a range."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        self.kind = kind
+        self.name = "N[,N|N-N]..." if kind is int else "F[,F]..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """Return the numbers of "0-4,7" or "0.01,0.1"."""
+        if isinstance(value, list):
+            return value
+        numbers: list[Any] = []
+        for part in str(value).split(","):
+            first, dash, last = part.strip().partition("-")
+            try:
+                if dash and first and self.kind is int:
+                    numbers += range(int(first), int(last) + 1)
+                else:
+                    numbers.append(self.kind(part))
+            except ValueError:
+                self.fail(
+                    f"{part.strip()!r} is not a {'whole number or a range' if self.kind is int else 'number'}"
+                )
+        return numbers
+
+
+def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Offer the parameters of every strategy, each once."""
+    offered: dict[str, tuple[Any, list[str]]] = {}
+    for name, strategy in STRATEGIES.items():
+        for parameter in strategy.parameters:
+            offered.setdefault(parameter.name, (parameter, []))[1].append(name)
+    for parameter, names in reversed(offered.values()):
+        option = click.option(
+            f"--{parameter.name.replace('_', '-')}",
+            parameter.name,
+            metavar=parameter.metavar,
+            help=f"{', '.join(names)}: {parameter.help}",
+        )
+        function = option(function)
+    return function
+
+
+def _epilog() -> str:
+    width = max(map(len, STRATEGIES))
+    lines = [f"  {name:<{width}}  {strategy.summary}" for name, strategy in STRATEGIES.items()]
+    return "\b\nStrategies:\n" + "\n".join(lines)
+
+
+@click.command("build", epilog=_epilog())
+@click.option("--strategy", required=True, type=click.Choice(list(STRATEGIES)), help="How to choose cells.")
+@click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
+@click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
+@click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
+@click.option("--where", help="Choose from matching cells only, such as \"tissue == 'lung' and nnz >= 300\".")
+@click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
+@click.option(
+    "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
+)
+@click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
+@click.option(
+    "--split-ratios",
+    type=Numbers(float),
+    default="0.8,0.1,0.1",
+    show_default=True,
+    help="Shares of train, val and test.",
+)
+@click.option(
+    "--split-seed", type=int, default=0, show_default=True, help="Shared by all subsets to compare."
+)
+@strategy_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(
+    home: str | None,
+    /,
+    *,
+    strategy: str,
+    fraction: list[float] | None,
+    n_cells: list[int] | None,
+    seed: list[int],
+    where: str | None,
+    corpus: str | None,
+    embedding: str,
+    name: str | None,
+    split_ratios: list[float],
+    split_seed: int,
+    as_json: bool,
+    **parameters: str | None,
+) -> None:
+    r"""Choose cells from a corpus and write each choice down as a manifest.
+
+    One manifest is made for every size and seed. What was built before adds no version.
+
+    \b
+    Examples:
+        curate build --fraction 0.01 --strategy sketch
+        curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
+    """
+    if (fraction is None) == (n_cells is None):
+        raise click.UsageError("give either --fraction or --n-cells")
+    from curate.build.build import build
+    from curate.build.embedding import Embedding
+    from curate.manifests.registry import Registry
+    from curate.workspace import Workspace
+
+    chosen = STRATEGIES[strategy]
+    workspace = Workspace.find(home)
+    source = workspace.corpus(corpus)
+    registry = Registry(workspace.manifests_path)
+    before = {(each, version) for each in registry.names() for version in registry.versions(each)}
+    manifests = build(
+        source,
+        registry=registry,
+        strategy=strategy,
+        fraction=fraction,
+        n_cells=n_cells,
+        seed=seed,
+        where=where,
+        embedding=Embedding.open(source.embeddings_path / embedding, source)
+        if chosen.needs_embedding
+        else None,
+        parameters={key: value for key, value in parameters.items() if value is not None},
+        split_ratios=split_ratios,
+        split_seed=split_seed,
+        name=name,
+    )
+    _report(manifests, [(each.name, each.version) not in before for each in manifests], as_json=as_json)
+
+
+def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:
+    rows = [
+        {
+            "ref": manifest.ref,
+            "id": manifest.id,
+            "is_new": new,
+            "n_cells": manifest.document.n_cells,
+            "splits": manifest.document.splits.counts,
+            "n_cell_types": manifest.document.diversity["cell_type"].n_labels,
+            "shannon_bits": manifest.document.diversity["cell_type"].shannon_bits,
+        }
+        for manifest, new in zip(manifests, is_new, strict=True)
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    table.add_column("manifest")
+    table.add_column("id")
+    for title in ("cells", "train", "val", "test", "types", "Shannon (bits, train)"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for row, manifest in zip(rows, manifests, strict=True):
+        counts = manifest.document.splits.counts
+        table.add_row(
+            manifest.ref,
+            manifest.id[:12],
+            f"{manifest.document.n_cells:,}",
+            *(f"{counts.get(split, 0):,}" for split in ("train", "val", "test")),
+            f"{row['n_cell_types']:,}",
+            f"{row['shannon_bits']:.3f}",
+            "new" if row["is_new"] else "was there",
+        )
+    Console().print(table)

@@ -50,7 +50,7 @@ class CountsWriter:
                 layer,
                 type=pa.float32(),
                 shape=(1, self._n_genes),
-                platform_config=layout.layer_config(layer, level=9),
+                platform_config=layout.layer_config(layer),
             )
             self._uris[layer] = array.uri
             array.close()

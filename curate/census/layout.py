@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pyarrow as pa
 
 if TYPE_CHECKING:
@@ -99,15 +100,27 @@ OBS_COLUMNS: tuple[ObsColumn, ...] = (
     ObsColumn("n_measured_vars", pa.int64(), since=(1, 1)),
 )
 STANDARD = {column.name: column for column in OBS_COLUMNS}
-VAR_COLUMNS: dict[str, pa.DataType] = {
-    "soma_joinid": pa.int64(),
-    "feature_id": pa.string(),
-    "feature_name": pa.string(),
-    "feature_type": pa.string(),
-    "feature_length": pa.int64(),
-    "nnz": pa.int64(),
-    "n_measured_obs": pa.int64(),
+VAR_COLUMNS: dict[str, type[pl.DataType]] = {
+    "soma_joinid": pl.Int64,
+    "feature_id": pl.String,
+    "feature_name": pl.String,
+    "feature_type": pl.String,
+    "feature_length": pl.Int64,
+    "nnz": pl.Int64,
+    "n_measured_obs": pl.Int64,
 }
+CELL_COUNTS_SCHEMA: dict[str, type[pl.DataType]] = {
+    "soma_joinid": pl.Int64,
+    "organism": pl.String,
+    "category": pl.String,
+    "label": pl.String,
+    "ontology_term_id": pl.String,
+    "total_cell_count": pl.Int64,
+    "unique_cell_count": pl.Int64,
+}
+#: what every Census has beside its organisms, and every organism
+REQUIRED = ((INFO, SUMMARY), (INFO, DATASETS), (DATA,))
+REQUIRED_OF_ORGANISM = (("obs",), ("ms", RNA, "var"), ("ms", RNA, "X", "raw"))
 #: what summary_cell_counts counts by; suspension_type has no ontology term
 COUNTED = (
     "cell_type",
@@ -147,13 +160,13 @@ def var_config() -> dict[str, Any]:
     return _table_config(filters | {name: ["ByteShuffleFilter", _zstd(9)] for name in numbers})
 
 
-def layer_config(layer: str, *, level: int) -> dict[str, Any]:
-    """Return how a layer of X is stored: space tiles of 2048 cells x 2048 genes, zstd at `level`."""
-    data = [_zstd(level)] if layer == "normalized" else ["ByteShuffleFilter", _zstd(level)]
+def layer_config(layer: str) -> dict[str, Any]:
+    """Return how a layer of X is stored: space tiles of 2048 cells x 2048 genes, zstd."""
+    data = [_zstd(13)] if layer == "normalized" else ["ByteShuffleFilter", _zstd(9)]
     return _create_config(
         dims={
-            "soma_dim_0": {"tile": 2048, "filters": [_zstd(level)]},
-            "soma_dim_1": {"tile": 2048, "filters": ["ByteShuffleFilter", _zstd(level)]},
+            "soma_dim_0": {"tile": 2048, "filters": [_zstd(9)]},
+            "soma_dim_1": {"tile": 2048, "filters": ["ByteShuffleFilter", _zstd(9)]},
         },
         attrs={"soma_data": {"filters": data}},
         cell_order="row-major",

@@ -57,7 +57,7 @@ def read_gene_table(path: Path) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        feature_id, feature_name (the id where the file has none), feature_length (0), feature_type (null):
+        feature_id, feature_name (the id where the file has none), feature_length (1), feature_type (null):
         in brackets what stands in for a column that the file lacks.
 
     Raises
@@ -72,14 +72,20 @@ def read_gene_table(path: Path) -> pl.DataFrame:
         )
     defaults = {
         "feature_name": pl.col("feature_id"),
-        "feature_length": pl.lit(0),
+        # Counts of whole-transcript assays are divided by the length; 1 leaves them as they are.
+        "feature_length": pl.lit(1),
         "feature_type": pl.lit(None),
     }
-    table = table.with_columns(
-        value.alias(name) for name, value in defaults.items() if name not in table.columns
-    ).select(pl.col(name).cast(dtype) for name, dtype in TABLE_COLUMNS.items())
+    missing = [value.alias(name) for name, value in defaults.items() if name not in table.columns]
+    try:
+        table = table.with_columns(missing).select(
+            pl.col(name).cast(dtype) for name, dtype in TABLE_COLUMNS.items()
+        )
+    except pl.exceptions.InvalidOperationError as error:
+        raise SourceError(f"{path} has a feature_length that is not a whole number; correct it") from error
     table = table.filter(pl.col("feature_id").fill_null("") != "").with_columns(
-        pl.col("feature_name").fill_null(pl.col("feature_id")), pl.col("feature_length").fill_null(0)
+        pl.col("feature_name").fill_null(pl.col("feature_id")),
+        pl.col("feature_length").fill_null(1).clip(1),
     )
     if table.is_empty():
         raise SourceError(f"{path} lists no genes")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GeneMapping", "GeneSpace", "How", "gene_table", "map_genes", "strip_version"]
 
-How = Literal["index id", "column id", "column symbol", "index symbol", "ambiguous symbol", "unmapped"]
+How = Literal[
+    "index id", "column id", "column symbol", "index symbol", "ambiguous symbol", "no gene", "unmapped"
+]
 
 _MAPPED = ("index id", "column id", "column symbol", "index symbol")
 _ABSENT, _AMBIGUOUS = -1, -2

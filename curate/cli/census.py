@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
+from curate.cli.census_create import create
+
 
 @click.group()
 def command() -> None:
     """Summarise a Census release; build a Census-layout store from h5ad files."""
+
+
+command.add_command(create)

@@ -34,6 +34,8 @@ NAMED_GENES = tuple(
 # Natural logarithms throughout.
 BASE_SD, MARKER_OFF, MARKER_ON = 1.5, -3.0, 5.0
 PROGRAM_SD, PROGRAM_FRACTION = 1.4, 0.05
+#: no gene takes most of a cell, however many programs raise it
+HIGHEST = 4.0
 MITOCHONDRIAL_FRACTION = 0.05
 DATASET_SD, DONOR_SD, CELL_DEPTH_SD = 0.2, 0.08, 0.35
 IN_BETWEEN_FRACTION, CYCLING_FRACTION = 0.15, 0.03
@@ -93,7 +95,7 @@ def draw_expression(genes: pl.DataFrame, samples: Sequence[Sample], *, seed: int
     diseases["COVID-19"][[where[g] for g in INTERFERON]] = MARKER_ON / 2
     return Expression(
         seed=seed,
-        types=np.stack([base + np.sum([programs[node] for node in t.nodes], axis=0) for t in TYPES]),
+        types=np.minimum(HIGHEST, base + [np.sum([programs[n] for n in t.nodes], axis=0) for t in TYPES]),
         datasets=np.stack(
             [generator(seed, "dataset", k).normal(0, DATASET_SD, n_genes) for k in range(len(DATASETS))]
         ),
@@ -157,14 +159,16 @@ def cell_counts(number: int, type_: int, sample: Sample, expression: Expression)
     """Draw the counts of one cell, int64 [n_genes]."""
     rng = generator(expression.seed, "cell", number)
     dataset = DATASETS[sample.dataset]
-    depth = dataset.depth * expression.stress.size * rng.lognormal(0, CELL_DEPTH_SD)
+    depth = draw_depth(dataset.depth, expression.stress.size, rng=rng)
     if TYPES[type_] is UNKNOWN:
         # Nobody could say what these are because they are shallow.
         type_, depth = int(rng.integers(len(CELL_TYPES))), depth / 3
-    level = expression.types[type_] + expression.datasets[sample.dataset] + expression.donors[sample.donor]
+    level = expression.types[type_]
     neighbour = expression.neighbour[type_]
     if rng.random() < IN_BETWEEN_FRACTION and neighbour >= 0:
-        level += rng.uniform(0, 0.5) * (expression.types[neighbour] - expression.types[type_])
+        weight = rng.uniform(0.1, 0.5)
+        level = np.logaddexp(level + np.log(1 - weight), expression.types[neighbour] + np.log(weight))
+    level = level + expression.datasets[sample.dataset] + expression.donors[sample.donor]
     for disease in sample.disease.split(" || "):
         if disease != "normal":
             level += expression.diseases[disease]
@@ -175,6 +179,11 @@ def cell_counts(number: int, type_: int, sample: Sample, expression: Expression)
     if sample.sex == "female":
         share[expression.is_male_gene] = 0
     return draw_counts(share, depth * expression.type_depth[type_], expression.inverse_dispersion, rng=rng)
+
+
+def draw_depth(depth: float, n_genes: int, *, rng: np.random.Generator) -> float:
+    """Draw the mean total count of a cell: around `depth` for 1,500 genes, growing with their square root."""
+    return float(depth * np.sqrt(n_genes / 1_500) * rng.lognormal(0, CELL_DEPTH_SD))
 
 
 def draw_counts(

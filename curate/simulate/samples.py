@@ -69,8 +69,8 @@ ETHNICITIES = {
 class DatasetPlan:
     """What a dataset holds: every donor gives every tissue; assays and diseases take turns among the donors.
 
-    `weight` is its share of the cells of a type that it could hold, `depth` the median counts of its cells
-    divided by the number of genes, `unmeasured_fraction` the share of the genes that it did not measure.
+    `weight` is its share of the cells of a type that it could hold, `depth` the median total count of its
+    cells in a panel of 1,500 genes, `unmeasured_fraction` the share of the genes that it did not measure.
     """
 
     title: str
@@ -81,7 +81,7 @@ class DatasetPlan:
     diseases: tuple[str, ...] = ("normal",)
     suspension_type: str = "cell"
     weight: float = 1.0
-    depth: float = 0.6
+    depth: float = 900
     unmeasured_fraction: float = 0.0
 
 
@@ -93,7 +93,7 @@ DATASETS = (
         tissues=("blood", "bone marrow"),
         n_donors=6,
         donor_prefix="donor ",
-        depth=0.7,
+        depth=1000,
     ),
     DatasetPlan(
         title="Simulated: immune response to infection",
@@ -103,7 +103,7 @@ DATASETS = (
         donor_prefix="donor ",
         diseases=("normal", "COVID-19"),
         weight=0.8,
-        depth=0.5,
+        depth=750,
         unmeasured_fraction=0.04,
     ),
     DatasetPlan(
@@ -113,7 +113,7 @@ DATASETS = (
         n_donors=5,
         donor_prefix="L",
         diseases=("normal", "COVID-19"),
-        depth=0.4,
+        depth=600,
     ),
     DatasetPlan(
         title="Simulated: kidney",
@@ -130,7 +130,7 @@ DATASETS = (
         n_donors=5,
         donor_prefix="G",
         diseases=("normal", "Crohn disease"),
-        depth=0.5,
+        depth=750,
     ),
     DatasetPlan(
         title="Simulated: cerebral cortex",
@@ -140,7 +140,7 @@ DATASETS = (
         donor_prefix="B",
         diseases=("normal", "Alzheimer disease"),
         suspension_type="nucleus",
-        depth=0.8,
+        depth=1200,
     ),
     DatasetPlan(
         title="Simulated: retina of one donor",
@@ -156,7 +156,7 @@ DATASETS = (
         n_donors=3,
         donor_prefix="P",
         weight=0.06,
-        depth=10.0,
+        depth=15_000,
     ),
 )
 #: the dataset that repeats cells of others, as a meta-analysis does; none of its cells is primary

@@ -13,11 +13,11 @@ from curate.errors import CurateError
 from curate.progress import progress
 from curate.simulate.atlas import check_seed
 from curate.simulate.expression import (
-    CELL_DEPTH_SD,
     DONOR_SD,
     PROGRAM_FRACTION,
     base_levels,
     draw_counts,
+    draw_depth,
     draw_inverse_dispersion,
 )
 from curate.simulate.genes import MITOCHONDRIAL, gene_panel
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FEWEST_CELLS = 500
 CONTROL_FRACTION, FIRST_LINE_FRACTION = 0.25, 0.6
 N_GUIDES, N_BATCHES = 2, 4
-DEPTH = 1.0
+DEPTH = 1_500
 # Natural logarithms. Silencing with CRISPRi leaves about a tenth to a quarter of the target.
 KNOCKDOWN = (-2.3, -1.4)
 LINE_SD, PATHWAY_SD, TARGET_SD, LINE_CHANGE_SD = 1.0, 0.6, 0.3, 0.5
@@ -172,7 +172,7 @@ def _draw_cells(
         for i, (t, k, b) in enumerate(zip(target, line, batch, strict=True)):
             rng = generator(seed, "screen cell", i)
             level = lines[k] + batches[b] + (effects[t, k] if t >= 0 else 0.0)
-            depth = DEPTH * genes.height * rng.lognormal(0, CELL_DEPTH_SD)
+            depth = draw_depth(DEPTH, genes.height, rng=rng)
             counts = draw_counts(np.exp(level), depth, inverse_dispersion, rng=rng)
             rows.append(sp.csr_array(counts.astype(np.float32)[None]))
             advance(1)

@@ -12,7 +12,10 @@ import pytest
 from anndata import ImplicitModificationWarning
 from cellxgene_ontology_guide.ontology_parser import OntologyParser
 
+from curate.census import Census
+from curate.corpus_build import build_corpus
 from curate.errors import CurateError, WriteError
+from curate.recipe import Recipe
 from curate.simulate import expression, simulate_atlas
 from curate.simulate.cells import TYPES, Cells, apportion, place_cells, type_sizes
 from curate.simulate.expression import (
@@ -229,6 +232,24 @@ def test_rules_on_cell_types_drop_four_types_and_keep_the_others(obs: pl.DataFra
     assert {"unknown", "fibroblast"} < set(of)
     assert min(n_cells for n_cells, _ in of.values()) >= 5
     assert min(n_samples for _, n_samples in of.values()) >= 3
+
+
+def test_every_rule_of_the_demo_recipe_drops_cells_and_two_dozen_types_remain(
+    atlas_census: Path, tmp_path: Path
+) -> None:
+    with Census.open(uri=atlas_census) as census:
+        corpus = build_corpus(Recipe.load("demo"), census, tmp_path / "corpus")
+    dropped = {each.rule: each.n_cells for each in corpus.header.dropped}
+    assert list(dropped) == [
+        "filter",
+        "assays",
+        "descendants_of",
+        "min_cells",
+        "min_tech_samples",
+        "min_ancestors",
+    ]
+    assert min(dropped.values()) > 0
+    assert set(corpus.columns(["cell_type"])["cell_type"]) == {t.label for t in CELL_TYPES}
 
 
 def test_some_cells_are_of_an_assay_that_is_no_10x(obs: pl.DataFrame) -> None:

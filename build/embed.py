@@ -188,6 +188,9 @@ def _passes_folder(folder: Path, corpus: Corpus, parameters: Parameters) -> Path
         for left in folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         plan.save(passes / "plan.json")
+    # A run that was killed while it wrote a file has left that beside it.
+    for torn in folder.rglob(".*.partial"):
+        torn.unlink()
     return passes
 
 

@@ -107,8 +107,8 @@ class PcaModel:
             "components": self.components,
             "explained_variance": self.explained_variance,
             "explained_variance_ratio": self.explained_variance_ratio,
-            "target_sum": np.array(self.scaling.target_sum),
-            "max_value": np.array(self.scaling.max_value),
+            "target_sum": np.array([self.scaling.target_sum]),
+            "max_value": np.array([self.scaling.max_value]),
         }
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
@@ -119,8 +119,8 @@ class PcaModel:
         scaling = Scaling(
             arrays.pop("mean"),
             arrays.pop("std"),
-            target_sum=float(arrays.pop("target_sum")),
-            max_value=float(arrays.pop("max_value")),
+            target_sum=arrays.pop("target_sum").item(),
+            max_value=arrays.pop("max_value").item(),
         )
         return cls(scaling=scaling, **arrays)
 

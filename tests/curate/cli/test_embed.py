@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from curate.cli import curate
+from curate.errors import CorpusError, EmbeddingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from curate.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, coordinate_census: Path) -> Workspace:
+    """A workspace with one corpus, `all`, of 600 cells and 120 genes."""
+    from curate.census import Census
+    from curate.corpus_build import build_corpus
+    from curate.recipe import Recipe
+    from curate.workspace import Workspace
+
+    workspace = Workspace.create(tmp_path)
+    with Census.open(uri=coordinate_census) as census:
+        build_corpus(Recipe.model_validate({"name": "all"}), census, workspace.corpora_path / "all")
+    return workspace
+
+
+def run(workspace: Workspace, *arguments: str) -> Result:
+    command = ["-C", str(workspace.root), "embed", *arguments]
+    return CliRunner().invoke(curate, command, catch_exceptions=False)
+
+
+def test_it_embeds_the_only_corpus_and_sums_up(workspace: Workspace) -> None:
+    result = run(workspace, "--n-components", "5", "--n-hvgs", "40")
+    assert result.exit_code == 0
+    assert "600 cells x 5 dimensions, float32" in result.output
+    assert "40 variable ones of 120" in result.output
+    assert "variance explained" in result.output
+    assert (workspace.corpora_path / "all/embeddings/pca/embedding.npy").exists()
+
+
+def test_json_is_the_header(workspace: Workspace) -> None:
+    result = run(workspace, "all", "--name", "small", "--n-components", "5", "--json")
+    document = json.loads(result.stdout)
+    written = json.loads((workspace.corpora_path / "all/embeddings/small/embedding.json").read_text())
+    assert document == written
+    assert document["n_components"] == 5
+
+
+def test_an_embedding_made_elsewhere_is_taken_over(workspace: Workspace) -> None:
+    values = np.random.default_rng(0).normal(size=(600, 7)).astype(np.float32)
+    np.save(workspace.root / "scvi.npy", values)
+    result = run(workspace, "--from", str(workspace.root / "scvi.npy"), "--name", "scvi")
+    assert result.exit_code == 0
+    assert "taken from" in result.output
+    taken = np.load(workspace.corpora_path / "all/embeddings/scvi/embedding.npy")
+    np.testing.assert_array_equal(taken, values)
+
+
+def test_settings_of_the_pca_mean_nothing_with_a_file(workspace: Workspace) -> None:
+    result = run(workspace, "--from", "scvi.npy", "--n-hvgs", "10")
+    assert result.exit_code == 2
+    assert "--n-hvgs is a setting of the PCA" in result.output
+
+
+def test_too_many_components_are_refused_with_the_numbers(workspace: Workspace) -> None:
+    with pytest.raises(EmbeddingError, match="500 components of 600 cells and 120 genes; ask for 1 to 119"):
+        run(workspace, "--n-components", "500")
+
+
+def test_a_corpus_that_is_not_there_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(CorpusError, match="no corpus named 'alle'"):
+        run(workspace, "alle")

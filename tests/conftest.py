@@ -59,7 +59,8 @@ def coordinate_obs() -> pl.DataFrame:
     i = np.arange(N_CELLS)
     columns = {"dataset_id": np.repeat(list(DATASET_SIZES), list(DATASET_SIZES.values()))}
     for name, values, which in [
-        ("cell_type", CELL_TYPES, np.minimum((i * 7) % 21, 5)),
+        # 40, 25, 15, 10, 7 and 3 of every 100 cells.
+        ("cell_type", CELL_TYPES, np.searchsorted([40, 65, 80, 90, 97], i * 37 % 100, side="right")),
         ("assay", ASSAYS, i // 50 % 3),
         ("disease", DISEASES, i // 20 % 3),
         ("tissue", TISSUES, i // 100 % 2),

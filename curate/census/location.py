@@ -49,7 +49,7 @@ def open_release(release: str, tiledb_config: Mapping[str, str]) -> soma.Collect
             f"cannot reach the Census release {release!r}: no network, or census.cellxgene.cziscience.com is "
             f"blocked ({type(error).__name__}); {ELSEWHERE}"
         ) from error
-    except soma.SOMAError as error:
+    except (soma.SOMAError, RuntimeError) as error:
         raise CensusError(f"cannot open the Census release {release!r}: {error}; {ELSEWHERE}") from error
 
 
@@ -84,7 +84,7 @@ def open_uri(
             f"there is no Census at {place}: "
             + (f"it is no SOMA collection, it lacks {LAYOUT}" if is_local else "nothing is stored there")
         ) from error
-    except (soma.SOMAError, TypeError) as error:
+    except (soma.SOMAError, RuntimeError, TypeError) as error:
         hint = "" if is_local else "; check --uri, --region and --endpoint"
         raise CensusError(f"cannot open {place}: {error}{hint}") from error
 

@@ -80,7 +80,7 @@ class Store:
         """Turn the errors of TileDB into CensusError."""
         try:
             yield
-        except soma.SOMAError as error:
+        except (soma.SOMAError, RuntimeError) as error:  # TileDB raises both
             raise CensusError(f"could not read {what} from {self.uri}: {error}") from error
 
     def _check(self, base: tuple[str, ...], required: Sequence[tuple[str, ...]]) -> None:
@@ -96,6 +96,6 @@ class Store:
         try:
             for name in names:
                 part = part[name]
-        except (KeyError, TypeError, soma.SOMAError) as error:
+        except (KeyError, TypeError, RuntimeError, soma.SOMAError) as error:
             return error
         return part

@@ -1,0 +1,174 @@
+"""`curate census info`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from curate.census import Census
+
+
+@click.command()
+@click.option("--release", help="Census release: stable, latest or a date such as 2025-11-08.")
+@click.option("--uri", help="A store of the Census layout instead: a folder or s3://…")
+@click.option("--region", help="S3 region of the uri.")
+@click.option("--endpoint", help="S3-compatible endpoint of the uri, such as http://127.0.0.1:9000.")
+@click.option("--anonymous", is_flag=True, help="Send no credentials to S3.")
+@click.option("--organism", help="Show this organism alone.")
+@click.option("--column", help="Count the cells of each label of this obs column.")
+@click.option("--where", metavar="FILTER", help='Count only these cells, such as "is_primary_data == True".')
+@click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Labels to show.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all labels.")
+@click.pass_obj
+def info(
+    home: str | None,
+    /,
+    release: str | None,
+    uri: str | None,
+    region: str | None,
+    endpoint: str | None,
+    *,
+    anonymous: bool,
+    organism: str | None,
+    column: str | None,
+    where: str | None,
+    top: int,
+    as_json: bool,
+) -> None:
+    """Show what a Census holds: release, schema, organisms, cells, datasets, composition.
+
+    Without --release and --uri it is the Census of the workspace, or the stable release outside of one.
+
+    \b
+        curate census info --uri store
+        curate census info --release 2025-11-08 --column disease --top 10
+    """  # noqa: D301
+    if release and uri:
+        raise click.UsageError("--release names a public release, --uri a store: give one of them")
+    if (region or endpoint or anonymous) and not uri:
+        raise click.UsageError("--region, --endpoint and --anonymous say how to reach a --uri; name it")
+    if where and not column:
+        raise click.UsageError("--where chooses the cells to count by --column; name it")
+    with _open(home, release, uri, region=region, endpoint=endpoint, anonymous=anonymous) as census:
+        organisms = [organism] if organism else list(census.organisms)
+        report: dict[str, Any] = {
+            "uri": census.uri,
+            "release": census.release,
+            "schema_version": census.schema_version,
+            "summary": census.summary,
+            "n_datasets": census.read_datasets().height,
+            "organisms": [_describe(census, each) for each in organisms],
+        }
+        if column:
+            report["composition"] = [_compose(census, each, column, where) for each in organisms]
+    if as_json:
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        _show(report, top=top)
+
+
+def _open(
+    home: str | None,
+    release: str | None,
+    uri: str | None,
+    *,
+    region: str | None,
+    endpoint: str | None,
+    anonymous: bool,
+) -> Census:
+    from curate.census import Census
+    from curate.errors import WorkspaceError
+    from curate.workspace import Workspace
+
+    if release or uri:
+        return Census.open(
+            release or "stable", uri=uri, region=region, endpoint=endpoint, anonymous=anonymous
+        )
+    try:
+        workspace = Workspace.find(home)
+    except WorkspaceError:
+        if home:
+            raise
+        return Census.open()
+    return workspace.open_census()
+
+
+def _describe(census: Census, organism: str) -> dict[str, Any]:
+    import polars as pl
+
+    from curate.census.layout import STANDARD
+
+    counted = census.read_cell_counts().filter(pl.col("organism") == organism, pl.col("category") == "all")
+    stored = census.obs_columns(organism)
+    return {
+        "name": organism,
+        "n_cells": census.n_cells(organism),
+        "n_primary_cells": int(counted["unique_cell_count"].sum()) if counted.height else None,
+        "n_genes": census.read_var(organism).height,
+        "layers": census.layers(organism),
+        "absent_columns": [name for name in STANDARD if name not in stored],
+    }
+
+
+def _compose(census: Census, organism: str, column: str, where: str | None) -> dict[str, Any]:
+    from curate.census.composition import count_labels
+    from curate.where import Where
+
+    counts = count_labels(census, organism, column, where=Where.parse(where) if where else None)
+    return {
+        "organism": organism,
+        "column": column,
+        "where": where,
+        "n_cells": counts.n_cells,
+        "labels": counts.labels.to_dicts(),
+    }
+
+
+def _show(report: dict[str, Any], *, top: int) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False)
+    label = f", {report['summary']['label']}" if "label" in report["summary"] else ""
+    console.print(escape(f"{report['uri']}"))
+    console.print(escape(f"release {report['release']}, schema {report['schema_version']}{label}"))
+    console.print(f"{report['n_datasets']:,} datasets")
+    table = Table("organism", "cells", "primary", "genes", "layers", box=None)
+    for number in (1, 2, 3):
+        table.columns[number].justify = "right"
+    for each in report["organisms"]:
+        primary = "not counted" if each["n_primary_cells"] is None else f"{each['n_primary_cells']:,}"
+        layers = ", ".join(each["layers"])
+        table.add_row(each["name"], f"{each['n_cells']:,}", primary, f"{each['n_genes']:,}", escape(layers))
+    console.print(table)
+    for each in report["organisms"]:
+        if each["absent_columns"]:
+            absent = ", ".join(each["absent_columns"])
+            console.print(f"{each['name']} has no {absent}; they are read as null")
+    for each in report.get("composition", []):
+        console.print()
+        console.print(_composition_table(each, top=top))
+        if (n_more := len(each["labels"]) - top) > 0:
+            console.print(f"and {n_more:,} more: --top shows them, --json has all")
+
+
+def _composition_table(composition: dict[str, Any], *, top: int) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(composition["column"], "cells", "share", box=None)
+    condition = f" where {composition['where']}" if composition["where"] else ""
+    table.title = escape(f"{composition['n_cells']:,} cells of {composition['organism']}{condition}")
+    table.title_justify = "left"
+    for number in (1, 2):
+        table.columns[number].justify = "right"
+    for each in composition["labels"][:top]:
+        share = each["n_cells"] / composition["n_cells"]
+        table.add_row(escape(each["label"]), f"{each['n_cells']:,}", f"{share:.2%}")
+    return table

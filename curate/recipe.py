@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import tomllib
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from curate.documents import Document, canonical_digest
-from curate.errors import RecipeError
+from curate.errors import FilterError, RecipeError
 from curate.genes import GeneSpace
+from curate.nearest import nearest
+from curate.where import Where
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SHIPPED_PATH = Path(__file__).parent / "recipes"
 SHARED_VARIABLE = "CURATE_SHARED"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 Positive = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -44,6 +46,15 @@ class CellRules(Document):
     filter: str | None = None
     assays: tuple[str, ...] | None = Field(default=None, min_length=1)
     columns: tuple[str, ...] = ()
+
+    @field_validator("filter")
+    @classmethod
+    def _parses(cls, text: str | None) -> str | None:
+        try:
+            _ = Where.parse(text) if text is not None else None
+        except FilterError as error:
+            raise ValueError(str(error)) from None
+        return text
 
 
 class CellTypeRules(Document):
@@ -110,7 +121,7 @@ class GeneRules(Document):
 class Recipe(Document):
     """Which cells and genes of a Census make a corpus."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     organism: str = "homo_sapiens"
     census: CensusSource = CensusSource()
@@ -218,10 +229,7 @@ def _first(errors: list[ErrorDetails], model: type[BaseModel]) -> str:
     if error["type"] != "extra_forbidden":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}" if where else error["msg"]
     known = list(_keys(model, parents))
-    near = get_close_matches(str(key), known, n=1)
-    return f"unknown key {where!r}; " + (
-        f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    )
+    return f"unknown key {where!r}; {nearest(str(key), known)}"
 
 
 def _keys(model: type[BaseModel], parents: list[Any]) -> dict[str, Any]:

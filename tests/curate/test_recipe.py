@@ -66,7 +66,7 @@ def test_a_shipped_recipe_loads_and_bears_the_name_of_its_file(name: str) -> Non
             'name = "mine"\n[cell_types]\nmin_tech_sample = 3',
             r"unknown key 'cell_types\.min_tech_sample'; did you mean 'min_tech_samples'",
         ),
-        ('name = "mine"\n[zzz]\n', "unknown key 'zzz'; known: name, description, organism, census"),
+        ('name = "mine"\n[zzz]\n', "unknown key 'zzz'; there are: name, description, organism, census"),
         ('description = "nameless"', "name: Field required"),
         ('name = "a/b"', "name: String should match pattern"),
         (
@@ -85,6 +85,10 @@ def test_a_shipped_recipe_loads_and_bears_the_name_of_its_file(name: str) -> Non
         ),
         ('name = "mine"\n[genes]\nn = 3', "genes: n, sha256 and allow_missing go with list"),
         ('name = "mine"\n[genes]\nlist = "a"\nsha256 = "xyz"', r"genes\.sha256: String should match pattern"),
+        (
+            'name = "mine"\n[cells]\nfilter = "nnz >"',
+            r"cells\.filter: filter 'nnz >' does not parse at character",
+        ),
         ("name = ", "is not TOML"),
     ],
 )

@@ -1,0 +1,208 @@
+"""`curate corpus`: apply a recipe to a Census; show what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from curate.corpus import Corpus
+
+SHOWN = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
+BAR_WIDTH = 30
+
+
+@click.group("corpus")
+def command() -> None:
+    """Build and show a corpus: a recipe applied to a Census."""
+
+
+@command.command("build")
+@click.option(
+    "--recipe", required=True, metavar="NAME|FILE.toml", help="A shipped recipe (sctab, demo) or a file."
+)
+@click.option("--name", help="Name of the corpus; the recipe's by default.")
+@click.option(
+    "--release", metavar="RELEASE", help="Census release, such as 2025-11-08; goes before the recipe's."
+)
+@click.option(
+    "--uri", metavar="URI", help="Census-layout store: a folder or s3://…; goes before the recipe's."
+)
+@click.option(
+    "--genes",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The recipe's gene list, where it is not found by itself.",
+)
+@click.option("--ontology", metavar="FILE.obo|guide", help="Cell Ontology; goes before the recipe's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def build(
+    home: str | None,
+    /,
+    *,
+    recipe: str,
+    name: str | None,
+    release: str | None,
+    uri: str | None,
+    genes: Path | None,
+    ontology: str | None,
+    as_json: bool,
+) -> None:
+    r"""Apply a recipe to a Census: which cells, which genes, kept in the workspace as an index.
+
+    Reads obs in a stream. A build that was killed goes on where it was when the command is given again.
+
+    \b
+    Examples:
+        curate corpus build --recipe demo
+        curate corpus build --recipe sctab --genes sctab_genes.csv.gz --ontology cl-simple.obo
+        curate corpus build --recipe mine.toml --uri ../atlas.census --name lung
+    """
+    from curate.corpus_build import build_corpus
+    from curate.errors import CorpusError
+    from curate.recipe import NAME_PATTERN, Recipe
+    from curate.workspace import Workspace
+
+    if release and uri:
+        raise click.UsageError("name --release or --uri, not both")
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        raise click.BadParameter(f"{name!r}: take letters, digits, '.', '_' and '-'", param_hint="--name")
+    workspace = Workspace.find(home)
+    wanted = Recipe.load(recipe)
+    chosen = name or wanted.name
+    if chosen in workspace.corpus_names():
+        raise CorpusError(f"there is a corpus {chosen!r} already; name another one with --name")
+    if release is None and uri is None:
+        release = wanted.census.release
+        uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
+    settings = workspace.settings.census
+    with workspace.open_census(release=release, uri=uri) as census:
+        corpus = build_corpus(
+            wanted,
+            census,
+            workspace.corpora_path / chosen,
+            genes=genes,
+            ontology=ontology,
+            region=settings.region,
+            endpoint=settings.endpoint,
+            anonymous=settings.anonymous,
+        )
+    _report(corpus, (), top=10, as_json=as_json)
+
+
+@command.command("show")
+@click.argument("name", required=False)
+@click.option(
+    "--column", "columns", multiple=True, metavar="COLUMN", help="Composition by this obs column; repeat it."
+)
+@click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Values a column.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top: int, as_json: bool) -> None:
+    r"""Show a corpus: size, what each rule dropped, composition.
+
+    A cell with several diseases counts for each.
+
+    \b
+    Examples:
+        curate corpus show
+        curate corpus show sctab --column disease --column assay --top 20
+    """
+    from curate.workspace import Workspace
+
+    _report(Workspace.find(home).corpus(name), columns or SHOWN, top=top, as_json=as_json)
+
+
+def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) -> None:
+    counted = {column: corpus.value_counts(column) for column in columns if column in corpus.header.columns}
+    # A column asked for that the corpus has not is an error; of those always shown, it is left out.
+    if missing := [column for column in columns if column not in counted and columns is not SHOWN]:
+        corpus.columns(missing)
+    if as_json:
+        report: dict[str, Any] = corpus.header.model_dump(mode="json") | {"path": str(corpus.path)}
+        report["composition"] = {
+            column: [{"value": value, "n_cells": n} for value, n in counts.head(top).iter_rows()]
+            for column, counts in counted.items()
+        }
+        click.echo(json.dumps(report, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    _print_header(console, corpus)
+    _print_dropped(console, corpus)
+    for column, counts in counted.items():
+        _print_composition(
+            console, corpus, column, list(counts.head(top).iter_rows()), n_values=counts.height
+        )
+
+
+def _print_header(console: Console, corpus: Corpus) -> None:
+    header = corpus.header
+    ontology = header.ontology
+    lines = {
+        "corpus": f"{corpus.name}  {corpus.id[:12]}",
+        "cells": f"{corpus.n_cells:,} of {header.n_read:,} {header.organism}",
+        "genes": f"{header.genes.n:,}",
+        "recipe": f"{header.recipe.name}  {header.recipe.description}".rstrip(),
+        "census": f"{header.census.release} (schema {header.census.schema_version})  {header.census.uri}",
+        "ontology": f"{ontology.release} ({ontology.source})" if ontology else "none needed",
+        "identity": header.identity,
+    }
+    for name, text in lines.items():
+        console.print(f"{name:<9} {text}", markup=False, soft_wrap=True)
+    for note in header.notes:
+        console.print(f"{'note':<9} {note}", markup=False, soft_wrap=True)
+
+
+def _print_dropped(console: Console, corpus: Corpus) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    if not corpus.header.dropped:
+        return
+    table = Table(box=None)
+    table.add_column("rule", no_wrap=True)
+    table.add_column("setting", no_wrap=True, max_width=30)
+    table.add_column("cells dropped", justify="right", no_wrap=True)
+    table.add_column("by itself", justify="right", no_wrap=True)
+    table.add_column("what it dropped", no_wrap=True)
+    for each in corpus.header.dropped:
+        most = [f"{value} {n:,}" for value, n in list(each.values.items())[:2]]
+        rest = f" and {len(each.values) - 2} more" if len(each.values) > 2 else ""
+        table.add_row(
+            each.rule,
+            escape(each.setting),
+            f"{each.n_cells:,}",
+            f"{each.n_matching:,}",
+            escape(", ".join(most) + rest),
+        )
+    console.print()
+    console.print(table)
+
+
+def _print_composition(
+    console: Console, corpus: Corpus, column: str, rows: list[tuple[Any, int]], *, n_values: int
+) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(f"{column} ({n_values:,})", "", "cells", "%", box=None)
+    for each in table.columns[2:]:
+        each.justify = "right"
+    for value, n in rows:
+        bar = "█" * max(1, round(BAR_WIDTH * n / rows[0][1]))
+        table.add_row(escape(str(value)), bar, f"{n:,}", f"{100 * n / corpus.n_cells:.2f}")
+    if n_values > len(rows):
+        table.add_row(f"and {n_values - len(rows):,} more", "", "", "")
+    console.print()
+    console.print(table)

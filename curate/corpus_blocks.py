@@ -1,0 +1,258 @@
+"""The first stage of a corpus build: obs in a stream, what the rules on cells keep set aside in blocks.
+
+A block is an Arrow file: the kept cells of a run of joinids, and in its metadata the counts of those dropped.
+Finished blocks stay when a build is killed, and the next one reads on behind the last of them.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curate.corpus import JOINID, OBSERVATION_JOINID, as_frame
+from curate.documents import Document
+from curate.errors import CorpusError
+from curate.identity import identity_hash, release_identity_hash
+from curate.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from curate.census import Census
+    from curate.where import Where
+
+T = TypeVar("T")
+IDENTITY = "identity"
+METADATA = b"curate"
+LARGEST_SMALL_CODE = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class CellRulesInUse:
+    """The rules on cells, parsed."""
+
+    where: Where | None
+    assays: tuple[str, ...] | None
+
+
+class BlockCounts(Document):
+    """What a block read and dropped; `assay_values` counts, by assay, what the assay rule dropped."""
+
+    last_joinid: int
+    n_read: int
+    filter_dropped: int
+    assays_dropped: int
+    assays_matching: int
+    assay_values: dict[str, int]
+
+    @property
+    def n_kept(self) -> int:
+        """Number of cells in the block."""
+        return self.n_read - self.filter_dropped - self.assays_dropped
+
+
+@dataclass(frozen=True)
+class Block:
+    """A finished block on disk."""
+
+    path: Path
+    schema: pa.Schema
+    counts: BlockCounts
+
+    @classmethod
+    def open(cls, path: Path) -> Block | None:
+        """Open a block; None for a file that was not finished."""
+        try:
+            with pa.memory_map(str(path)) as file:
+                schema = pa.ipc.open_file(file).schema
+            return cls(path, schema, BlockCounts.model_validate_json(schema.metadata[METADATA]))
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+            return None
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Names of the columns that hold a dictionary."""
+        return [field.name for field in self.schema if pa.types.is_dictionary(field.type)]
+
+    def read(self, columns: list[str] | None = None) -> pa.Table:
+        """Read the kept cells."""
+        positions = None if columns is None else sorted(self.schema.get_field_index(name) for name in columns)
+        with pa.memory_map(str(self.path)) as file:
+            options = pa.ipc.IpcReadOptions(included_fields=positions)
+            return pa.ipc.open_file(file, options=options).read_all().replace_schema_metadata(None)
+
+
+def read_blocks(
+    census: Census,
+    folder: Path,
+    rules: CellRulesInUse,
+    *,
+    organism: str,
+    columns: list[str],
+    block_cells: int,
+) -> list[Block]:
+    """Read obs from where the blocks in `folder` end, and return all blocks in joinid order.
+
+    Memory: about 500 bytes a cell of a block, two blocks being under way.
+
+    Parameters
+    ----------
+    columns
+        What to keep, observation_joinid included where the release has it.
+
+    Raises
+    ------
+    CorpusError
+        When cells have no dataset_id or no observation_joinid, or fewer cells come than the Census counts.
+    """
+    blocks = _finished(folder)
+    n_cells = census.n_cells(organism)
+    n_done = sum(block.counts.n_read for block in blocks)
+    needed = list(dict.fromkeys([*columns, *_rule_columns(rules)]))
+    with progress("Reading obs", n_cells) as advance:
+        advance(n_done)
+        if n_done < n_cells:
+            first = blocks[-1].counts.last_joinid + 1 if blocks else 0
+            tables = regrouped(census.read_obs(organism, needed, joinids=slice(first, None)), block_cells)
+            for table in ahead(tables):
+                path = folder / f"{len(blocks):06d}.arrow"
+                blocks.append(_write(path, table, rules, columns=columns, release=census.release))
+                advance(table.num_rows)
+    n_read = sum(block.counts.n_read for block in blocks)
+    if n_read != n_cells:
+        raise CorpusError(f"read {n_read:,} cells of the {n_cells:,} that the Census counts; build again")
+    return blocks
+
+
+def regrouped(batches: Iterable[pa.Table | pa.RecordBatch], n_rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of the batches in tables of `n_rows`, the last with what is left.
+
+    A text column has one dictionary throughout a table.
+    """
+    waiting: list[pa.Table] = []
+    n_waiting = 0
+    for batch in batches:
+        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        while n_waiting + table.num_rows >= n_rows:
+            n_taken = n_rows - n_waiting
+            yield _joined([*waiting, table.slice(0, n_taken)])
+            waiting, n_waiting, table = [], 0, table.slice(n_taken)
+        if table.num_rows:
+            waiting.append(table)
+            n_waiting += table.num_rows
+    if n_waiting:
+        yield _joined(waiting)
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """Yield the items; a thread makes the next one while one is used."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, iterator, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, iterator, None)
+            yield item
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _finished(folder: Path) -> list[Block]:
+    blocks: list[Block] = []
+    for path in sorted(folder.glob("*.arrow")):
+        block = Block.open(path)
+        if block is None:
+            break
+        blocks.append(block)
+    return blocks
+
+
+def _rule_columns(rules: CellRulesInUse) -> list[str]:
+    filtered = sorted(rules.where.columns) if rules.where else []
+    return filtered + (["assay"] if rules.assays else [])
+
+
+def _write(path: Path, table: pa.Table, rules: CellRulesInUse, *, columns: list[str], release: str) -> Block:
+    passing = _passing_filter(table, rules.where)
+    assayed = _passing_assays(table, rules.assays)
+    lost = passing & ~assayed
+    counts = BlockCounts(
+        last_joinid=table[JOINID][-1].as_py(),
+        n_read=table.num_rows,
+        filter_dropped=int((~passing).sum()),
+        assays_dropped=int(lost.sum()),
+        assays_matching=int((~assayed).sum()),
+        assay_values=_count(table["assay"], lost) if lost.any() else {},
+    )
+    kept = table.select([JOINID, *columns]).filter(pa.array(passing & assayed))
+    identity = _identity(kept, release)
+    arrays = [_compact(name, kept[name].combine_chunks()) for name in kept.column_names]
+    block = pa.table([*arrays, pa.array(identity)], names=[*kept.column_names, IDENTITY])
+    block = block.replace_schema_metadata({METADATA: counts.model_dump_json().encode()})
+    # No fsync: a block that a crash of the machine cuts short does not open, and is read again.
+    unfinished = path.with_suffix(".unfinished")
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        pa.OSFile(str(unfinished), "wb") as sink,
+        pa.ipc.new_file(sink, block.schema, options=options) as writer,
+    ):
+        writer.write_table(block)
+    unfinished.replace(path)
+    return Block(path, block.schema, counts)
+
+
+def _passing_filter(table: pa.Table, where: Where | None) -> NDArray[np.bool_]:
+    if where is None:
+        return np.ones(table.num_rows, np.bool_)
+    return where.mask(as_frame(table.select(sorted(where.columns)))).to_numpy()
+
+
+def _passing_assays(table: pa.Table, assays: tuple[str, ...] | None) -> NDArray[np.bool_]:
+    if assays is None:
+        return np.ones(table.num_rows, np.bool_)
+    # Decided once a value, not once a cell.
+    column = table["assay"].combine_chunks()
+    wanted = pc.is_in(column.dictionary, value_set=pa.array(assays, column.dictionary.type))
+    kept: NDArray[np.bool_] = wanted.take(column.indices).fill_null(False).to_numpy(zero_copy_only=False)
+    return kept
+
+
+def _count(column: pa.ChunkedArray, rows: NDArray[np.bool_]) -> dict[str, int]:
+    counts = pc.value_counts(column.filter(pa.array(rows)).combine_chunks()).to_pylist()
+    return {str(each["values"]): each["counts"] for each in counts}
+
+
+def _identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+    if OBSERVATION_JOINID not in cells.column_names:
+        return release_identity_hash(release, cells[JOINID].to_numpy())
+    for name in ("dataset_id", OBSERVATION_JOINID):
+        if n_missing := cells[name].null_count:
+            raise CorpusError(
+                f"{n_missing:,} cells have no {name}, so that they have no identity; filter them out"
+            )
+    frame = as_frame(cells.select(["dataset_id", OBSERVATION_JOINID]))
+    return identity_hash(frame["dataset_id"], frame[OBSERVATION_JOINID])
+
+
+def _compact(name: str, array: pa.Array) -> pa.Array:
+    """Return text as a dictionary, codes in two bytes where they fit; observation_joinids stay text."""
+    if name == OBSERVATION_JOINID or not _is_text(array.type):
+        return array
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    if len(array.dictionary) > LARGEST_SMALL_CODE:
+        return array
+    return pa.DictionaryArray.from_arrays(array.indices.cast(pa.uint16()), array.dictionary)
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(dtype) or pa.types.is_string(dtype) or pa.types.is_large_string(dtype))

@@ -1,0 +1,512 @@
+"""Building a corpus: what is kept and counted, the id, going on after an interruption, refusals."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse as sp
+
+from curate.census import Census, CensusWriter, Dataset
+from curate.corpus import Corpus
+from curate.corpus_build import STANDARD_COLUMNS, build_corpus
+from curate.errors import CorpusError, FilterError, RecipeError, WriteError
+from curate.identity import identity_hash, release_identity_hash
+from curate.recipe import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+OBO = """data-version: cl/releases/2020-02-03/cl.owl
+ontology: cl
+
+[Term]
+id: CL:0000000
+name: cell
+
+[Term]
+id: CL:0000003
+name: native cell
+is_a: CL:0000000
+
+[Term]
+id: CL:0000010
+name: cultured cell
+is_a: CL:0000000
+
+[Term]
+id: CL:0000542
+name: lymphocyte
+is_a: CL:0000003
+
+[Term]
+id: CL:0000236
+name: B cell
+is_a: CL:0000542
+
+[Term]
+id: CL:0000084
+name: T cell
+is_a: CL:0000542
+
+[Term]
+id: CL:0000738
+name: leukocyte
+is_a: CL:0000003
+
+[Term]
+id: CL:0000576
+name: monocyte
+is_a: CL:0000738
+"""
+STUDY_RULES = """
+name = "small-study"
+[cells]
+filter = "is_primary_data == True"
+assays = ["10x 3' v3", "10x 3' v2"]
+[cell_types]
+descendants_of = "native cell"
+min_cells = 5
+min_tech_samples = 3
+min_ancestors = 3
+[ontology]
+source = "small.obo"
+"""
+#: n cells, type, term, assay, primary, dataset, donor
+GROUPS = [
+    (2, "B cell", "CL:0000236", "10x 3' v3", True, "a", "1"),
+    (2, "B cell", "CL:0000236", "10x 3' v2", True, "a", "2"),
+    (2, "B cell", "CL:0000236", "10x 3' v3", True, "b", "1"),
+    (3, "B cell", "CL:0000236", "Smart-seq2", True, "b", "1"),
+    (4, "B cell", "CL:0000236", "10x 3' v3", False, "b", "1"),
+    (4, "B cell", "CL:0000236", "Smart-seq2", False, "a", "1"),
+    (5, "T cell", "CL:0000084", "10x 3' v3", True, "a", "1"),
+    (3, "T cell", "CL:0000084", "10x 3' v3", True, "b", "1"),
+    (1, "monocyte", "CL:0000576", "10x 3' v3", True, "a", "1"),
+    (1, "monocyte", "CL:0000576", "10x 3' v3", True, "a", "2"),
+    (2, "monocyte", "CL:0000576", "10x 3' v3", True, "b", "1"),
+    (2, "monocyte", "CL:0000576", "10x 3' v3", False, "b", "2"),
+    (5, "cultured cell", "CL:0000010", "10x 3' v3", True, "a", "1"),
+    (3, "unknown", "unknown", "10x 3' v3", True, "b", "2"),
+    (3, "lymphocyte", "CL:0000542", "10x 3' v3", True, "a", "1"),
+    (3, "lymphocyte", "CL:0000542", "10x 3' v3", True, "a", "2"),
+    (1, "lymphocyte", "CL:0000542", "10x 3' v3", True, "b", "1"),
+]
+N_GENES = 4
+
+
+def write_store(path: Path, *, schema_version: str = "2.4.0", build_date: str = "2026-01-31") -> Path:
+    genes = pl.DataFrame(
+        {
+            "feature_id": [f"ENSG{j:011d}" for j in range(N_GENES)],
+            "feature_name": [f"GENE{j}" for j in range(N_GENES)],
+            "feature_type": ["protein_coding", "lncRNA", "protein_coding", "protein_coding"],
+            "feature_length": [1000] * N_GENES,
+        }
+    )
+    columns = [
+        "cell_type",
+        "cell_type_ontology_term_id",
+        "assay",
+        "is_primary_data",
+        "dataset_id",
+        "donor_id",
+    ]
+    rows = [row for n, *row in GROUPS for _ in range(n)]
+    obs = pl.DataFrame(rows, schema=columns, orient="row").sample(fraction=1.0, shuffle=True, seed=5)
+    with CensusWriter(
+        path, genes=genes, build_date=build_date, label="by hand", schema_version=schema_version
+    ) as writer:
+        for dataset in ("a", "b"):
+            cells = obs.filter(pl.col("dataset_id") == dataset).drop("dataset_id")
+            counts = sp.csr_array(np.ones((cells.height, N_GENES), np.float32))
+            writer.add_dataset(
+                Dataset(dataset, "by hand"), cells, [counts], measured=np.ones(N_GENES, np.bool_)
+            )
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("store") / "store")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Recipe]:
+    (tmp_path / "small.obo").write_text(OBO)
+
+    def load(text: str) -> Recipe:
+        path = tmp_path / "recipe.toml"
+        path.write_text(text)
+        return Recipe.load(path)
+
+    return load
+
+
+def build(recipe: Recipe, store: Path, path: Path, **settings: Any) -> Corpus:
+    with Census.open(uri=store) as census:
+        return build_corpus(recipe, census, path, **settings)
+
+
+def test_each_rule_of_the_study_drops_what_was_counted_by_hand(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus")
+    assert {each.rule: (each.n_cells, each.n_matching, each.values) for each in corpus.header.dropped} == {
+        "filter": (10, 10, {}),
+        "assays": (3, 7, {"Smart-seq2": 3}),
+        "descendants_of": (8, 8, {"cultured cell": 5, "unknown": 3}),
+        "min_cells": (4, 7, {"monocyte": 4}),
+        "min_tech_samples": (8, 16, {"T cell": 8}),
+        "min_ancestors": (7, 15, {"lymphocyte": 7}),
+    }
+    assert (corpus.header.n_read, corpus.n_cells) == (46, 6)
+    assert set(corpus.columns(["cell_type"])["cell_type"]) == {"B cell"}
+    assert corpus.header.ontology is not None
+    assert (corpus.header.ontology.source, corpus.header.ontology.release) == ("small.obo", "2020-02-03")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "",
+        "[cells]\nfilter = \"is_primary_data == True and donor_id != '2'\"",
+        '[cells]\nassays = ["Smart-seq2"]',
+        "[cell_types]\nmin_cells = 8",
+        "[cell_types]\nmin_tech_samples = 3\nmin_cells = 6",
+        STUDY_RULES.removeprefix('\nname = "small-study"'),
+    ],
+)
+def test_the_cells_dropped_by_the_rules_add_up(
+    rules: str, store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    header = build(recipe('name = "any"\n' + rules), store, tmp_path / "corpus").header
+    assert header.n_read - sum(each.n_cells for each in header.dropped) == header.n_cells > 0
+
+
+def test_the_index_holds_the_cells_that_passed_with_their_values(
+    coordinate_census: Path, coordinate_obs: pl.DataFrame, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    corpus = build(
+        recipe('name = "any"\n[cells]\nfilter = "is_primary_data == True and disease == \'COVID-19\'"'),
+        coordinate_census,
+        tmp_path / "corpus",
+        block_cells=77,
+    )
+    expected = coordinate_obs.with_row_index("soma_joinid").filter(
+        pl.col("is_primary_data") & pl.col("disease").str.starts_with("COVID-19")
+    )
+    assert corpus.joinids().tolist() == expected["soma_joinid"].to_list()
+    assert corpus.header.columns == STANDARD_COLUMNS
+    for name in set(STANDARD_COLUMNS) & set(expected.columns):
+        assert corpus.columns([name])[name].to_list() == expected[name].to_list(), name
+    assert corpus.columns(["observation_joinid"])["observation_joinid"].to_list() == (
+        expected["observation_joinid"].to_list()
+    )
+    np.testing.assert_array_equal(
+        corpus.identity(), identity_hash(expected["dataset_id"], expected["observation_joinid"])
+    )
+    assert corpus.header.identity == "dataset_id+observation_joinid"
+
+
+def test_any_parquet_reader_reads_the_index(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    corpus = build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
+    by_polars = pl.read_parquet(tmp_path / "corpus" / "cells.parquet")
+    assert by_polars.height == corpus.n_cells == 600
+    assert by_polars.columns == ["soma_joinid", *corpus.header.columns]
+    assert (
+        by_polars["cell_type"].cast(pl.String).to_list()
+        == corpus.columns(["cell_type"])["cell_type"].to_list()
+    )
+    chunk = pa.parquet.read_metadata(tmp_path / "corpus" / "cells.parquet").row_group(0)
+    encodings = {chunk.column(i).path_in_schema: chunk.column(i).encodings for i in range(chunk.num_columns)}
+    assert "DELTA_BINARY_PACKED" in encodings["soma_joinid"]
+    assert "RLE_DICTIONARY" in encodings["cell_type"]
+
+
+def test_an_older_release_lacks_columns_and_its_identity_is_its_own(
+    recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    store = write_store(tmp_path / "old", schema_version="1.0.0", build_date="2023-05-15")
+    corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus")
+    assert corpus.header.identity == "release+soma_joinid"
+    assert not {"raw_sum", "nnz", "tissue_type"} & set(corpus.header.columns)
+    assert not (corpus.path / "observation_joinids.parquet").exists()
+    np.testing.assert_array_equal(corpus.identity(), release_identity_hash("2023-05-15", corpus.joinids()))
+    with pytest.raises(CorpusError, match="no column 'observation_joinid'"):
+        corpus.columns(["observation_joinid"])
+
+
+def test_block_size_uri_time_and_dictionary_order_do_not_change_the_id(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe('name = "any"\n[cells]\nfilter = "is_primary_data == True"\n[cell_types]\nmin_cells = 50')
+    first = build(wanted, coordinate_census, tmp_path / "first")
+    for block_cells in (23, 100, 599):
+        again = build(
+            wanted, coordinate_census, tmp_path / f"blocks-of-{block_cells}", block_cells=block_cells
+        )
+        assert again.id == first.id
+        assert again.header.dropped == first.header.dropped
+    copy = shutil.copytree(coordinate_census, tmp_path / "copy")
+    assert build(wanted, copy, tmp_path / "of-the-copy").id == first.id
+
+    def reversed_dictionaries(self: Census, *args: Any, **kwargs: Any) -> Iterator[pa.Table]:
+        for table in read_obs(self, *args, **kwargs):
+            yield pa.table({name: _reversed(table[name]) for name in table.column_names})
+
+    read_obs = Census.read_obs
+    monkeypatch.setattr(Census, "read_obs", reversed_dictionaries)
+    assert build(wanted, coordinate_census, tmp_path / "reversed", block_cells=100).id == first.id
+
+
+def _reversed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        return column
+    array = column.combine_chunks()
+    n = len(array.dictionary)
+    codes = pa.array(n - 1 - array.indices.to_numpy(zero_copy_only=False), pa.int32())
+    return pa.chunked_array(
+        [pa.DictionaryArray.from_arrays(codes, array.dictionary.take(pa.array(range(n - 1, -1, -1))))]
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        '[cells]\nfilter = "soma_joinid != 3"',
+        '[cells]\ncolumns = ["sex_ontology_term_id"]',
+        '[genes]\nfeature_type = "protein_coding"',
+    ],
+    ids=["one cell less", "one column more", "fewer genes"],
+)
+def test_other_content_has_another_id(
+    change: str, coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    first = build(recipe('name = "any"'), coordinate_census, tmp_path / "first")
+    other = build(recipe('name = "any"\n' + change), coordinate_census, tmp_path / "other")
+    assert other.id != first.id
+
+
+def test_the_recipe_that_led_to_the_cells_does_not_enter_the_id(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    first = build(recipe('name = "any"'), coordinate_census, tmp_path / "first")
+    same = build(recipe('name = "some"\n[cells]\nfilter = "nnz >= 0"'), coordinate_census, tmp_path / "other")
+    assert same.id == first.id
+    assert same.header.recipe_digest != first.header.recipe_digest
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_build_goes_on_behind_its_last_finished_block(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe('name = "any"\n[cells]\nfilter = "is_primary_data == True"\n[cell_types]\nmin_cells = 50')
+    undisturbed = build(wanted, coordinate_census, tmp_path / "undisturbed")
+    read_obs = Census.read_obs
+    started: list[int] = []
+
+    def in_pieces(
+        self: Census, *args: Any, joinids: slice, stop: int | None, **kwargs: Any
+    ) -> Iterator[pa.Table]:
+        started.append(joinids.start)
+        for table in read_obs(self, *args, joinids=joinids, **kwargs):
+            for first in range(0, table.num_rows, 50):
+                if stop is not None and joinids.start + first >= stop:
+                    raise Killed
+                yield table.slice(first, 50)
+
+    for stop in (300, 400):
+        monkeypatch.setattr(
+            Census, "read_obs", lambda *args, _stop=stop, **kw: in_pieces(*args, stop=_stop, **kw)
+        )
+        with pytest.raises(Killed):
+            build(wanted, coordinate_census, tmp_path / "corpus", block_cells=100)
+        assert not (tmp_path / "corpus").exists()
+    monkeypatch.setattr(Census, "read_obs", lambda *args, **kw: in_pieces(*args, stop=None, **kw))
+    corpus = build(wanted, coordinate_census, tmp_path / "corpus", block_cells=100)
+    assert started == [0, 300, 400]
+    assert corpus.id == undisturbed.id
+    assert corpus.header.dropped == undisturbed.header.dropped
+    assert sorted(path.name for path in corpus.path.iterdir()) == [
+        "cells.parquet",
+        "corpus.json",
+        "genes.parquet",
+        "identity.npy",
+        "observation_joinids.parquet",
+    ]
+    assert not (tmp_path / ".corpus.partial").exists()
+
+
+def test_a_block_that_was_cut_short_is_read_again(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe('name = "any"')
+    monkeypatch.setattr("curate.corpus_build.seal_cells", _killed)
+    with pytest.raises(Killed):
+        build(wanted, coordinate_census, tmp_path / "corpus", block_cells=100)
+    monkeypatch.undo()
+    blocks = sorted((tmp_path / ".corpus.partial" / "blocks").glob("*.arrow"))
+    assert len(blocks) == 6
+    blocks[2].write_bytes(blocks[2].read_bytes()[:-20])
+    corpus = build(wanted, coordinate_census, tmp_path / "corpus", block_cells=100)
+    assert corpus.id == build(wanted, coordinate_census, tmp_path / "other").id
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def test_blocks_of_another_filter_are_not_used(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.corpus_build.seal_cells", _killed)
+    with pytest.raises(Killed):
+        build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus", block_cells=100)
+    monkeypatch.undo()
+    filtered = recipe('name = "any"\n[cells]\nfilter = "soma_joinid < 30"')
+    assert build(filtered, coordinate_census, tmp_path / "corpus").n_cells == 30
+
+
+def test_a_full_disk_leaves_no_corpus(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("curate.corpus_build.seal_cells", full)
+    with pytest.raises(WriteError, match=r"could not write .*corpus: No space left on device"):
+        build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_corpus_is_never_written_over(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    first = build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
+    with pytest.raises(WriteError, match="exists"):
+        build(recipe('name = "any"\n[cells]\nfilter = "nnz > 3"'), coordinate_census, tmp_path / "corpus")
+    assert Corpus.open(tmp_path / "corpus").header == first.header
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            "[cells]\nfilter = \"dissease == 'normal'\"",
+            r"needs the obs column 'dissease'.*did you mean 'disease'",
+        ),
+        ('[cells]\ncolumns = ["my_score"]', "columns needs the obs column 'my_score'"),
+        (
+            '[cell_types]\ndescendants_of = "naitve cell"\n[ontology]\nsource = "small.obo"',
+            "descendants_of = 'naitve cell' names no term",
+        ),
+        (
+            '[ontology]\nsource = "none.obo"\n[cell_types]\nmin_ancestors = 3',
+            r"none\.obo: no such ontology file",
+        ),
+        (
+            '[genes]\nfeature_type = "ribosomal"',
+            "no gene .* feature_type 'ribosomal'; it has lncRNA, protein_coding",
+        ),
+        (
+            '[cells]\nassays = ["10x 3\' v2"]\n[cell_types]\nmin_cells = 7',
+            r"keeps none of the 46 cells: the rule assays \(10x 3' v2\) drops 44",
+        ),
+        ("[cell_types]\nmin_cells = 47", r"keeps none of the 46 cells: the rule min_cells \(47\) drops 46"),
+    ],
+)
+def test_a_recipe_that_cannot_be_applied_is_refused(
+    rules: str, message: str, store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build(recipe('name = "any"\n' + rules), store, tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_rule_on_a_column_that_the_release_lacks_is_refused(
+    recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    store = write_store(tmp_path / "old", schema_version="1.0.0")
+    with pytest.raises(RecipeError, match="filter 'nnz >= 300' needs the obs column 'nnz'"):
+        build(recipe('name = "any"\n[cells]\nfilter = "nnz >= 300"'), store, tmp_path / "corpus")
+
+
+def test_a_filter_of_another_type_is_refused(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    with pytest.raises(FilterError, match="holds text"):
+        build(recipe('name = "any"\n[cells]\nfilter = "donor_id == 3"'), store, tmp_path / "corpus")
+
+
+def test_the_gene_list_orders_the_genes(store: Path, recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
+    (tmp_path / "genes.csv").write_text("feature_id\nENSG00000000003\nENSG00000000000\n")
+    corpus = build(recipe('name = "any"\n[genes]\nlist = "genes.csv"'), store, tmp_path / "corpus")
+    assert corpus.genes().feature_ids == ("ENSG00000000003", "ENSG00000000000")
+    assert corpus.genes().feature_names == ("GENE3", "GENE0")
+    assert corpus.var_joinids().tolist() == [3, 0]
+    assert corpus.header.genes.digest == corpus.genes().digest
+
+
+def test_genes_that_the_census_lacks_are_an_error_unless_allowed(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "genes.csv").write_text("feature_id\nENSG00000000002\nENSG99999999999\nENSG00000000001\n")
+    with pytest.raises(RecipeError, match=r"lacks 1 of the 3 genes of the list; .* allow_missing = true"):
+        build(recipe('name = "any"\n[genes]\nlist = "genes.csv"'), store, tmp_path / "corpus")
+    allowed = recipe('name = "any"\n[genes]\nlist = "genes.csv"\nallow_missing = true')
+    corpus = build(allowed, store, tmp_path / "corpus")
+    assert corpus.var_joinids().tolist() == [2, 1]
+    assert corpus.header.notes == ("genes: 1 of the 3 genes of the list are not in the Census",)
+
+
+def test_a_feature_type_takes_the_genes_of_that_type_in_the_order_of_the_census(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    corpus = build(
+        recipe('name = "any"\n[genes]\nfeature_type = "protein_coding"'), store, tmp_path / "corpus"
+    )
+    assert corpus.var_joinids().tolist() == [0, 2, 3]
+
+
+def test_another_census_or_ontology_release_than_the_recipe_names_is_noted(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    text = STUDY_RULES + 'release = "2023-05-22"\n[census]\nrelease = "2023-05-15"\n'
+    corpus = build(recipe(text), store, tmp_path / "corpus")
+    assert corpus.header.notes[:2] == (
+        "census: the recipe names release 2023-05-15, this is 2026-01-31",
+        "ontology: the recipe names release 2023-05-22, small.obo is 2020-02-03; "
+        "cell types may be kept or dropped otherwise than there",
+    )
+
+
+def test_the_ontology_can_be_named_in_place_of_the_recipe_s(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.obo"
+    other.write_text(OBO.replace("2020-02-03", "2021-01-01"))
+    corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus", ontology=other)
+    assert corpus.header.ontology is not None
+    assert corpus.header.ontology.source == "other.obo"
+    assert corpus.n_cells == 6
+
+
+def test_columns_of_the_recipe_are_kept_beside_the_standard_ones(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    wanted = recipe('name = "any"\n[cells]\ncolumns = ["n_measured_vars", "assay_ontology_term_id", "assay"]')
+    corpus = build(wanted, store, tmp_path / "corpus")
+    assert corpus.header.columns == (*STANDARD_COLUMNS, "n_measured_vars", "assay_ontology_term_id")
+    assert corpus.columns(["n_measured_vars"])["n_measured_vars"].unique().to_list() == [N_GENES]

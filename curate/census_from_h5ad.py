@@ -10,8 +10,7 @@ The way through, `create`:
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from curate.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import polars as pl
     import scipy.sparse as sp
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 class FileReport:
     """What was taken from one file.
 
-    `genes_by` counts its genes by how they were mapped, or why not; `collisions` names the genes that were
+    `genes_by` counts its genes by how they were mapped, or why not; `unmapped_counts_fraction` is the share
+    of all counts that unmapped genes hold, and so is not in the store; `collisions` names the genes that were
     summed, by feature_id; `filled` are Census columns left "unknown", `ignored` obs columns not taken.
     """
 
@@ -51,6 +52,7 @@ class FileReport:
     n_mapped: int
     genes_by: dict[str, int]
     unmapped: tuple[str, ...]
+    unmapped_counts_fraction: float
     collisions: dict[str, tuple[str, ...]]
     cell_types: CellTypes
     filled: tuple[str, ...]
@@ -91,7 +93,7 @@ def create(
     """Make a store of the Census layout from h5ad files; `cellxgene_census` and `curate` open it by its path.
 
     Every file is one dataset (several where dataset_id is mapped to an obs column). Memory is bounded by the
-    obs and var of one file, one block of at most `block_cells` cells and 2**24 stored values, and what
+    obs and var of one file, one block of at most `block_cells` cells and 2**23 stored values, and what
     `CensusWriter` holds.
 
     Parameters
@@ -131,14 +133,18 @@ def create(
     check_cell_types(cell_types, ontology)
     _check_paths(out, files)
 
+    def taken(source: H5adSource) -> tuple[GeneMapping, CensusObs]:
+        mapping = map_source_genes(source, table=table, gene_column=gene_column, organism=organism)
+        return mapping, census_obs(source, map, ontology, cell_types=cell_types)
+
     # 1. Look at every file.
     reports = []
     is_used = np.zeros(table.height, dtype=np.bool_)
     for path in files:
         with H5adSource.open(path, layer=layer) as source:
-            mapping = map_source_genes(source, table=table, gene_column=gene_column, organism=organism)
+            mapping, obs = taken(source)
             is_used |= mapping.measured
-            reports.append(_report(source, mapping, census_obs(source, map, ontology, cell_types=cell_types)))
+            reports.append(_report(source, mapping, obs))
     _refuse_shared_datasets(reports)
 
     # 2. Take the genes that at least one file has.
@@ -151,29 +157,42 @@ def create(
         CensusWriter(out, genes=table[used], organism=organism, build_date=build_date, label=label) as writer,
         progress("Writing the store", n_cells) as advance,
     ):
-        for report in reports:
+        for n, report in enumerate(reports):
             with H5adSource.open(report.path, layer=report.layer, check=False) as source:
-                mapping = map_source_genes(source, table=table, gene_column=gene_column).restricted(used)
-                _add(
-                    writer,
-                    source,
-                    mapping,
-                    census_obs(source, map, ontology, cell_types=cell_types).cells,
-                    block_cells,
-                    advance,
-                )
+                mapping, obs = taken(source)
+                counts = _AlignedCounts(source, mapping.restricted(used), block_cells, advance)
+                _add(writer, counts, obs.cells)
+            reports[n] = replace(report, unmapped_counts_fraction=counts.dropped_fraction)
     return CreateReport(str(out), organism, build_date, ontology.release, n_cells, len(used), tuple(reports))
 
 
-def _add(
-    writer: CensusWriter,
-    source: H5adSource,
-    mapping: GeneMapping,
-    cells: pl.DataFrame,
-    block_cells: int,
-    advance: Callable[[int], None],
-) -> None:
+@dataclass
+class _AlignedCounts:
+    """The counts of a file in the genes of the store, added up before and after."""
+
+    source: H5adSource
+    mapping: GeneMapping
+    block_cells: int
+    advance: Callable[[int], None]
+    n_read: float = 0.0
+    n_kept: float = 0.0
+
+    @property
+    def dropped_fraction(self) -> float:
+        return 1 - self.n_kept / self.n_read
+
+    def blocks(self, cells: NDArray[np.bool_] | None) -> Iterator[sp.csr_array]:
+        for block in self.source.blocks(self.block_cells, cells=cells):
+            aligned = self.mapping.align(block)
+            self.n_read += block.sum(dtype=np.float64)
+            self.n_kept += aligned.sum(dtype=np.float64)
+            yield aligned
+            self.advance(block.shape[0])
+
+
+def _add(writer: CensusWriter, counts: _AlignedCounts, cells: pl.DataFrame) -> None:
     """Add the cells of one file, a dataset after the other."""
+    source = counts.source
     for dataset_id in cells["dataset_id"].unique(maintain_order=True):
         here = (cells["dataset_id"] == dataset_id).to_numpy()
         title = source.uns_text("title") or source.path.stem
@@ -183,21 +202,9 @@ def _add(
             citation=source.uns_text("citation") or source.uns_text("source"),
             h5ad_path=source.path.name,
         )
+        blocks = counts.blocks(None if here.all() else here)
         obs = cells.filter(here).drop("dataset_id")
-        blocks = _aligned(source, mapping, None if here.all() else here, block_cells, advance)
-        writer.add_dataset(dataset, obs, blocks, measured=mapping.measured)
-
-
-def _aligned(
-    source: H5adSource,
-    mapping: GeneMapping,
-    cells: NDArray[np.bool_] | None,
-    block_cells: int,
-    advance: Callable[[int], None],
-) -> Iterator[sp.csr_array]:
-    for block in source.blocks(block_cells, cells=cells):
-        yield mapping.align(block)
-        advance(block.shape[0])
+        writer.add_dataset(dataset, obs, blocks, measured=counts.mapping.measured)
 
 
 def _report(source: H5adSource, mapping: GeneMapping, obs: CensusObs) -> FileReport:
@@ -210,6 +217,7 @@ def _report(source: H5adSource, mapping: GeneMapping, obs: CensusObs) -> FileRep
         n_mapped=mapping.n_mapped,
         genes_by=mapping.how_counts,
         unmapped=mapping.unmapped,
+        unmapped_counts_fraction=0.0,
         collisions=mapping.collisions,
         cell_types=obs.cell_types,
         filled=obs.filled,
@@ -232,13 +240,11 @@ def _check_paths(out: Path, files: Sequence[Path]) -> None:
     # CensusWriter says so too, but only after every file has been looked at.
     if out.exists():
         raise WriteError(f"{out} exists; name another path or remove it first")
-    seen: dict[Path, Path] = {}
+    seen: set[Path] = set()
     for path in files:
-        twin = seen.setdefault(Path(path).resolve(), path)
-        if twin is not path:
-            raise SourceError(
-                f"{path} is given twice among {len(files)} files; its cells would be duplicates"
-            )
+        if path.resolve() in seen:
+            raise SourceError(f"{path} is given twice among {len(files)} files; name it once")
+        seen.add(path.resolve())
 
 
 def _refuse_shared_datasets(reports: Sequence[FileReport]) -> None:

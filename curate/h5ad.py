@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-BLOCK_CELLS = 8_192
+BLOCK_CELLS = 4_096
 _RAW_NAMES = ("raw.X", "raw/X", "raw")
 
 
 class H5adSource:
     """The cells of one h5ad file: raw integer counts, obs and var.
 
-    Memory: obs and var, 8 bytes a cell for index pointers, and one block of at most 2**24 stored values
+    Memory: obs and var, 8 bytes a cell for index pointers, and one block of at most 2**23 stored values
     (unless a single cell holds more). The matrix is never loaded whole.
 
     Attributes

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Stored values held in memory at a time, while checking and in one block: 64 MiB of float32.
-MAX_VALUES = 2**24
+# Stored values held in memory at a time, while checking and in one block: 32 MiB of float32.
+MAX_VALUES = 2**23
+# Stored values sorted at a time while a matrix is turned from columns to rows: about 60 bytes each.
+_TURNED_VALUES = 2**21
 # Above this, float32 (what a Census stores) no longer tells two neighbouring counts apart.
 MAX_COUNT = 2**24
 
@@ -87,9 +89,9 @@ class _Compressed:
     data: h5py.Dataset | NDArray[Any]
     n_minor: int
 
-    def pieces(self) -> Iterator[slice]:
-        for start in range(0, len(self.data), MAX_VALUES):
-            yield slice(start, min(start + MAX_VALUES, len(self.data)))
+    def pieces(self, n_values: int) -> Iterator[slice]:
+        for start in range(0, len(self.data), n_values):
+            yield slice(start, min(start + n_values, len(self.data)))
 
     def read_indices(self, piece: slice) -> NDArray[np.int64]:
         indices: NDArray[np.int64] = self.indices[piece].astype(np.int64)
@@ -108,7 +110,7 @@ class _Rows:
         self._c = compressed
 
     def values(self) -> Iterator[NDArray[Any]]:
-        for piece in self._c.pieces():
+        for piece in self._c.pieces(MAX_VALUES):
             yield self._c.data[piece]
 
     def end(self, start: int, block_cells: int) -> int:
@@ -137,7 +139,7 @@ class _Columns:
         self._by_rows: _Rows | None = None
 
     def values(self) -> Iterator[NDArray[Any]]:
-        for piece in self._c.pieces():
+        for piece in self._c.pieces(MAX_VALUES):
             yield self._c.data[piece]
 
     def end(self, start: int, block_cells: int) -> int:
@@ -186,7 +188,7 @@ def with_int64_pointers(rows: sp.csr_array) -> sp.csr_array:
 
 
 def _transposed(columns: _Compressed, scratch: Path) -> _Compressed:
-    """Return the values along the other axis, in files under `scratch`; memory: one piece, 24 bytes a row."""
+    """Return the values along the other axis, in files under `scratch`; memory: 120 MB, 24 bytes a row."""
     n_values, n_rows = len(columns.data), columns.n_minor
     needed, free = 8 * n_values, shutil.disk_usage(scratch).free
     if needed > free:
@@ -195,14 +197,14 @@ def _transposed(columns: _Compressed, scratch: Path) -> _Compressed:
             f"{scratch} and {free / 1e9:.1f} GB are free; set TMPDIR to a larger disk or store it as CSR"
         )
     indptr = np.zeros(n_rows + 1, dtype=np.int64)
-    for piece in columns.pieces():
+    for piece in columns.pieces(_TURNED_VALUES):
         indptr[1:] += np.bincount(columns.read_indices(piece), minlength=n_rows)
     indptr = np.cumsum(indptr)
     # A file of no length cannot be mapped.
     indices = np.memmap(scratch / "indices", dtype=np.int32, mode="w+", shape=(max(1, n_values),))[:n_values]
     data = np.memmap(scratch / "data", dtype=np.float32, mode="w+", shape=(max(1, n_values),))[:n_values]
     next_place = indptr[:-1].copy()
-    for piece in columns.pieces():
+    for piece in columns.pieces(_TURNED_VALUES):
         row = columns.read_indices(piece)
         column = np.searchsorted(columns.indptr, np.arange(piece.start, piece.stop), side="right") - 1
         # Stable: the columns of a row stay in their order.

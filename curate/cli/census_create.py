@@ -66,14 +66,19 @@ def create(
         curate census info --uri store
     """  # noqa: D301
     from curate.census_from_h5ad import create as create_store
+    from curate.errors import SourceError
     from curate.gene_tables import read_gene_table
     from curate.h5ad_obs import parse_map, read_cell_types
     from curate.ontology import Ontology
 
+    try:
+        map = parse_map(items)
+    except SourceError as error:
+        raise click.BadParameter(str(error), param_hint="--map") from error
     report = create_store(
         out,
         files,
-        map=parse_map(items),
+        map=map,
         layer=layer,
         gene_column=gene_column,
         gene_table=read_gene_table(genes_table) if genes_table else None,
@@ -133,7 +138,8 @@ def _remarks(file: FileReport) -> list[str]:
     if file.unmapped:
         n_ambiguous = file.genes_by.get("ambiguous symbol", 0)
         ambiguous = f" ({n_ambiguous:,} are symbols of several genes)" if n_ambiguous else ""
-        remarks.append(f"unmapped genes: {len(file.unmapped):,}{ambiguous}: {_listed(file.unmapped)}")
+        lost = f"with {file.unmapped_counts_fraction:.2%} of the counts"
+        remarks.append(f"unmapped genes: {len(file.unmapped):,}{ambiguous}, {lost}: {_listed(file.unmapped)}")
     if file.collisions:
         met = [f"{' + '.join(names)} = {gene}" for gene, names in file.collisions.items()]
         remarks.append(f"genes summed: {_listed(met)}")

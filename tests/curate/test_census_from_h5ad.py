@@ -92,6 +92,7 @@ def test_genes_that_meet_are_summed_and_unmapped_ones_listed(
     )
     assert (file.n_mapped, file.n_genes) == (3, 5)
     assert file.unmapped == ("none", "nothing")
+    assert file.unmapped_counts_fraction == pytest.approx(COUNTS[:, 3:].sum() / COUNTS.sum())
     assert file.collisions == {"ENSG00000141510": ("TP53", "ENSG00000141510")}
     assert file.genes_by == {"index id": 1, "index symbol": 2, "unmapped": 2}
 
@@ -180,6 +181,8 @@ def test_the_report_is_json(write_h5ad: Callable[..., Path], tmp_path: Path) -> 
 def test_a_file_or_dataset_given_twice_is_refused(write_h5ad: Callable[..., Path], tmp_path: Path) -> None:
     path = write_h5ad()
     with pytest.raises(SourceError, match=r"sample\.h5ad is given twice among 2 files"):
+        create(tmp_path / "store", [path, path])
+    with pytest.raises(SourceError, match=r"sample\.h5ad is given twice among 2 files"):
         create(tmp_path / "store", [path, path.parent / ".." / path.parent.name / path.name])
     (tmp_path / "sub").mkdir()
     copy = tmp_path / "sub" / path.name
@@ -225,7 +228,7 @@ def test_an_interrupt_while_writing_leaves_no_store(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(census_from_h5ad, "_aligned", interrupted)
+    monkeypatch.setattr(census_from_h5ad, "_add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         create(tmp_path / "store", [path])
     assert sorted(tmp_path.iterdir()) == before

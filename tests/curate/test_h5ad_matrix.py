@@ -67,6 +67,7 @@ def test_every_layout_gives_the_same_rows_whatever_fits_in_memory(
     max_values: int,
 ) -> None:
     monkeypatch.setattr(h5ad_matrix, "MAX_VALUES", max_values)
+    monkeypatch.setattr(h5ad_matrix, "_TURNED_VALUES", max_values)
     matrix = open_matrix(write(h5, COUNTS, layout), scratch)
     assert matrix.shape == (N_CELLS, N_GENES)
     rows, start = [], 0

@@ -25,7 +25,7 @@ def test_a_store_is_made_and_what_was_taken_is_said(write_h5ad: Callable[..., Pa
     path = write_h5ad(var_names=names, obs={"celltype": ["B cells"] * 29 + ["H1975"], "batch": [1] * 30})
     output = run(tmp_path / "store", path, "--map", "cell_type=celltype", "--map", "tissue==lung")
     assert (tmp_path / "store").is_dir()
-    assert "unmapped genes: 2: odd-1, odd-2" in output
+    assert "unmapped genes: 2, with 41.63% of the counts: odd-1, odd-2" in output
     assert "genes summed: TP53 + ENSG00000141510 = ENSG00000141510" in output
     assert "cell types renamed: B cells → B cell" in output
     assert "without a Cell Ontology term (see --cell-types): H1975 (1)" in output
@@ -62,6 +62,13 @@ def test_no_files_is_wrong_usage(tmp_path: Path) -> None:
     result = CliRunner().invoke(curate, ["census", "create", str(tmp_path / "store")])
     assert result.exit_code == 2
     assert "Missing argument" in result.output
+
+
+def test_a_map_without_both_sides_is_wrong_usage(tmp_path: Path) -> None:
+    arguments = ["census", "create", str(tmp_path / "store"), "a.h5ad", "--map", "cell_type"]
+    result = CliRunner().invoke(curate, arguments)
+    assert result.exit_code == 2
+    assert "Invalid value for --map: 'cell_type' maps nothing" in result.output
 
 
 def test_a_file_that_cannot_be_used_is_an_error_of_one_line(

@@ -99,7 +99,7 @@ def _show(report: CreateReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, highlight=False)
     heading = escape(f"{report.out}: {report.organism}, {report.build_date}")
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("dataset", overflow="fold")

@@ -17,21 +17,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from curate.documents import Document
+from curate.corpus_document import FORMAT, CorpusDocument
 from curate.errors import CorpusError
 from curate.genes import GeneSpace
 from curate.nearest import nearest
-from curate.ontology import OntologyRecord
-from curate.recipe import Recipe
 from curate.where import SEPARATOR
 
 if TYPE_CHECKING:
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
 
     from curate.census import Census
 
-FORMAT: Final = 1
 HEADER_FILE = "corpus.json"
 CELLS_FILE = "cells.parquet"
 IDENTITY_FILE = "identity.npy"
@@ -52,76 +48,6 @@ EMBEDDINGS_FOLDER = "embeddings"
 
 JOINID = "soma_joinid"
 OBSERVATION_JOINID = "observation_joinid"
-
-IdentityKind = Literal["dataset_id+observation_joinid", "release+soma_joinid"]
-
-
-class CensusRecord(Document):
-    """Which Census a corpus was built from, and where it was.
-
-    `relative_path` leads from the corpus' folder to a local store: a workspace that has moved still finds it.
-    """
-
-    release: str
-    schema_version: str
-    uri: str
-    relative_path: str | None = None
-    region: str | None = None
-    endpoint: str | None = None
-    anonymous: bool = False
-
-
-class DroppedCells(Document):
-    """What one rule dropped.
-
-    Attributes
-    ----------
-    rule, setting
-        Key of the recipe, and its value.
-    n_cells
-        Cells dropped by this rule and by none before it. They add up over the rules: n_read less their sum
-        is n_cells of the corpus.
-    n_matching
-        Cells that this rule drops by itself: of all cells read (filter, assays), or of the cells that passed
-        those two (the rules on cell types).
-    values
-        What was dropped, the most first: cells by assay or by cell type; empty for the filter.
-    """
-
-    rule: str
-    setting: str
-    n_cells: int
-    n_matching: int
-    values: dict[str, int] = Field(default_factory=dict)
-
-
-class GenesRecord(Document):
-    """The genes of a corpus: how many, and the digest of their ordered ids."""
-
-    n: int
-    digest: str
-
-
-class CorpusDocument(Document):
-    """The content of corpus.json, format 1."""
-
-    format: Literal[1] = FORMAT
-    name: str
-    id: str
-    created: datetime
-    census: CensusRecord
-    organism: str
-    recipe: Recipe
-    recipe_digest: str
-    ontology: OntologyRecord | None
-    n_read: int
-    n_cells: int
-    dropped: tuple[DroppedCells, ...]
-    genes: GenesRecord
-    identity: IdentityKind
-    columns: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    software: dict[str, str]
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,8 @@ def _print_dropped(console: Console, corpus: Corpus) -> None:
     if not corpus.header.dropped:
         return
     table = Table(box=None)
-    table.add_column("rule", no_wrap=True)
-    table.add_column("setting", no_wrap=True, max_width=30)
+    table.add_column("rule", no_wrap=True, min_width=16)
+    table.add_column("setting", no_wrap=True, max_width=24)
     table.add_column("cells dropped", justify="right", no_wrap=True)
     table.add_column("by itself", justify="right", no_wrap=True)
     table.add_column("what it dropped", no_wrap=True)

@@ -14,7 +14,8 @@ import scipy.sparse as sp
 
 from curate.census import Census, CensusWriter, Dataset
 from curate.corpus import Corpus
-from curate.corpus_build import STANDARD_COLUMNS, build_corpus
+from curate.corpus_build import build_corpus
+from curate.corpus_plan import STANDARD_COLUMNS
 from curate.errors import CorpusError, FilterError, RecipeError, WriteError
 from curate.identity import identity_hash, release_identity_hash
 from curate.recipe import Recipe

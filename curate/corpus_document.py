@@ -1,0 +1,84 @@
+"""What corpus.json says: where the cells came from, by which rules, and what was dropped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import Field
+
+from curate.documents import Document
+from curate.ontology import OntologyRecord
+from curate.recipe import Recipe
+
+FORMAT: Final = 1
+
+IdentityKind = Literal["dataset_id+observation_joinid", "release+soma_joinid"]
+
+
+class CensusRecord(Document):
+    """Which Census a corpus was built from, and where it was.
+
+    `relative_path` leads from the corpus' folder to a local store: a workspace that has moved still finds it.
+    """
+
+    release: str
+    schema_version: str
+    uri: str
+    relative_path: str | None = None
+    region: str | None = None
+    endpoint: str | None = None
+    anonymous: bool = False
+
+
+class DroppedCells(Document):
+    """What one rule dropped.
+
+    Attributes
+    ----------
+    rule, setting
+        Key of the recipe, and its value.
+    n_cells
+        Cells dropped by this rule and by none before it. They add up over the rules: n_read less their sum
+        is n_cells of the corpus.
+    n_matching
+        Cells that this rule drops by itself: of all cells read (filter, assays), or of the cells that passed
+        those two (the rules on cell types).
+    values
+        What was dropped, the most first: cells by assay or by cell type; empty for the filter.
+    """
+
+    rule: str
+    setting: str
+    n_cells: int
+    n_matching: int
+    values: dict[str, int] = Field(default_factory=dict)
+
+
+class GenesRecord(Document):
+    """The genes of a corpus: how many, and the digest of their ordered ids."""
+
+    n: int
+    digest: str
+
+
+class CorpusDocument(Document):
+    """The content of corpus.json, format 1."""
+
+    format: Literal[1] = FORMAT
+    name: str
+    id: str
+    created: datetime
+    census: CensusRecord
+    organism: str
+    recipe: Recipe
+    recipe_digest: str
+    ontology: OntologyRecord | None
+    n_read: int
+    n_cells: int
+    dropped: tuple[DroppedCells, ...]
+    genes: GenesRecord
+    identity: IdentityKind
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    software: dict[str, str]

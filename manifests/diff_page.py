@@ -78,11 +78,10 @@ def _diversity(diff: ManifestDiff) -> Table:
     return table
 
 
-def _shift(shift: CompositionShift, *, top: int) -> Table:
+def _shift(shift: CompositionShift, *, top: int) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
-    table.add_column(
-        f"\n{shift.column}{' *' if shift.multivalued else ''}", width=34, no_wrap=True, overflow="ellipsis"
-    )
+    name = f"{shift.column}{' *' if shift.multivalued else ''}"
+    table.add_column(f"\n{name}", width=34, no_wrap=True, overflow="ellipsis")
     for name, width in (("share in A", 10), ("share in B", 10), ("points", 8), ("fold", 7)):
         table.add_column(f"\n{name}", justify="right", width=width)
     moved = [mover for mover in shift.movers if mover.points]
@@ -94,20 +93,20 @@ def _shift(shift: CompositionShift, *, top: int) -> Table:
             Text(f"{mover.points:+.2f}", style="green" if mover.points > 0 else "red"),
             _fold(mover),
         )
-    table.add_row(
-        Text(
-            f"Jensen-Shannon {shift.jensen_shannon_bits:.4f} bits, {_labels(shift)}",
-            style="dim",
-            overflow="fold",
-        )
-    )
-    return table
+    return Group(table, Text(f"{_summary(shift)}; {_more(len(moved), top)}", style="dim"))
 
 
-def _labels(shift: CompositionShift) -> str:
-    if shift.n_labels_a == shift.n_labels_b:
-        return f"{shift.n_labels_a:,} labels"
-    return f"{shift.n_labels_a:,} → {shift.n_labels_b:,} labels"
+def _summary(shift: CompositionShift) -> str:
+    bits = shift.jensen_shannon_bits
+    divergence = "<0.0001" if 0 < bits < 0.00005 else f"{bits:.4f}"
+    a, b = shift.n_labels_a, shift.n_labels_b
+    return f"Jensen-Shannon {divergence} bits; {f'{a:,}' if a == b else f'{a:,} → {b:,}'} labels"
+
+
+def _more(n_moved: int, top: int) -> str:
+    if n_moved == 0:
+        return "no share differs"
+    return f"{n_moved - top:,} smaller differences not shown" if n_moved > top else "all differences shown"
 
 
 def _fold(mover: Mover) -> str:

@@ -79,7 +79,7 @@ class Registry:
         folder = self.path / name
         if not re.fullmatch(NAME_PATTERN, name) or not folder.is_dir():
             return []
-        matches = (_VERSION_FOLDER.fullmatch(child.name) for child in folder.iterdir() if child.is_dir())
+        matches = (_VERSION_FOLDER.fullmatch(child.name) for child in folder.iterdir())
         return sorted(int(match[1]) for match in matches if match)
 
     def next_version(self, name: str) -> int:

@@ -30,15 +30,13 @@ def command(
 
     Example: curate diff random-0.01-s0 sketch-0.01-s0 --column cell_type
     """
-    from curate.cli.manifests import load
+    from curate.cli.manifests import console_of_data, load
     from curate.manifests.diff import diff
 
     found = diff(load(home, a), load(home, b), columns=columns or None)
     if as_json:
         click.echo(json.dumps(found.to_json(top=top), indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-
     from curate.manifests.diff_page import diff_page
 
-    Console(highlight=False).print(diff_page(found, top=top or 8))
+    console_of_data().print(diff_page(found, top=top or 8))

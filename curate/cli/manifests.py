@@ -51,6 +51,7 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
         click.echo(f"{registry.path} holds no manifest; make one with `curate build`")
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         "manifest", "id", "strategy", "seed", "cells", "corpus", "tags", box=None, header_style="bold cyan"
@@ -59,7 +60,7 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
         table.columns[[column.header for column in table.columns].index(name)].justify = "right"
     for row in rows:
         if row["problem"]:
-            table.add_row(row["ref"], "[red]damaged[/red]: see `curate manifests verify`")
+            table.add_row(row["ref"], Text("damaged", style="red"))
             continue
         shown = [
             row["strategy"],
@@ -69,7 +70,7 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
             ", ".join(row["tags"]),
         ]
         table.add_row(row["ref"], row["id"][:12], *shown)
-    _console().print(table)
+    console_of_data().print(table)
 
 
 @command.command()
@@ -90,7 +91,7 @@ def show(home: str | None, *, ref: str, top: int, as_json: bool) -> None:
         return
     from curate.manifests.page import page
 
-    _console().print(page(manifest.document, tags=_tags_of(home, manifest), top=top))
+    console_of_data().print(page(manifest.document, tags=_tags_of(home, manifest), top=top))
 
 
 @command.command()
@@ -142,7 +143,7 @@ def log(home: str | None, *, name: str, as_json: bool) -> None:
         changes = "\n".join(f"{change.name}: {change.a} → {change.b}" for change in version.changed)
         shown = [f"{version.n_cells:,}", ", ".join(version.tags), version.problem or changes]
         table.add_row(f"v{version.version}", version.id[:12], version.created[:16], *shown)
-    _console().print(table)
+    console_of_data().print(table)
 
 
 @command.command()
@@ -232,26 +233,27 @@ def _tags_of(home: str | None, manifest: Manifest) -> list[str]:
 
 
 def _print_report(report: Report) -> None:
-    console = _console()
-    console.print(f"[bold]{report.ref}[/bold]  [dim]{report.id}[/dim]")
-    marks = {
-        "ok": "[green]ok[/green]         ",
-        "failed": "[red]failed[/red]     ",
-        "not checked": "[yellow]not checked[/yellow]",
-    }
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {"ok": "green", "failed": "red", "not checked": "yellow"}
+    table = Table.grid(padding=(0, 2))
     for check in report.checks:
-        console.print(f"  {marks[check.outcome]}  {check.name:<14}", end="")
-        console.print(check.detail, markup=False, soft_wrap=True)
+        table.add_row("", Text(check.outcome, style=styles[check.outcome]), check.name, check.detail)
+    console = console_of_data()
+    console.print(Text.assemble((report.ref, "bold"), "  ", (report.id, "dim")))
+    console.print(table)
 
 
 def _print_json(content: Any) -> None:
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def _console() -> Console:
+def console_of_data() -> Console:
+    """Return a console that prints text as it is: a label may look like markup."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _or_dash(value: object) -> str:

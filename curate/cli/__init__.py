@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 )
 @click.pass_context
 def curate(ctx: click.Context, home: str | None) -> None:
-    r"""Curate single-cell data for foundation models.
+    """Curate single-cell data for foundation models.
 
     From a CELLxGENE Census to versioned, diffable subset manifests:
 

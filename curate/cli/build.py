@@ -105,7 +105,7 @@ def command(
     as_json: bool,
     **parameters: str | None,
 ) -> None:
-    r"""Choose cells from a corpus and write each choice down as a manifest.
+    """Choose cells from a corpus and write each choice down as a manifest.
 
     One manifest is made for every size and seed. What was built before adds no version.
 
@@ -164,17 +164,22 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold")
-    table.add_column("manifest")
+    table = Table(
+        box=None,
+        header_style="bold",
+        caption="types, bits: cell types among the training cells, and their Shannon entropy",
+        caption_justify="left",
+    )
+    table.add_column("manifest", no_wrap=True)
     table.add_column("id")
-    for title in ("cells", "train", "val", "test", "types", "Shannon (bits, train)"):
+    for title in ("cells", "train", "val", "test", "types", "bits"):
         table.add_column(title, justify="right")
     table.add_column("")
     for row, manifest in zip(rows, manifests, strict=True):
         counts = manifest.document.splits.counts
         table.add_row(
             manifest.ref,
-            manifest.id[:12],
+            manifest.id[:8],
             f"{manifest.document.n_cells:,}",
             *(f"{counts.get(split, 0):,}" for split in ("train", "val", "test")),
             f"{row['n_cell_types']:,}",

@@ -25,8 +25,8 @@ def gene_table(organism: str = "homo_sapiens") -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        feature_id, feature_name, feature_length (bases), feature_type (biotype).
-        Ids are unique, names are not.
+        feature_id, feature_name, feature_length (bases), feature_type (biotype), is_par_y (the copy on Y of a
+        gene of the pseudoautosomal regions). Ids are unique, names are not.
 
     Raises
     ------
@@ -44,6 +44,12 @@ def gene_table(organism: str = "homo_sapiens") -> pl.DataFrame:
             f"no gene table is shipped for {organism!r} (there are: {shipped}); name one (--genes-table)"
         )
     return pl.read_parquet(path)
+
+
+@lru_cache(maxsize=1)
+def par_y_genes() -> frozenset[str]:
+    """Return the ids of the human genes that are copies, on Y, of pseudoautosomal genes of X."""
+    return frozenset(gene_table("homo_sapiens").filter("is_par_y")["feature_id"])
 
 
 def shipped_organisms() -> tuple[str, ...]:

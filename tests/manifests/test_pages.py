@@ -1,0 +1,124 @@
+"""The pages in the terminal say what the header says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from curate.manifests.diff import diff
+from curate.manifests.diff_page import diff_page
+from curate.manifests.document import (
+    ExclusionRecord,
+    ParentRecord,
+    SelectionRecord,
+    SplitRecord,
+)
+from curate.manifests.page import bar, page, percent
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tests.manifests.conftest import Write
+
+
+def lines(renderable: RenderableType) -> list[str]:
+    console = Console(width=110, markup=False, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return [" ".join(line.split()) for line in capture.get().splitlines()]
+
+
+def test_a_page_says_what_was_selected_from_what(write: Write) -> None:
+    manifest = write(
+        selection=SelectionRecord(
+            strategy="sketch",
+            parameters={"k": "auto", "by": ["cell_type"]},
+            seed=3,
+            fraction=0.1,
+            where="sex == 'male'",
+            embedding="e" * 64,
+            n_available=300,
+            notes={"n_boxes": 1200},
+        ),
+        splits=SplitRecord(seed=5),
+        exclusions=[
+            ExclusionRecord(reason="in an evaluation set", n_cells=12, parameters={"against": "kang"})
+        ],
+        parents=[ParentRecord(id="1" * 64, relation="base", ref="random@v2")],
+    )
+    shown = lines(page(manifest.document, tags=["paper"]))
+    assert shown[0] == f"random-0.1-s0@v1 {manifest.id}"
+    for line in [
+        f"corpus all ({manifest.document.corpus.id[:12]}), 600 cells, recipe all",
+        "census 2026-01-31, homo_sapiens, 120 genes",
+        "strategy sketch k=auto by=cell_type",
+        "cells 86 of 300 (28.67 %)",
+        "donors 12",
+        "splits by cell, 80/10/10: train 64, val 11, test 11",
+        "tags paper",
+        "fraction 0.1",
+        "seed 3, of the splits 5",
+        "where sex == 'male'",
+        "embedding eeeeeeeeeeee",
+        "notes n_boxes=1,200",
+        "excluded 12 cells: in an evaluation set against=kang",
+        "parent base random@v2 (111111111111)",
+        "dataset-a 36 41.86 % ████████████████████████",
+        "* a cell labelled 'A || B' counts for both: shares may add to more than 1",
+    ]:
+        assert line in shown
+
+
+def test_labels_past_the_top_are_summed(write: Write) -> None:
+    shown = lines(page(write().document, top=1))
+    assert "dataset-a 36 41.86 % ████████████████████████" in shown
+    assert "2 more 50 58.14 %" in shown
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, "████"), (0.5, "██"), (0.03125, "▏"), (0.0, ""), (0.53, "██▏")]
+)
+def test_a_bar_is_as_long_as_its_share(share: float, expected: str) -> None:
+    assert bar(share, 1.0, width=4) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0, "0.00 %"), (1e-6, "<0.01 %"), (0.00012, "0.01 %"), (1, "100.00 %")]
+)
+def test_a_small_share_is_not_shown_as_none(share: float, expected: str) -> None:
+    assert percent(share) == expected
+
+
+def test_a_diff_page_says_what_moved(write: Write) -> None:
+    a, b = write("a", range(100)), write("b", [*range(50), *range(500, 550)])
+    shown = lines(diff_page(diff(a, b)))
+    assert shown[0] == "A a@v1 → B b@v1"
+    for line in ["only in A 50", "only in B 50", "in both 50", "Jaccard 0.3333"]:
+        assert line in shown
+    assert "dataset-a 100.00 % 50.00 % -50.00 0.50x" in shown
+    assert "dataset-c 0.00 % 50.00 % +50.00 new" in shown
+    assert "Jensen-Shannon 0.3113 bits; 1 → 2 labels; all differences shown" in shown
+    back = lines(diff_page(diff(b, a), top=1))
+    assert "dataset-c 50.00 % 0.00 % -50.00 gone" not in back
+    assert "Jensen-Shannon 0.3113 bits; 2 → 1 labels; 1 smaller differences not shown" in back
+
+
+def test_a_diff_page_says_the_settings_and_splits_that_differ(write: Write) -> None:
+    a = write("a", range(100))
+    b = write(
+        "b",
+        range(1, 101),
+        selection=SelectionRecord(strategy="sketch", embedding="e" * 64, fraction=0.1, seed=0),
+    )
+    shown = lines(diff_page(diff(a, b)))
+    assert "selection.strategy random sketch" in shown
+    assert "selection.embedding none eeeeeeeeeeee" in shown
+    assert not any("another split" in line for line in shown)
+
+
+def test_a_diff_page_of_the_same_content_says_so(write: Write) -> None:
+    shown = lines(diff_page(diff(write("a"), write("b"))))
+    assert f"the same content: both have the id {write('a').id[:12]}" in shown
+    assert any("no share differs" in line for line in shown)

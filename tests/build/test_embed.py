@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_and_leaves_no_embedding(corpus: Corpus, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(embed_module, "write_values", full)
-        with pytest.raises(WriteError, match="could not write .*: No space left on device"):
+        with pytest.raises(WriteError, match=r"could not write .*: No space left on device"):
             embed(corpus, **SMALL)
     assert not (corpus.embeddings_path / "pca").exists()
     assert embed(corpus, **SMALL).n_components == 5

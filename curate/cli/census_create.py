@@ -64,7 +64,7 @@ def create(
     \b
         curate census create store a.h5ad b.h5ad --map cell_type=celltype --map tissue==lung
         curate census info --uri store
-    """  # noqa: D301
+    """
     from curate.census_from_h5ad import create as create_store
     from curate.errors import SourceError
     from curate.gene_tables import read_gene_table

@@ -168,10 +168,7 @@ def _dropped_cells(recipe: Recipe, counts: Sequence[BlockCounts]) -> tuple[Dropp
 def _tally(blocks: Sequence[Block]) -> pl.DataFrame:
     """Count the kept cells of each cell type, term, dataset and donor."""
     tallies = [
-        as_frame(block.read(list(TALLIED)))
-        .group_by(TALLIED)
-        .agg(pl.len().cast(pl.Int64).alias("n_cells"))
-        .with_columns(pl.col(TALLIED).cast(pl.String))
+        as_frame(block.read(list(TALLIED))).group_by(TALLIED).agg(pl.len().cast(pl.Int64).alias("n_cells"))
         for block in blocks
     ]
     return pl.concat(tallies).group_by(TALLIED).agg(pl.col("n_cells").sum())

@@ -46,11 +46,11 @@ def apply_type_rules(tally: pl.DataFrame, rules: CellTypeRules, ontology: Ontolo
         When `descendants_of` names no term.
     """
     types = (
-        tally.group_by("cell_type")
-        .agg(
-            pl.col("n_cells").sum(),
-            pl.struct("dataset_id", "donor_id").n_unique().alias("n_tech_samples"),
-        )
+        tally.group_by("cell_type", "dataset_id", "donor_id")
+        .agg(pl.col("n_cells").sum())
+        .group_by("cell_type")
+        .agg(pl.col("n_cells").sum(), pl.len().alias("n_tech_samples"))
+        .with_columns(pl.col("cell_type").cast(pl.String))
         .sort("n_cells", "cell_type", descending=[True, False])
     )
     notes: list[str] = []
@@ -114,6 +114,7 @@ def _terms(
     ids = dict(
         tally.group_by("cell_type", "cell_type_ontology_term_id")
         .agg(pl.col("n_cells").sum())
+        .with_columns(pl.col("cell_type", "cell_type_ontology_term_id").cast(pl.String))
         .sort("n_cells", "cell_type_ontology_term_id", descending=[True, False])
         .group_by("cell_type", maintain_order=True)
         .agg("cell_type_ontology_term_id")

@@ -39,13 +39,11 @@ def identity_hash(dataset_id: pl.Series, observation_joinid: pl.Series) -> NDArr
     """
     from curate.xxh64 import xxh64
 
-    names = dataset_id.cast(pl.String).unique(maintain_order=True)
-    code_of = pl.DataFrame({"name": names, "code": np.arange(len(names))})
-    codes = pl.DataFrame({"name": dataset_id.cast(pl.String)}).join(
-        code_of, on="name", how="left", maintain_order="left"
-    )["code"]
-    seeds = xxh64(*_bytes(names), np.zeros(len(names), dtype=np.uint64))
-    return xxh64(*_bytes(observation_joinid), seeds[codes.to_numpy()])
+    datasets = dataset_id.cast(pl.Categorical)
+    names, codes = datasets.unique(), datasets.to_physical().to_numpy()
+    seeds = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.uint64)
+    seeds[names.to_physical().to_numpy()] = xxh64(*_bytes(names), np.zeros(len(names), dtype=np.uint64))
+    return xxh64(*_bytes(observation_joinid), seeds[codes])
 
 
 def release_identity_hash(release: str, soma_joinid: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -24,7 +24,7 @@ class Strata:
 
     Strata are numbered in the order of their labels, so that the numbers depend on what the columns say and
     not on how their categories happen to be coded. Cells without a value (null) are a stratum of their own,
-    the last one; "unknown" is a value like any other.
+    the last one; "unknown" is a value like any other, and so is one that names several ("A || B").
 
     Attributes
     ----------

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, /, *, corpus: str | None, name: str, file: Path | None, as_json: bool, **settings: Any
 ) -> None:
-    r"""Compute an embedding of a corpus, streaming.
+    """Compute an embedding of a corpus, streaming.
 
     PCA of log-normalised, scaled expression of the highly variable genes; the values are scanpy's. Counts are
-    read three times in blocks, so that memory does not grow with the corpus. A run that was killed goes on
-    from the passes it has finished when the command is given again.
+    read three times in blocks and never held as a whole. A run that was killed goes on from the passes it has
+    finished when the command is given again.
 
     \b
     Examples:

@@ -280,7 +280,7 @@ def _write_down(
         corpus.gene_table[genes].write_parquet(aside)
     sha256 = file_digest(folder / VALUES_FILE)
     EmbeddingDocument(
-        id=embedding_id(corpus.id, sha256),
+        id=embedding_id(corpus.id, model="pca", made_from=asdict(parameters)),
         name=name,
         corpus=corpus.id,
         model="pca",

@@ -51,7 +51,7 @@ def import_embedding(corpus: Corpus, file: Path, *, name: str) -> Embedding:
         write_values(folder / VALUES_FILE, blocks, (corpus.n_cells, values.shape[1]))
         sha256 = file_digest(folder / VALUES_FILE)
         EmbeddingDocument(
-            id=embedding_id(corpus.id, sha256),
+            id=embedding_id(corpus.id, model="file", made_from={"sha256": sha256}),
             name=name,
             corpus=corpus.id,
             model="file",

@@ -31,7 +31,7 @@ from curate.errors import EmbeddingError
 from curate.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -127,7 +127,7 @@ class Embedding:
 
     @property
     def id(self) -> str:
-        """sha256 (hex) over the corpus' id and the values."""
+        """sha256 (hex) over the corpus' id and what decides the values; see `embedding_id`."""
         return self.header.id
 
     @property
@@ -161,11 +161,13 @@ class Embedding:
         EmbeddingError
             When they differ.
         """
-        found = file_digest(self.path / VALUES_FILE)
-        if found != self.header.sha256 or self.id != embedding_id(self.header.corpus, found):
+        header, found = self.header, file_digest(self.path / VALUES_FILE)
+        made_from = header.parameters if header.model == "pca" else {"sha256": found}
+        expected = embedding_id(header.corpus, model=header.model, made_from=made_from)
+        if (header.id, header.sha256) != (expected, found):
             raise EmbeddingError(
-                f"{self.path / VALUES_FILE} is damaged: its sha256 is {found[:12]}, not "
-                f"{self.header.sha256[:12]}; remove {self.path} and run `curate embed`"
+                f"{self.path} is damaged: the sha256 of its values is {found[:12]}, recorded as "
+                f"{header.sha256[:12]}, its id {header.id[:12]}, recomputed as {expected[:12]}; remove {self.path} and run `curate embed`"
             )
 
 
@@ -188,9 +190,20 @@ def check_name(name: str) -> None:
         )
 
 
-def embedding_id(corpus_id: str, sha256: str) -> str:
-    """Return the id of the embedding of a corpus whose embedding.npy has this digest."""
-    return canonical_digest({"format": FORMAT, "corpus": corpus_id, "embedding": sha256})
+def embedding_id(corpus_id: str, *, model: str, made_from: Mapping[str, object]) -> str:
+    """Return the id of an embedding: of what decides it, so that it is the same on every machine.
+
+    The values of one computed from counts may differ in their last bits between processors; their own
+    digest stands beside the id.
+
+    Parameters
+    ----------
+    made_from
+        The parameters of a computed one; the digest of the values of one that was made elsewhere.
+    """
+    return canonical_digest(
+        {"format": FORMAT, "corpus": corpus_id, "model": model, "made_from": dict(made_from)}
+    )
 
 
 def write_values(path: Path, blocks: Iterable[NDArray[np.float32]], shape: tuple[int, int]) -> None:

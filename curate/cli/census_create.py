@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from curate.census_from_h5ad import CreateReport, FileReport
+    from curate.census.from_h5ad import CreateReport, FileReport
 
 N_LISTED = 10
 
@@ -65,10 +65,10 @@ def create(
         curate census create store a.h5ad b.h5ad --map cell_type=celltype --map tissue==lung
         curate census info --uri store
     """
-    from curate.census_from_h5ad import create as create_store
+    from curate.census.from_h5ad import create as create_store
     from curate.errors import SourceError
     from curate.gene_tables import read_gene_table
-    from curate.h5ad_obs import parse_map, read_cell_types
+    from curate.h5ad.obs import parse_map, read_cell_types
     from curate.ontology import Ontology
 
     try:

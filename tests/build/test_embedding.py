@@ -73,7 +73,7 @@ def test_one_flipped_bit_is_found_on_demand(corpus: Corpus, embedding: Embedding
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(EmbeddingError, match="is damaged: its sha256 is"):
+    with pytest.raises(EmbeddingError, match="is damaged: the sha256 of its values is"):
         Embedding.open(embedding.path, corpus).verify()
 
 

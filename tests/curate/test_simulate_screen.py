@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from curate.errors import CurateError, WriteError
-from curate.h5ad import H5adSource
+from curate.h5ad.source import H5adSource
 from curate.simulate import screen as module
 from curate.simulate import simulate_screen
 from curate.simulate.expression import NAMED_GENES

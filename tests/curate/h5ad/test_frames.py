@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from curate.h5ad_frames import read_frame, read_text
+from curate.h5ad.frames import read_frame, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ import pytest
 
 from curate.errors import SourceError
 from curate.genes import GeneSpace, gene_table
-from curate.h5ad import H5adSource
-from curate.h5ad_genes import map_source_genes
+from curate.h5ad.genes import map_source_genes
+from curate.h5ad.source import H5adSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -63,7 +63,8 @@ def _read_compound(node: h5py.Dataset, uns: h5py.Group | None) -> pd.DataFrame:
         categories = uns.get(f"{field}_categories") if uns is not None else None
         if categories is not None and values[field].dtype.kind in "iu":
             names = np.atleast_1d(categories[()])
-            columns[field] = pd.Categorical.from_codes(values[field], [_text(name) for name in names])
+            labels = pd.Index([_text(name) for name in names])
+            columns[field] = pd.Categorical.from_codes(values[field], labels)
         else:
             columns[field] = values[field]
     return pd.DataFrame(columns).set_index(fields[0])

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from curate.errors import SourceError
-from curate.h5ad import H5adSource
+from curate.h5ad.source import H5adSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 import tiledbsoma as soma
 
-from curate import census_from_h5ad
-from curate.census_from_h5ad import create
+from curate.census import from_h5ad
+from curate.census.from_h5ad import create
 from curate.errors import CurateError, SourceError, WriteError
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def test_an_interrupt_while_writing_leaves_no_store(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(census_from_h5ad, "_add", interrupted)
+    monkeypatch.setattr(from_h5ad, "_add", interrupted)
     with pytest.raises(KeyboardInterrupt):
         create(tmp_path / "store", [path])
     assert sorted(tmp_path.iterdir()) == before

@@ -18,9 +18,9 @@ import numpy as np
 from curate.census import CensusWriter, Dataset
 from curate.errors import SourceError, WriteError
 from curate.gene_tables import gene_table as shipped_table
-from curate.h5ad import BLOCK_CELLS, H5adSource
-from curate.h5ad_genes import map_source_genes
-from curate.h5ad_obs import CellTypes, CensusObs, census_obs, check_cell_types, check_map
+from curate.h5ad.genes import map_source_genes
+from curate.h5ad.obs import CellTypes, CensusObs, census_obs, check_cell_types, check_map
+from curate.h5ad.source import BLOCK_CELLS, H5adSource
 from curate.ontology import Ontology
 from curate.progress import progress
 

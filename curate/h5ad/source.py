@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 
 from curate.errors import SourceError
-from curate.h5ad_frames import read_frame, read_text
-from curate.h5ad_matrix import Matrix, flaw, open_matrix, with_int64_pointers
+from curate.h5ad.frames import read_frame, read_text
+from curate.h5ad.matrix import Matrix, flaw, open_matrix, with_int64_pointers
 from curate.nearest import nearest
 from curate.progress import progress
 

@@ -14,7 +14,7 @@ from curate.genes import GeneMapping, GeneSpace, map_genes
 from curate.nearest import nearest
 
 if TYPE_CHECKING:
-    from curate.h5ad import H5adSource
+    from curate.h5ad.source import H5adSource
 
 # What Cell Ranger through scanpy, CELLxGENE and common practice call them; the first that is there is taken.
 ID_COLUMNS = ("feature_id", "gene_ids", "gene_id", "ensembl_id")

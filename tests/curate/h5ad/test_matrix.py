@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from curate import h5ad_matrix
+import curate.h5ad.matrix
 from curate.errors import SourceError
-from curate.h5ad_matrix import flaw, open_matrix
+from curate.h5ad.matrix import flaw, open_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,8 +66,8 @@ def test_every_layout_gives_the_same_rows_whatever_fits_in_memory(
     layout: str,
     max_values: int,
 ) -> None:
-    monkeypatch.setattr(h5ad_matrix, "MAX_VALUES", max_values)
-    monkeypatch.setattr(h5ad_matrix, "_TURNED_VALUES", max_values)
+    monkeypatch.setattr(curate.h5ad.matrix, "MAX_VALUES", max_values)
+    monkeypatch.setattr(curate.h5ad.matrix, "_TURNED_VALUES", max_values)
     matrix = open_matrix(write(h5, COUNTS, layout), scratch)
     assert matrix.shape == (N_CELLS, N_GENES)
     rows, start = [], 0
@@ -88,7 +88,7 @@ def test_every_layout_gives_the_same_rows_whatever_fits_in_memory(
 def test_a_block_ends_where_the_values_that_fit_end(
     h5: h5py.File, scratch: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
-    monkeypatch.setattr(h5ad_matrix, "MAX_VALUES", 14)
+    monkeypatch.setattr(curate.h5ad.matrix, "MAX_VALUES", 14)
     matrix = open_matrix(write(h5, COUNTS, layout), scratch)
     # Dense: two rows of 7. Sparse: rows 0-5 have 3, 2, 2, 3, 2, 2 values, together 14.
     assert matrix.end(0, 100) == (2 if layout == "dense" else 6)
@@ -172,7 +172,7 @@ def test_one_wrong_value_anywhere_is_found(
     value: float,
     message: str,
 ) -> None:
-    monkeypatch.setattr(h5ad_matrix, "MAX_VALUES", 10)
+    monkeypatch.setattr(curate.h5ad.matrix, "MAX_VALUES", 10)
     counts = COUNTS.copy()
     counts[-1, -1] = value
     matrix = open_matrix(write(h5, counts, layout), scratch)

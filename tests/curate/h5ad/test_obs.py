@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from curate.errors import SourceError
-from curate.h5ad import H5adSource
-from curate.h5ad_obs import MAPPABLE, CensusObs, census_obs, check_cell_types, parse_map, read_cell_types
+from curate.h5ad.obs import MAPPABLE, CensusObs, census_obs, check_cell_types, parse_map, read_cell_types
+from curate.h5ad.source import H5adSource
 from curate.ontology import Ontology
 
 if TYPE_CHECKING:

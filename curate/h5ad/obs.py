@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from curate.h5ad import H5adSource
+    from curate.h5ad.source import H5adSource
     from curate.ontology import Ontology
 
 UNKNOWN = layout.UNKNOWN

@@ -114,6 +114,12 @@ class Census:
         with self._store.reading(f"obs of {organism}"):
             return int(self._obs(organism).count)
 
+    def n_nonzeros(self, organism: str, *, layer: str = "raw") -> int:
+        """Return the number of non-zero counts that a layer holds."""
+        array = self._layer(organism, layer)
+        with self._store.reading(f"X/{layer} of {organism}"):
+            return int(array.nnz)
+
     def layers(self, organism: str) -> tuple[str, ...]:
         """Return the names of the layers of counts, such as "raw" and "normalized"."""
         return tuple(
@@ -259,12 +265,7 @@ class Census:
         ValueError
             When joinids do not ascend, or var_joinids repeat or are none.
         """
-        layers = self.layers(organism)
-        if layer not in layers:
-            raise CensusError(
-                f"{organism} in {self.uri} has no layer {layer!r}; there are: {', '.join(layers)}"
-            )
-        array = self._store.part(*self._store.experiment(organism), "ms", layout.RNA, "X", layer)
+        array = self._layer(organism, layer)
         _check_joinids("cells", joinids, n=array.shape[0], ascending=True)
         if var_joinids is not None:
             if not len(var_joinids):
@@ -278,6 +279,15 @@ class Census:
                 yield from read_blocks(array, joinids, var_joinids=var_joinids, block_cells=block_cells)
 
         return blocks()
+
+    def _layer(self, organism: str, layer: str) -> soma.SparseNDArray:
+        layers = self.layers(organism)
+        if layer not in layers:
+            known = ", ".join(layers)
+            raise CensusError(f"{organism} in {self.uri} has no layer {layer!r}; there are: {known}")
+        path = (*self._store.experiment(organism), "ms", layout.RNA, "X", layer)
+        array: soma.SparseNDArray = self._store.part(*path)
+        return array
 
     def _obs(self, organism: str) -> soma.DataFrame:
         obs: soma.DataFrame = self._store.part(*self._store.experiment(organism), "obs")

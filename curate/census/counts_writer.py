@@ -11,10 +11,11 @@ import pyarrow as pa
 import tiledbsoma as soma
 
 from curate.census import layout
-from curate.census.tables import next_millisecond
+from curate.census.tables import next_millisecond, tiledb_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import scipy.sparse as sp
     from numpy.typing import NDArray
@@ -39,10 +40,11 @@ class CountsWriter:
     """Append blocks of cells to the layers of X."""
 
     def __init__(
-        self, x: soma.Collection[Any], gene_lengths: NDArray[np.int64], *, schema_version: str
+        self, x: soma.Collection[Any], gene_lengths: NDArray[np.int64], *, path: Path, schema_version: str
     ) -> None:
         self._n_genes = len(gene_lengths)
         self._gene_lengths = gene_lengths
+        self._path = path
         self._layers = ("raw",) if schema_version.startswith("1.0") else ("raw", "normalized")
         self._uris = {}
         for layer in self._layers:
@@ -55,7 +57,7 @@ class CountsWriter:
             self._uris[layer] = array.uri
             array.close()
         next_millisecond()
-        self._n_cells = 0
+        self.n_cells = 0
         self._written_cells = 1
         self._waiting: list[
             tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]
@@ -97,18 +99,18 @@ class CountsWriter:
 
     def skip(self, n_cells: int) -> None:
         """Leave cells without counts."""
-        self._n_cells += n_cells
+        self.n_cells += n_cells
 
     def finish(self) -> None:
         """Write what is waiting and give the layers their final shape."""
         self._flush()
-        self._resize(self._n_cells)
+        self._resize(self.n_cells)
 
     def _take(self, counts: sp.csr_array, is_full_length: NDArray[np.bool_]) -> None:
         for first, end in _pieces(counts.indptr):
             low, high = counts.indptr[first], counts.indptr[end]
             rows = np.repeat(
-                np.arange(self._n_cells + first, self._n_cells + end, dtype=np.int64),
+                np.arange(self.n_cells + first, self.n_cells + end, dtype=np.int64),
                 np.diff(counts.indptr[first : end + 1]),
             )
             is_full = np.repeat(is_full_length[first:end], np.diff(counts.indptr[first : end + 1]))
@@ -118,9 +120,13 @@ class CountsWriter:
             self._waiting_nonzeros += int(high - low)
             if self._waiting_nonzeros >= FRAGMENT_NONZEROS:
                 self._flush()
-        self._n_cells += counts.shape[0]
+        self.n_cells += counts.shape[0]
 
     def _flush(self) -> None:
+        with tiledb_errors(self._path):
+            self._write_fragment()
+
+    def _write_fragment(self) -> None:
         if not self._waiting_nonzeros:
             return
         rows, columns, counts, is_full_length = (

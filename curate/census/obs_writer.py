@@ -37,7 +37,7 @@ class ObsWriter:
         self._columns = columns
         self._codes: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.is_enumeration}
         self._files: list[Path] = []
-        self._n_cells = 0
+        self.n_cells = 0
 
     def add(
         self,
@@ -57,7 +57,7 @@ class ObsWriter:
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema, options=options) as out:
             out.write_table(table, max_chunksize=_ROWS)
         self._files.append(path)
-        self._n_cells += table.num_rows
+        self.n_cells += table.num_rows
         return filled
 
     def finish(self, experiment: soma.Experiment) -> None:
@@ -65,7 +65,7 @@ class ObsWriter:
         enumerations = {name: pa.array(list(codes), pa.large_string()) for name, codes in self._codes.items()}
         schema = pa.schema([self._field(column, enumerations) for column in self._columns])
         config = layout.obs_config(self._columns)
-        uri = add_table(experiment, "obs", schema, n_rows=self._n_cells, config=config)
+        uri = add_table(experiment, "obs", schema, n_rows=self.n_cells, config=config)
         first = 0
         for batch in _gathered(self._batches()):
             columns = [pa.array(np.arange(first, first + batch.num_rows))]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 import tiledbsoma as soma
 
+from curate.errors import WriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIN_FREE_BYTES = 4 * 2**20
 Group = soma.Collection[Any] | soma.Experiment | soma.Measurement
 
 
@@ -21,17 +30,11 @@ def write_table(
     config: dict[str, Any] | None = None,
 ) -> None:
     """Add a small data frame to a collection, its rows numbered by soma_joinid."""
-    joinids = pl.int_range(table.height, eager=True).alias("soma_joinid")
-    arrow = table.insert_column(0, joinids).to_arrow()
-    columns = [
-        arrow[column].combine_chunks().cast(pa.large_string()) if dtype == pl.String else arrow[column]
-        for column, dtype in table.schema.items()
-    ]
-    columns = [
-        values.dictionary_encode() if column in enumerations else values
-        for column, values in zip(table.columns, columns, strict=True)
-    ]
-    arrow = pa.table(dict(zip(table.columns, columns, strict=True)))
+    arrow = table.select(pl.int_range(pl.len()).alias("soma_joinid"), pl.all()).to_arrow()
+    text = pa.large_string()
+    types = {name: text for name, dtype in table.schema.items() if dtype == pl.String}
+    types |= {name: pa.dictionary(pa.int32(), text) for name in enumerations}
+    arrow = arrow.cast(pa.schema([(field.name, types.get(field.name, field.type)) for field in arrow.schema]))
     uri = add_table(collection, name, arrow.schema, n_rows=table.height, config=config)
     with soma.DataFrame.open(uri, "w") as array:
         array.write(arrow)
@@ -41,6 +44,7 @@ def add_table(
     collection: Group, name: str, schema: pa.Schema, *, n_rows: int, config: dict[str, Any] | None
 ) -> str:
     """Add an empty data frame indexed by soma_joinid; return the uri at which to open and write it."""
+    check_space(collection.uri)
     with collection.add_new_dataframe(
         name,
         schema=schema,
@@ -51,6 +55,25 @@ def add_table(
         uri: str = array.uri
     next_millisecond()
     return uri
+
+
+def check_space(uri: str) -> None:
+    """Raise WriteError when the disk is about full: making a TileDB object there can end the process."""
+    free = shutil.disk_usage(uri.removeprefix("file://")).free
+    if free < MIN_FREE_BYTES:
+        raise WriteError(
+            f"the disk of {Path(uri.removeprefix('file://')).parent} has {free:,} bytes free; a store needs "
+            f"{MIN_FREE_BYTES:,} beside its data; nothing was changed"
+        )
+
+
+@contextmanager
+def tiledb_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of TileDB into WriteError; nothing but TileDB may run inside."""
+    try:
+        yield
+    except (soma.SOMAError, RuntimeError) as error:  # TileDB raises both
+        raise WriteError(f"could not write {path}: {error}; nothing was changed") from error
 
 
 def next_millisecond() -> None:

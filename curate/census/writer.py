@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,11 +14,12 @@ import tiledbsoma as soma
 
 from curate.atomic import atomic_folder
 from curate.census import layout
+from curate.census.census import Census
 from curate.census.counts_writer import CountsWriter
 from curate.census.info_writer import Dataset, InfoWriter
 from curate.census.obs_writer import ObsWriter
-from curate.census.tables import write_table
-from curate.errors import WriteError
+from curate.census.tables import check_space, tiledb_errors, write_table
+from curate.errors import CensusError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,28 +140,48 @@ class CensusWriter:
 
     @contextmanager
     def _write(self) -> Iterator[None]:
+        with atomic_folder(self.path) as aside:
+            try:
+                with tiledb_errors(self.path):
+                    self._begin(aside)
+                yield
+                with tiledb_errors(self.path):
+                    self._finish(aside)
+                self._read_back(aside)
+            except WriteError as error:
+                _release(error)
+                raise
+
+    def _begin(self, folder: Path) -> None:
+        check_space(str(folder))
         root: soma.Collection[Any]
-        with (
-            atomic_folder(self.path) as aside,
-            _tiledb_errors(self.path),
-            soma.Collection.create(str(aside)) as root,
-        ):
-            info = root.add_new_collection(layout.INFO)
+        with soma.Collection.create(str(folder)) as root:
+            root.add_new_collection(layout.INFO)
             data = root.add_new_collection(layout.DATA)
             experiment = data.add_new_collection(self._organism, soma.Experiment)
             rna = experiment.add_new_collection("ms").add_new_collection(layout.RNA, soma.Measurement)
+            x = rna.add_new_collection("X")
             self._counts = CountsWriter(
-                rna.add_new_collection("X"),
+                x,
                 self._genes["feature_length"].to_numpy(),
+                path=self.path,
                 schema_version=self._schema_version,
             )
-            self._obs = ObsWriter(aside / ".obs", layout.obs_columns(self._schema_version))
-            yield
-            if not self._measured:
-                raise ValueError(f"no dataset was added to {self.path}")
-            self._counts.finish()
+        self._obs = ObsWriter(folder / ".obs", layout.obs_columns(self._schema_version))
+
+    def _finish(self, folder: Path) -> None:
+        if not self._measured:
+            raise ValueError(f"no dataset was added to {self.path}")
+        if self._counts.n_cells != self._obs.n_cells:
+            raise ValueError("a dataset could not be added, and its counts cannot be taken back")
+        self._counts.finish()
+        place = folder / layout.DATA / self._organism
+        with soma.Experiment.open(str(place), "w") as experiment:
             self._obs.finish(experiment)
+        with soma.Measurement.open(str(place / "ms" / layout.RNA), "w") as rna:
             self._write_genes(rna)
+        info: soma.Collection[Any]
+        with soma.Collection.open(str(folder / layout.INFO), "w") as info:
             self._info.finish(info)
 
     def _write_genes(self, rna: soma.Measurement) -> None:
@@ -167,6 +190,7 @@ class CensusWriter:
         write_table(rna, "var", var, config=layout.var_config())
         rows = np.repeat(np.arange(len(self._measured)), [len(each) for each in self._measured])
         columns = np.concatenate(self._measured)
+        check_space(rna.uri)
         with rna.add_new_sparse_ndarray(
             layout.PRESENCE, type=pa.bool_(), shape=(len(self._measured), self._genes.height)
         ) as presence:
@@ -176,10 +200,42 @@ class CensusWriter:
                 )
             )
 
+    def _read_back(self, folder: Path) -> None:
+        """Raise WriteError unless what was written can be read.
 
-@contextmanager
-def _tiledb_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except soma.SOMAError as error:
-        raise WriteError(f"could not write {path}: {error}; nothing was changed") from error
+        TileDB writes its smallest files when arrays are closed, and does not say when that fails.
+        """
+        try:
+            with Census.open(uri=folder) as census:
+                n_cells = sum(
+                    len(table)
+                    for table in census.read_obs(self._organism, census.obs_columns(self._organism))
+                )
+                found = n_cells, census.n_nonzeros(self._organism), census.presence(self._organism).nnz
+                census.read_var(self._organism)
+                census.read_datasets()
+                census.read_cell_counts()
+        except CensusError as error:
+            raise WriteError(f"could not write {self.path}: {error}; nothing was changed") from error
+        expected = (
+            self._obs.n_cells,
+            int(self._counts.gene_nnz.sum()),
+            sum(len(each) for each in self._measured),
+        )
+        if found != expected:
+            raise WriteError(
+                f"could not write {self.path}: {found} cells, counts and measured genes can be read of "
+                f"{expected} written; nothing was changed"
+            )
+
+
+def _release(error: BaseException) -> None:
+    """Free what a failure has left open.
+
+    TileDB tries to close it once more when it is freed, and would write into the folder after it was removed.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
+    gc.collect()

@@ -95,6 +95,7 @@ def build_corpus(
     with atomic_folder(folder, resumable=True) as aside:
         blocks = _read(recipe, census, plan, aside / BLOCKS_FOLDER, block_cells=block_cells)
         outcome = _rule(recipe, plan, blocks)
+        _clear(aside)
         _seal(recipe, record, plan, blocks, outcome, aside, name=folder.name)
         shutil.rmtree(aside / BLOCKS_FOLDER)
     return Corpus.open(folder)
@@ -172,6 +173,13 @@ def _tally(blocks: Sequence[Block]) -> pl.DataFrame:
         for block in blocks
     ]
     return pl.concat(tallies).group_by(TALLIED).agg(pl.col("n_cells").sum())
+
+
+def _clear(aside: Path) -> None:
+    """Remove what a build that was killed while sealing has left; its blocks stay."""
+    for path in aside.iterdir():
+        if path.name != BLOCKS_FOLDER:
+            path.unlink()
 
 
 def _seal(

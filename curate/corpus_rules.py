@@ -11,7 +11,7 @@ from curate.corpus_document import DroppedCells
 from curate.errors import RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from curate.ontology import Ontology
     from curate.recipe import CellTypeRules
@@ -135,20 +135,15 @@ def _terms(
     notes = []
     if obsolete:
         notes.append(
-            f"{len(obsolete)} cell types are obsolete in {ontology.release}, what replaced them was used: "
-            + ", ".join(obsolete)
+            f"cell types obsolete in {ontology.release}, taken for what replaced them: {', '.join(obsolete)}"
         )
     if unknown:
-        notes.append(_unknown_note(unknown, ontology.release))
+        notes.append(
+            f"cell types without a term in {ontology.release} ({sum(unknown.values()):,} cells): "
+            + ", ".join(map(repr, unknown))
+        )
     return terms, notes
 
 
 def _first(lookup: Callable[[str], str | None], names: Iterable[str]) -> str | None:
     return next((found for name in names if (found := lookup(name))), None)
-
-
-def _unknown_note(unknown: Mapping[str, int], release: str) -> str:
-    return (
-        f"{len(unknown)} cell types ({sum(unknown.values()):,} cells) have no term in {release}: "
-        + ", ".join(repr(label) for label in unknown)
-    )

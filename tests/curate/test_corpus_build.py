@@ -380,6 +380,17 @@ def test_blocks_of_another_filter_are_not_used(
     assert build(filtered, coordinate_census, tmp_path / "corpus").n_cells == 30
 
 
+def test_what_a_build_killed_while_sealing_has_left_does_not_get_into_the_corpus(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / ".corpus.partial").mkdir()
+    (tmp_path / ".corpus.partial" / "observation_joinids.parquet").write_text("half")
+    (tmp_path / ".corpus.partial" / "left.over").write_text("half")
+    corpus = build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
+    assert not (corpus.path / "left.over").exists()
+    assert corpus.columns(["observation_joinid"]).height == 600
+
+
 def test_a_full_disk_leaves_no_corpus(
     coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

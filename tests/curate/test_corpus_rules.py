@@ -70,7 +70,7 @@ def test_descendants_exclude_the_term_itself_and_types_without_a_term() -> None:
     outcome = apply_type_rules(CELLS, CellTypeRules(descendants_of="lymphocyte"), ONTOLOGY)
     assert kept(outcome) == {"B cell"}
     assert outcome.dropped[0].values == {"lymphocyte": 9, "mystery": 5, "cultured cell": 4}
-    assert outcome.notes == ("1 cell types (5 cells) have no term in 2020-01-01: 'mystery'",)
+    assert outcome.notes == ("cell types without a term in 2020-01-01 (5 cells): 'mystery'",)
 
 
 def test_min_ancestors_counts_the_ancestors_of_the_term_without_itself() -> None:
@@ -129,7 +129,7 @@ def test_a_type_whose_term_is_obsolete_counts_as_the_replacement_and_is_noted() 
     outcome = apply_type_rules(old, CellTypeRules(min_ancestors=3), ONTOLOGY)
     assert kept(outcome) == {"B-cell of old"}
     assert outcome.notes == (
-        "1 cell types are obsolete in 2020-01-01, what replaced them was used: 'B-cell of old' as 'B cell'",
+        "cell types obsolete in 2020-01-01, taken for what replaced them: 'B-cell of old' as 'B cell'",
     )
 
 

@@ -167,7 +167,8 @@ class Embedding:
         if (header.id, header.sha256) != (expected, found):
             raise EmbeddingError(
                 f"{self.path} is damaged: the sha256 of its values is {found[:12]}, recorded as "
-                f"{header.sha256[:12]}, its id {header.id[:12]}, recomputed as {expected[:12]}; remove {self.path} and run `curate embed`"
+                f"{header.sha256[:12]}, its id {header.id[:12]}, recomputed as {expected[:12]}; "
+                f"remove {self.path} and run `curate embed`"
             )
 
 

@@ -138,7 +138,7 @@ def _genes(recipe: Recipe, census: Census, wanted: GeneSpace | None) -> tuple[pl
     if table.is_empty() or (n_missing and not recipe.genes.allow_missing):
         raise RecipeError(
             f"the Census lacks {n_missing:,} of the {wanted.n_genes:,} genes of the list; take the release "
-            "it is of, or say allow_missing = true under [genes]"
+            "that the list is of, or say allow_missing = true under [genes]"
         )
     notes = [f"genes: {n_missing:,} of the {wanted.n_genes:,} genes of the list are not in the Census"]
     return table.select(var.columns), notes if n_missing else []

@@ -12,12 +12,14 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import polars as pl
     from rich.console import Console
 
     from curate.corpus import Corpus
 
 SHOWN = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
 BAR_WIDTH = 30
+QUANTILES = {"least": 0.0, "5%": 0.05, "25%": 0.25, "median": 0.5, "75%": 0.75, "95%": 0.95, "most": 1.0}
 
 
 @click.group("corpus")
@@ -57,7 +59,7 @@ def build(
     ontology: str | None,
     as_json: bool,
 ) -> None:
-    r"""Apply a recipe to a Census: which cells, which genes, kept in the workspace as an index.
+    """Apply a recipe to a Census: which cells, which genes, kept in the workspace as an index.
 
     Reads obs in a stream. A build that was killed goes on where it was when the command is given again.
 
@@ -108,9 +110,9 @@ def build(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top: int, as_json: bool) -> None:
-    r"""Show a corpus: size, what each rule dropped, composition.
+    """Show a corpus: size, what each rule dropped, composition.
 
-    A cell with several diseases counts for each.
+    A cell with several diseases counts for each. Of a column of numbers the quantiles are shown.
 
     \b
     Examples:
@@ -123,16 +125,20 @@ def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top
 
 
 def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) -> None:
-    counted = {column: corpus.value_counts(column) for column in columns if column in corpus.header.columns}
-    # A column asked for that the corpus has not is an error; of those always shown, it is left out.
-    if missing := [column for column in columns if column not in counted and columns is not SHOWN]:
-        corpus.columns(missing)
+    if columns is SHOWN:
+        columns = [column for column in SHOWN if column in corpus.header.columns]
+    described = corpus.columns(columns)
+    numbers = {
+        column: _quantiles(described[column]) for column in columns if described[column].dtype.is_numeric()
+    }
+    counted = {column: corpus.value_counts(column) for column in columns if column not in numbers}
     if as_json:
         report: dict[str, Any] = corpus.header.model_dump(mode="json") | {"path": str(corpus.path)}
         report["composition"] = {
             column: [{"value": value, "n_cells": n} for value, n in counts.head(top).iter_rows()]
             for column, counts in counted.items()
         }
+        report["quantiles"] = numbers
         click.echo(json.dumps(report, indent=2))
         return
     from rich.console import Console
@@ -140,10 +146,17 @@ def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) 
     console = Console(highlight=False)
     _print_header(console, corpus)
     _print_dropped(console, corpus)
+    for column, quantiles in numbers.items():
+        console.print()
+        console.print(f"{column}  " + "  ".join(f"{name} {value:,.0f}" for name, value in quantiles.items()))
     for column, counts in counted.items():
         _print_composition(
             console, corpus, column, list(counts.head(top).iter_rows()), n_values=counts.height
         )
+
+
+def _quantiles(values: pl.Series) -> dict[str, float]:
+    return {name: float(values.quantile(q, "nearest") or 0) for name, q in QUANTILES.items()}
 
 
 def _print_header(console: Console, corpus: Corpus) -> None:
@@ -172,10 +185,10 @@ def _print_dropped(console: Console, corpus: Corpus) -> None:
         return
     table = Table(box=None)
     table.add_column("rule", no_wrap=True, min_width=16)
-    table.add_column("setting", no_wrap=True, max_width=24)
-    table.add_column("cells dropped", justify="right", no_wrap=True)
-    table.add_column("by itself", justify="right", no_wrap=True)
-    table.add_column("what it dropped", no_wrap=True)
+    table.add_column("setting", no_wrap=True, max_width=14)
+    table.add_column("dropped", justify="right", no_wrap=True, min_width=10)
+    table.add_column("by itself", justify="right", no_wrap=True, min_width=10)
+    table.add_column("what it dropped", min_width=24)
     for each in corpus.header.dropped:
         most = [f"{value} {n:,}" for value, n in list(each.values.items())[:2]]
         rest = f" and {len(each.values) - 2} more" if len(each.values) > 2 else ""

@@ -72,6 +72,17 @@ def test_show_draws_the_composition(workspace: Workspace, recipe: str) -> None:
     assert "cell_type (" in result.output
 
 
+def test_show_gives_the_quantiles_of_numbers(workspace: Workspace, recipe: str) -> None:
+    run(workspace, "build", "--recipe", recipe)
+    sums = workspace.corpus("mine").columns(["raw_sum"])["raw_sum"].sort()
+    shown = json.loads(run(workspace, "show", "--column", "raw_sum", "--json").output)
+    assert shown["composition"] == {}
+    quantiles = shown["quantiles"]["raw_sum"]
+    assert (quantiles["least"], quantiles["most"]) == (sums[0], sums[-1])
+    assert list(quantiles.values()) == sorted(quantiles.values())
+    assert f"median {quantiles['median']:,.0f}" in run(workspace, "show", "--column", "raw_sum").output
+
+
 def test_show_of_an_absent_column_names_the_nearest(workspace: Workspace, recipe: str) -> None:
     run(workspace, "build", "--recipe", recipe)
     result = run(workspace, "show", "--column", "diseases")

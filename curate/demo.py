@@ -20,7 +20,7 @@ from curate.build.build import build
 from curate.build.embed import embed
 from curate.build.embedding import Embedding
 from curate.build.strategies import STRATEGIES
-from curate.corpus_build import build_corpus
+from curate.corpus.build import build_corpus
 from curate.errors import WorkspaceError
 from curate.manifests.diff import diff
 from curate.manifests.registry import Registry

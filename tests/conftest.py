@@ -120,7 +120,7 @@ def atlas_census(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def atlas_workspace(tmp_path_factory: pytest.TempPathFactory, atlas_census: Path) -> Path:
     """A workspace over `atlas_census` with the corpus "demo" and its embedding "pca". Only to read."""
     from curate.build.embed import embed
-    from curate.corpus_build import build_corpus
+    from curate.corpus.build import build_corpus
     from curate.recipe import Recipe
     from curate.workspace import CensusSettings, Workspace
 

@@ -69,7 +69,7 @@ def build(
         curate corpus build --recipe sctab --genes sctab_genes.csv.gz --ontology cl-simple.obo
         curate corpus build --recipe mine.toml --uri ../atlas.census --name lung
     """
-    from curate.corpus_build import build_corpus
+    from curate.corpus.build import build_corpus
     from curate.errors import CorpusError
     from curate.recipe import NAME_PATTERN, Recipe
     from curate.workspace import Workspace

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def built_corpora(tmp_path_factory: pytest.TempPathFactory, coordinate_census: Path) -> Path:
     """A folder of two corpora, `all` and `other` (one dataset less). Copy it, never write to it."""
     from curate.census import Census
-    from curate.corpus_build import build_corpus
+    from curate.corpus.build import build_corpus
     from curate.recipe import Recipe
 
     folder = tmp_path_factory.mktemp("corpora")

@@ -13,7 +13,7 @@ from curate.build.counts import Counts
 from curate.build.embed import embed
 from curate.build.pca import PcaModel
 from curate.census import Census
-from curate.corpus_build import build_corpus
+from curate.corpus.build import build_corpus
 from curate.errors import EmbeddingError, WriteError
 from curate.recipe import Recipe
 

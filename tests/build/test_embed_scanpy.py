@@ -18,7 +18,7 @@ from scipy.linalg import subspace_angles
 from curate.build.embed import embed
 from curate.build.pca import PcaModel
 from curate.census import Census, CensusWriter, Dataset
-from curate.corpus_build import build_corpus
+from curate.corpus.build import build_corpus
 from curate.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from anndata import ImplicitModificationWarning
 from cellxgene_ontology_guide.ontology_parser import OntologyParser
 
 from curate.census import Census
-from curate.corpus_build import build_corpus
+from curate.corpus.build import build_corpus
 from curate.errors import CurateError, WriteError
 from curate.recipe import Recipe
 from curate.simulate import expression, simulate_atlas

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def workspace(tmp_path: Path, coordinate_census: Path) -> Workspace:
     """A workspace with one corpus, `all`, of 600 cells and 120 genes."""
     from curate.census import Census
-    from curate.corpus_build import build_corpus
+    from curate.corpus.build import build_corpus
     from curate.recipe import Recipe
     from curate.workspace import Workspace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from curate.corpus_rules import TALLIED, TypeOutcome, apply_type_rules
+from curate.corpus.rules import TALLIED, TypeOutcome, apply_type_rules
 from curate.errors import RecipeError
 from curate.ontology import Ontology, OntologyRecord, Term
 from curate.recipe import CellTypeRules

@@ -10,7 +10,7 @@
         genes.parquet                soma_joinid, feature_id, feature_name, …, one row a gene
         embeddings/
 
-Built by `curate.corpus_build.build_corpus`.
+Built by `curate.corpus.build.build_corpus`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from curate.corpus_document import FORMAT, CorpusDocument
+from curate.corpus.document import FORMAT, CorpusDocument
 from curate.errors import CorpusError
 from curate.genes import GeneSpace
 from curate.nearest import nearest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.corpus_document import DroppedCells
+from curate.corpus.document import DroppedCells
 from curate.errors import RecipeError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.corpus import JOINID, OBSERVATION_JOINID, as_frame
+from curate.corpus.corpus import JOINID, OBSERVATION_JOINID, as_frame
 from curate.documents import Document
 from curate.errors import CorpusError
 from curate.identity import identity_hash, release_identity_hash

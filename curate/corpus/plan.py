@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.corpus import JOINID, OBSERVATION_JOINID
-from curate.corpus_blocks import CellRulesInUse
-from curate.corpus_rules import TALLIED
+from curate.corpus.blocks import CellRulesInUse
+from curate.corpus.corpus import JOINID, OBSERVATION_JOINID
+from curate.corpus.rules import TALLIED
 from curate.errors import RecipeError
 from curate.nearest import nearest
 from curate.ontology import GUIDE, Ontology
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.census import Census
-    from curate.corpus_document import IdentityKind
+    from curate.corpus.document import IdentityKind
     from curate.genes import GeneSpace
     from curate.recipe import Recipe
 
@@ -58,7 +58,7 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, census: Census, *, genes: Path | None, ontology: str | Path | None) -> Plan:
-    """Settle what a build will do; see `curate.corpus_build.build_corpus`.
+    """Settle what a build will do; see `curate.corpus.build.build_corpus`.
 
     Raises
     ------

@@ -1,10 +1,10 @@
 """Build a corpus: apply a recipe to a Census.
 
-1. plan: the recipe against the Census (`curate.corpus_plan`). What does not fit is said before reading.
-2. read: obs in a stream; what the rules on cells keep is set aside in blocks (`curate.corpus_blocks`).
+1. plan: the recipe against the Census (`curate.corpus.plan`). What does not fit is said before reading.
+2. read: obs in a stream; what the rules on cells keep is set aside in blocks (`curate.corpus.blocks`).
 3. rule: cells and tech samples of each cell type, counted over the blocks; the rules on cell types
-   (`curate.corpus_rules`).
-4. seal: the blocks become the files of the corpus, the folder takes its place (`curate.corpus_seal`).
+   (`curate.corpus.rules`).
+4. seal: the blocks become the files of the corpus, the folder takes its place (`curate.corpus.seal`).
 
 A build that is killed goes on where it was: finished blocks are kept beside the folder until it is sealed.
 """
@@ -24,12 +24,12 @@ import polars as pl
 
 from curate import __version__
 from curate.atomic import atomic_file, atomic_folder
-from curate.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus, as_frame
-from curate.corpus_blocks import Block, BlockCounts, read_blocks
-from curate.corpus_document import FORMAT, CensusRecord, CorpusDocument, DroppedCells, GenesRecord
-from curate.corpus_plan import Plan, make_plan
-from curate.corpus_rules import TALLIED, TypeOutcome, apply_type_rules
-from curate.corpus_seal import seal_cells
+from curate.corpus.blocks import Block, BlockCounts, read_blocks
+from curate.corpus.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus, as_frame
+from curate.corpus.document import FORMAT, CensusRecord, CorpusDocument, DroppedCells, GenesRecord
+from curate.corpus.plan import Plan, make_plan
+from curate.corpus.rules import TALLIED, TypeOutcome, apply_type_rules
+from curate.corpus.seal import seal_cells
 from curate.documents import canonical_digest
 from curate.errors import RecipeError
 from curate.genes import GeneSpace

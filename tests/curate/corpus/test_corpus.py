@@ -12,7 +12,7 @@ import pytest
 
 from curate.census import Census
 from curate.corpus import Corpus
-from curate.corpus_build import build_corpus
+from curate.corpus.build import build_corpus
 from curate.errors import CensusError, CorpusError
 from curate.recipe import Recipe
 

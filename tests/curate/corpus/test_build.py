@@ -14,8 +14,8 @@ import scipy.sparse as sp
 
 from curate.census import Census, CensusWriter, Dataset
 from curate.corpus import Corpus
-from curate.corpus_build import build_corpus
-from curate.corpus_plan import STANDARD_COLUMNS
+from curate.corpus.build import build_corpus
+from curate.corpus.plan import STANDARD_COLUMNS
 from curate.errors import CorpusError, FilterError, RecipeError, WriteError
 from curate.identity import identity_hash, release_identity_hash
 from curate.recipe import Recipe
@@ -354,7 +354,7 @@ def test_a_block_that_was_cut_short_is_read_again(
     coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = recipe('name = "any"')
-    monkeypatch.setattr("curate.corpus_build.seal_cells", _killed)
+    monkeypatch.setattr("curate.corpus.build.seal_cells", _killed)
     with pytest.raises(Killed):
         build(wanted, coordinate_census, tmp_path / "corpus", block_cells=100)
     monkeypatch.undo()
@@ -372,7 +372,7 @@ def _killed(*_: object, **__: object) -> None:
 def test_blocks_of_another_filter_are_not_used(
     coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.corpus_build.seal_cells", _killed)
+    monkeypatch.setattr("curate.corpus.build.seal_cells", _killed)
     with pytest.raises(Killed):
         build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus", block_cells=100)
     monkeypatch.undo()
@@ -397,7 +397,7 @@ def test_a_full_disk_leaves_no_corpus(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("curate.corpus_build.seal_cells", full)
+    monkeypatch.setattr("curate.corpus.build.seal_cells", full)
     with pytest.raises(WriteError, match=r"could not write .*corpus: No space left on device"):
         build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()

@@ -15,8 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.corpus import CELLS_FILE, IDENTITY_FILE, JOINID, OBSERVATION_JOINID, OBSERVATION_JOINIDS_FILE
-from curate.corpus_blocks import IDENTITY, ahead, regrouped
+from curate.corpus.blocks import IDENTITY, ahead, regrouped
+from curate.corpus.corpus import (
+    CELLS_FILE,
+    IDENTITY_FILE,
+    JOINID,
+    OBSERVATION_JOINID,
+    OBSERVATION_JOINIDS_FILE,
+)
 from curate.progress import progress
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.corpus_blocks import Block
+    from curate.corpus.blocks import Block
 
 ROW_GROUP_CELLS = 2**20
 LARGEST_DICTIONARY_BYTES = 2**26

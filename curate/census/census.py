@@ -153,7 +153,7 @@ class Census:
         where: Where | None = None,
         joinids: NDArray[np.int64] | slice | None = None,
     ) -> Iterator[pa.Table]:
-        """Read columns of obs in joinid order, in tables of at most about a million cells.
+        """Read columns of obs in joinid order, in tables of at most about half a million cells.
 
         Parameters
         ----------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Cells looked at by one read: about 100 bytes of memory each for 20 columns.
-BLOCK_CELLS = 2**20
+BLOCK_CELLS = 2**19
 #: Where more of the range than this is wanted, read the whole range and leave out the others.
 _DENSE = 0.1
 

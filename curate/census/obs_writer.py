@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
     from curate.census.counts_writer import CellStatistics
 
-_ROWS = 2**20
+#: Cells in one TileDB fragment.
+_ROWS = 2**18
+_POLARS_TYPES = {pa.float64(): pl.Float64, pa.int64(): pl.Int64, pa.string(): pl.String}
 
 
 class ObsWriter:
@@ -100,7 +102,12 @@ class ObsWriter:
             given["n_measured_vars"] = pl.repeat(n_measured, obs.height, dtype=pl.Int64, eager=True)
         return pl.DataFrame(
             [
-                _column(column, given.get(column.name), obs, dataset_id).alias(column.name)
+                _completed(
+                    column,
+                    given.get(column.name, obs.get_column(column.name, default=None)),
+                    obs.height,
+                    dataset_id,
+                ).alias(column.name)
                 for column in self._columns
                 if column.name != "soma_joinid"
             ]
@@ -140,27 +147,19 @@ def observation_joinids(dataset_id: str, names: Iterable[object]) -> list[str]:
     return joinids
 
 
-def _column(
-    column: layout.ObsColumn, given: pl.Series | None, obs: pl.DataFrame, dataset_id: str
+def _completed(
+    column: layout.ObsColumn, values: pl.Series | None, n_cells: int, dataset_id: str
 ) -> pl.Series:
-    """Return a column as given, from obs, or filled in where it is missing."""
-    values = given if given is not None else obs[column.name] if column.name in obs.columns else None
-    if column.name == "observation_joinid" and values is None:
-        return pl.Series(observation_joinids(dataset_id, range(obs.height)), dtype=pl.String)
+    """Fill in what is missing of a column, or all of it."""
+    if values is None:
+        if column.name == "observation_joinid":
+            return pl.Series(observation_joinids(dataset_id, range(n_cells)), dtype=pl.String)
+        values = pl.repeat(None, n_cells, eager=True)
     if column.name == "is_primary_data":
-        return (
-            pl.repeat(value=True, n=obs.height, eager=True)
-            if values is None
-            else values.fill_null(value=True)
-        )
+        return values.cast(pl.Boolean).fill_null(value=True)
     if column.is_enumeration:
-        if values is None:
-            return pl.repeat(layout.UNKNOWN, obs.height, dtype=pl.String, eager=True)
         return values.cast(pl.String).fill_null(layout.UNKNOWN)
-    dtype = (
-        pl.Float64 if column.type == pa.float64() else pl.Int64 if column.type == pa.int64() else pl.String
-    )
-    return pl.repeat(None, obs.height, dtype=dtype, eager=True) if values is None else values.cast(dtype)
+    return values.cast(_POLARS_TYPES[column.type])
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

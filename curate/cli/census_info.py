@@ -47,7 +47,7 @@ def info(
     \b
         curate census info --uri store
         curate census info --release 2025-11-08 --column disease --top 10
-    """  # noqa: D301
+    """
     if release and uri:
         raise click.UsageError("--release names a public release, --uri a store: give one of them")
     if (region or endpoint or anonymous) and not uri:

@@ -18,6 +18,7 @@ COMPOSITION_COLUMNS = ("cell_type", "tissue_general", "assay", "disease", "datas
 DONOR_COLUMNS = ("dataset_id", "donor_id")
 DIVERSITY_COLUMNS = ("cell_type",)
 MISSING = "(missing)"
+NO_CODE = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,11 @@ def composition(cells: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 def n_donors(cells: pl.DataFrame) -> int:
     """Count distinct donors; a donor is (dataset_id, donor_id), as donor_id alone is not unique."""
-    pairs = cells.select(
-        pl.col("dataset_id")
-        .cast(pl.Categorical)
-        .to_physical()
-        .cast(pl.UInt64)
-        .fill_null(2**32 - 1)
-        .alias("dataset"),
-        pl.col("donor_id")
-        .cast(pl.Categorical)
-        .to_physical()
-        .cast(pl.UInt64)
-        .fill_null(2**32 - 1)
-        .alias("donor"),
+    dataset, donor = (
+        pl.col(name).cast(pl.Categorical).to_physical().cast(pl.UInt64).fill_null(NO_CODE)
+        for name in DONOR_COLUMNS
     )
-    return pairs.select((pl.col("dataset") * 2**32 + pl.col("donor")).n_unique()).item() if len(pairs) else 0
+    return int(cells.select((dataset * 2**32 + donor).n_unique()).item())
 
 
 def diversity(cells: pl.DataFrame, column: str) -> Diversity:
@@ -123,8 +114,8 @@ def diversity(cells: pl.DataFrame, column: str) -> Diversity:
     ----------
     DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y.
     """
-    trained = cells.filter(pl.col("split") == "train")
-    counts = np.array(sorted(_count_labels((trained if len(trained) else cells)[column]).values()))
+    trained = cells[column].filter(cells["split"] == "train")
+    counts = np.array(sorted(_count_labels(trained if len(trained) else cells[column]).values()))
     return Diversity(
         split="train" if len(trained) else None,
         n_cells=len(trained) or len(cells),

@@ -13,16 +13,15 @@ import pyarrow.parquet as pq
 
 from curate.documents import canonical_digest
 from curate.errors import ManifestError
+from curate.manifests import cell_columns as columns
+from curate.manifests.cell_columns import NO_RANK
 from curate.manifests.document import CENSUS, SPLITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 REQUIRED = ("source", "soma_joinid", "split")
 OPTIONAL = ("weight", "rank")
-NO_RANK = -1
 ROW_GROUP_CELLS = 2**20
 
 
@@ -67,7 +66,7 @@ class Cells:
             raise ManifestError(
                 f"cells have a column {unknown[0]!r}; a manifest holds: {', '.join(REQUIRED + OPTIONAL)}"
             )
-        cells, source = cls._of(frame)
+        cells, source = cls._of(frame.to_arrow())
         if _first_out_of_order(source, cells.soma_joinid) is not None:
             order = np.lexsort((cells.soma_joinid, source))
             cells, source = cells._take(order), source[order]
@@ -91,11 +90,10 @@ class Cells:
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
             names = [name for name in file.schema_arrow.names if name in (*REQUIRED, *OPTIONAL)]
-            frame = pl.from_arrow(file.read(columns=names))
+            table = file.read(columns=names)
         except (pa.ArrowException, OSError) as error:
             raise ManifestError(f"cells.parquet cannot be read as Parquet: {error}") from error
-        assert isinstance(frame, pl.DataFrame)
-        cells, source = cls._of(frame)
+        cells, source = cls._of(table)
         wrong = _first_out_of_order(source, cells.soma_joinid)
         if wrong is not None:
             raise ManifestError(
@@ -104,24 +102,23 @@ class Cells:
         return cells
 
     @classmethod
-    def _of(cls, frame: pl.DataFrame) -> tuple[Cells, NDArray[np.int32]]:
+    def _of(cls, table: pa.Table) -> tuple[Cells, NDArray[np.uint8]]:
         """Return the cells as they stand, and the number of the source of each."""
-        missing = [name for name in REQUIRED if name not in frame.columns]
+        held = dict(zip(table.column_names, table.columns, strict=True))
+        missing = [name for name in REQUIRED if name not in held]
         if missing:
             raise ManifestError(
                 f"cells have no column {missing[0]!r}; a manifest needs: {', '.join(REQUIRED)}"
             )
-        names = sorted(_labels(frame["source"]))
-        source = _codes(frame["source"], names)
-        n_by_source = np.bincount(source, minlength=len(names))
+        sources = columns.labels(held["source"], "source")
         cells = cls(
-            sources={name: int(n) for name, n in zip(names, n_by_source, strict=True)},
-            soma_joinid=_joinids(frame["soma_joinid"]),
-            split=_codes(frame["split"], SPLITS).astype(np.uint8),
-            weight=_weights(frame["weight"]) if "weight" in frame.columns else None,
-            rank=_ranks(frame["rank"]) if "rank" in frame.columns else None,
+            sources=sources,
+            soma_joinid=columns.joinids(held["soma_joinid"]),
+            split=columns.codes(held["split"], "split", SPLITS),
+            weight=columns.weights(held["weight"]) if "weight" in held else None,
+            rank=columns.ranks(held["rank"]) if "rank" in held else None,
         )
-        return cells, source
+        return cells, columns.codes(held["source"], "source", list(sources))
 
     def _take(self, order: NDArray[np.int64]) -> Cells:
         return replace(
@@ -138,8 +135,7 @@ class Cells:
     @property
     def n_by_split(self) -> dict[str, int]:
         """Cells of each split, in the order of SPLITS."""
-        counts = np.bincount(self.split, minlength=len(SPLITS))
-        return {name: int(n) for name, n in zip(SPLITS, counts, strict=True)}
+        return {name: int(np.count_nonzero(self.split == code)) for code, name in enumerate(SPLITS)}
 
     def rows_of(self, source: str) -> slice:
         """Return where the cells of a source stand; an empty slice when it has none."""
@@ -159,7 +155,7 @@ class Cells:
 
         Joinids are int64, splits uint8 (0 train, 1 val, 2 test), weights float32, ranks int32.
         """
-        columns: list[tuple[str, NDArray[Any] | None, str]] = [
+        arrays: list[tuple[str, NDArray[Any] | None, str]] = [
             ("soma_joinid", self.soma_joinid, "<i8"),
             ("split", self.split, "u1"),
             ("weight", self.weight, "<f4"),
@@ -169,7 +165,7 @@ class Cells:
             {
                 source: {
                     name: hashlib.sha256(values[self.rows_of(source)].astype(dtype).data).hexdigest()
-                    for name, values, dtype in columns
+                    for name, values, dtype in arrays
                     if values is not None
                 }
                 for source in self.sources
@@ -181,6 +177,13 @@ class Cells:
         frame = pl.from_arrow(self._to_arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame.with_columns(pl.col("split").cast(pl.Enum(SPLITS)))
+
+    def splits(self) -> pl.Series:
+        """Return the split of each cell, a series "split" [n_cells] of text."""
+        codes = pa.DictionaryArray.from_arrays(self.split, list(SPLITS))
+        series = pl.from_arrow(codes)
+        assert isinstance(series, pl.Series)
+        return series.alias("split")
 
     def to_parquet(self, extra: pl.DataFrame | None = None) -> bytes:
         """Return the bytes of cells.parquet: plain columns for any reader, a few bits a cell.
@@ -215,62 +218,21 @@ class Cells:
 
     def _to_arrow(self) -> pa.Table:
         source = np.repeat(np.arange(len(self.sources), dtype=np.int32), list(self.sources.values()))
-        columns = {
+        table = {
             "source": pa.DictionaryArray.from_arrays(source, pa.array(list(self.sources), pa.string())),
             "soma_joinid": pa.array(self.soma_joinid),
             "split": pa.DictionaryArray.from_arrays(self.split.astype(np.int32), list(SPLITS)),
         }
         if self.weight is not None:
-            columns["weight"] = pa.array(self.weight, mask=np.isnan(self.weight))
+            table["weight"] = pa.array(self.weight, mask=np.isnan(self.weight))
         if self.rank is not None:
-            columns["rank"] = pa.array(self.rank, mask=self.rank == NO_RANK)
-        return pa.table(columns)
+            table["rank"] = pa.array(self.rank, mask=self.rank == NO_RANK)
+        return pa.table(table)
 
 
-def _labels(texts: pl.Series) -> list[str]:
-    return [label for label in texts.unique().cast(pl.String) if label is not None]
-
-
-def _codes(texts: pl.Series, names: Iterable[str]) -> NDArray[np.int32]:
-    """Return the position of each text among `names`, int32 [n], whatever the encoding of the texts."""
-    if texts.null_count():
-        raise ManifestError(f"{texts.null_count():,} cells have no {texts.name}; every cell needs one")
-    names = list(names)
-    try:
-        return texts.cast(pl.Enum(names)).to_physical().cast(pl.Int32).to_numpy()
-    except pl.exceptions.InvalidOperationError:
-        unknown = sorted(set(_labels(texts)) - set(names))[0]
-        raise ManifestError(
-            f"cells have the {texts.name} {unknown!r}; there are: {', '.join(names)}"
-        ) from None
-
-
-def _joinids(column: pl.Series) -> NDArray[np.int64]:
-    if not column.dtype.is_integer() or column.null_count() or (column < 0).any():
-        raise ManifestError("a cell has a soma_joinid that is not a whole number of at least 0")
-    return column.cast(pl.Int64).to_numpy()
-
-
-def _weights(column: pl.Series) -> NDArray[np.float32] | None:
-    """Return the weights, one not-a-number for none and one zero; None when no cell has one."""
-    weights = column.cast(pl.Float32).fill_null(np.nan).to_numpy() + np.float32(0)
-    none = np.isnan(weights)
-    if (weights[~none] < 0).any() or np.isinf(weights).any():
-        raise ManifestError(
-            "a cell has a weight below 0 or infinite; weights are inverse inclusion probabilities"
-        )
-    weights[none] = np.nan
-    return None if none.all() else weights
-
-
-def _ranks(column: pl.Series) -> NDArray[np.int32] | None:
-    if not column.dtype.is_integer() or (column.drop_nulls() < 0).any():
-        raise ManifestError("a cell has a rank that is not a whole number of at least 0")
-    ranks = column.cast(pl.Int32).fill_null(NO_RANK).to_numpy()
-    return None if (ranks == NO_RANK).all() else ranks
-
-
-def _first_out_of_order(source: NDArray[np.int32], joinids: NDArray[np.int64]) -> int | None:
+def _first_out_of_order(source: NDArray[np.uint8], joinids: NDArray[np.int64]) -> int | None:
     """Return the first row that does not come after the row before it, by source and then by joinid."""
-    later = (source[1:] > source[:-1]) | ((source[1:] == source[:-1]) & (joinids[1:] > joinids[:-1]))
+    later = joinids[1:] > joinids[:-1]
+    if len(source) and source.min() != source.max():
+        later = (source[1:] > source[:-1]) | ((source[1:] == source[:-1]) & later)
     return None if later.all() else int(np.argmin(later)) + 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.manifests.document import CENSUS, SPLITS
-from curate.manifests.obs import ABSENT, corpus_rows, find_rows
+from curate.manifests.obs import corpus_rows, look_up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,10 +100,11 @@ def paired_splits(
     int64 [n_splits, n_splits]
         Cells by split in A (row) and in B (column).
     """
-    rows = find_rows(keys_b, keys_a)
-    shared = rows != ABSENT
-    pair = split_a[shared] * np.uint8(len(SPLITS)) + split_b[rows[shared]]
-    return np.bincount(pair, minlength=len(SPLITS) ** 2).reshape(len(SPLITS), len(SPLITS))
+    n = len(SPLITS)
+    in_b = look_up(keys_b, split_b, keys_a, absent=n)
+    pair = split_a * np.uint8(n + 1) + in_b
+    counts = np.array([np.count_nonzero(pair == code) for code in range(n * (n + 1))])
+    return counts.reshape(n, n + 1)[:, :n]
 
 
 def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], tuple[Keys, NDArray[np.uint8]]]:

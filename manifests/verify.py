@@ -168,7 +168,7 @@ def _check_summary(
     document: ManifestDocument, cells: Cells, corpus: Corpus, rows: NDArray[np.int64]
 ) -> Check:
     obs = corpus.columns([*COMPOSITION_COLUMNS, "donor_id"])[rows]
-    found = summarise(obs.with_columns(cells.to_frame()["split"]))
+    found = summarise(obs.with_columns(cells.splits()))
     recorded = {column: held.model_dump() for column, held in document.diversity.items()}
     measured = {column: asdict(held) for column, held in found.diversity.items()}
     return _compared(

@@ -98,9 +98,10 @@ def write_manifest(
     held = Cells.from_frame(cells)
     _check_sources(held, spike_ins)
     if obs is None:
-        obs = read_obs(corpus, held, [*COMPOSITION_COLUMNS, "donor_id"])
-        cells = held.to_frame()
-    summary = summarise(obs.with_columns(cells["split"]))
+        obs = read_obs(corpus, held, [*COMPOSITION_COLUMNS, "donor_id"]).with_columns(held.splits())
+    else:
+        obs = obs.with_columns(cells["split"])
+    summary = summarise(obs)
     content = held.to_parquet()
     draft = ManifestDocument(
         name=name,

@@ -44,7 +44,7 @@ def cells_of(corpus: Corpus, rows: Sequence[int]) -> pl.DataFrame:
 def corpora(tmp_path_factory: pytest.TempPathFactory, coordinate_census: Path) -> Path:
     """A folder of two corpora of one store: "all" (600 cells) and "primary" (570, those marked so)."""
     from curate.census import Census
-    from curate.corpus_build import build_corpus
+    from curate.corpus.build import build_corpus
     from curate.recipe import CellRules, Recipe
 
     folder = tmp_path_factory.mktemp("corpora")

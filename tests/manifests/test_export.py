@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import fsspec
 import polars as pl
 import pytest
 
+from curate.corpus import Corpus
 from curate.errors import ManifestError, WriteError
 from curate.manifests.export import export
 from curate.manifests.manifest import Manifest
@@ -68,12 +71,14 @@ def test_damaged_cells_are_not_copied(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_portable_copy_needs_the_corpus_and_its_observation_joinids(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: Write, corpus: Corpus, tmp_path: Path
 ) -> None:
     manifest = write()
     with pytest.raises(ManifestError, match="is not at hand"):
         export(Manifest.open(manifest.folder), str(tmp_path / "copy"), portable=True)
-    monkeypatch.setattr("curate.corpus.OBSERVATION_JOINIDS_FILE", "absent.parquet")
+    older = shutil.copytree(corpus.path, tmp_path / "older")
+    (older / "observation_joinids.parquet").unlink()
+    manifest = replace(manifest, known_corpus=Corpus.open(older))
     with pytest.raises(
         ManifestError, match="cannot be made portable: release 2026-01-31 has no observation_joinid"
     ):

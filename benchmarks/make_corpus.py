@@ -1,4 +1,4 @@
-"""Make the workspace that the other benchmarks run in: store, corpus and embedding at the size of the study."""
+"""Make the workspace that the other benchmarks run in: store, corpus and embedding at the size of scTab."""
 
 from __future__ import annotations
 

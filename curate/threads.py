@@ -26,8 +26,8 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
 def mapped(function: Callable[[T], R], items: Iterable[T], *, n_threads: int = 2) -> Iterator[R]:
     """Yield ``function(item)`` of each item, in order, computed in threads.
 
-    The items are drawn in the thread of the caller. At most `n_threads` + 1 are held at a time: those that are
-    worked on, and one that is done and waits for its turn.
+    The items are drawn in the thread of the caller. At most `n_threads` + 1 are held at a time: those worked
+    on, and one that is done and waits for its turn.
     """
     with ThreadPoolExecutor(n_threads) as pool:
         waiting: deque[Future[R]] = deque()

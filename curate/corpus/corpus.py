@@ -112,13 +112,15 @@ class Corpus:
         """The folder of embeddings, one folder each; it need not exist."""
         return self.path / EMBEDDINGS_FOLDER
 
-    def columns(self, names: Sequence[str]) -> pl.DataFrame:
+    def columns(self, names: Sequence[str], *, rows: NDArray[np.int64] | None = None) -> pl.DataFrame:
         """Read some obs columns, in joinid order.
 
         Parameters
         ----------
         names
             Of `header.columns`, or soma_joinid, or observation_joinid (random text, in a file of its own).
+        rows
+            Only these rows, int64 [n] ascending; it spares memory, not reading.
 
         Returns
         -------
@@ -138,9 +140,9 @@ class Corpus:
             if name not in available:
                 raise CorpusError(f"corpus {self.name} has no column {name!r}; {nearest(name, available)}")
         indexed = [name for name in dict.fromkeys(names) if name != OBSERVATION_JOINID]
-        held = read_columns(self.path / CELLS_FILE, indexed) if indexed else []
+        held = read_columns(self.path / CELLS_FILE, indexed, rows=rows) if indexed else []
         if OBSERVATION_JOINID in names:
-            held += read_columns(self._observation_joinids_path, [OBSERVATION_JOINID])
+            held += read_columns(self._observation_joinids_path, [OBSERVATION_JOINID], rows=rows)
         return pl.DataFrame(held).select(names)
 
     def joinids(self) -> NDArray[np.int64]:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import sys
 import time
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COMPOSITION = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
 
@@ -48,7 +53,7 @@ def select(cells: str, strategy: str, fraction: str, seed: str, out: str) -> Non
     print(len(chosen), len(counts["cell_type"]), n_donors)
 
 
-def _reweighted(obs, n, state):  # type: ignore[no-untyped-def]
+def _reweighted(obs: Any, n: int, state: int) -> Any:
     """Share n equally among the types; what a type cannot give is shared again until it settles."""
     import pandas as pd
 
@@ -84,7 +89,7 @@ def diff(cells: str, a: str, b: str) -> None:
     print(merged["_merge"].value_counts().to_dict())
 
 
-PEERS = {"raw-obs": raw_obs, "select": select, "diff": diff}
+PEERS: dict[str, Callable[..., None]] = {"raw-obs": raw_obs, "select": select, "diff": diff}
 
 if __name__ == "__main__":
     PEERS[sys.argv[1]](*sys.argv[2:])

@@ -67,8 +67,8 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
     notes = [
         "ours: `curate build`, process start included, down to a manifest on disk with splits, composition, "
         "diversity and an id",
-        "peer: the study's procedure in pandas (benchmarks/peers.py), from the same cells.parquet to a list of "
-        "joinids and splits; it derives no id",
+        "peer: the study's procedure in pandas (benchmarks/peers.py), from the same cells.parquet to a list "
+        "of joinids and splits; it derives no id",
         f"medians of {runs} runs",
     ]
     report(f"select-{name}" if name != NAME else "select", "random, stratified, reweight", rows, notes=notes)

@@ -21,6 +21,8 @@ COMPOSITION_COLUMNS = ("cell_type", "tissue_general", "assay", "disease", "datas
 DONOR_COLUMNS = ("dataset_id", "donor_id")
 DIVERSITY_COLUMNS = ("cell_type",)
 MISSING = "(missing)"
+#: Cells counted at a time.
+BLOCK = 2**17
 #: Pairs up to this many are counted in a table.
 LARGEST_TABLE = 2**27
 
@@ -103,7 +105,9 @@ def n_donors(cells: pl.DataFrame) -> int:
     if n_datasets * n_codes > LARGEST_TABLE:
         return int(np.unique(dataset.astype(np.uint64) * n_codes + donor).size)
     occurs = np.zeros(n_datasets * n_codes, dtype=np.bool_)
-    occurs[dataset.astype(np.int64) * n_codes + donor] = True
+    for start in range(0, dataset.size, BLOCK):
+        rows = slice(start, start + BLOCK)
+        occurs[dataset[rows].astype(np.int64) * n_codes + donor[rows]] = True
     return int(occurs.sum())
 
 
@@ -133,7 +137,9 @@ def diversity(cells: pl.DataFrame, column: str) -> Diversity:
 
 def _count_labels(labels: pl.Series) -> dict[str, int]:
     codes, n_codes, names = _codes(labels)
-    counts = np.bincount(codes, minlength=n_codes)
+    counts = np.zeros(n_codes, dtype=np.int64)
+    for start in range(0, codes.size, BLOCK):  # bincount makes 64-bit numbers of what it counts
+        counts += np.bincount(codes[start : start + BLOCK], minlength=n_codes)
     totals: Counter[str] = Counter()
     for code in np.flatnonzero(counts).tolist():
         for label in set((MISSING if names[code] is None else names[code]).split(SEPARATOR)):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from curate.corpus.corpus import JOINID, OBSERVATION_JOINID, as_frame
 from curate.documents import Document
 from curate.errors import CorpusError
-from curate.identity import identity_hash, release_identity_hash
+from curate.identity import arrow_identity_hash, release_identity_hash
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
@@ -153,6 +153,11 @@ def regrouped(batches: Iterable[pa.Table | pa.RecordBatch], n_rows: int) -> Iter
         yield _joined(waiting)
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array, without a copy where it is one already."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
@@ -199,7 +204,7 @@ def _write(
     )
     kept = _filtered(table.select([JOINID, *columns]), passing & assayed)
     identity = _identity(kept, release)
-    arrays = [_compact(name, kept[name].combine_chunks()) for name in kept.column_names]
+    arrays = [_compact(name, whole(kept[name])) for name in kept.column_names]
     block = pa.table([*arrays, pa.array(identity)], names=[*kept.column_names, IDENTITY])
     block = block.replace_schema_metadata({METADATA: counts.model_dump_json().encode()})
     # No fsync: a block that a crash of the machine cuts short does not open, and is read again.
@@ -219,7 +224,7 @@ def _filtered(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
     mask = pa.array(rows)
     if position < 0:
         return table.filter(mask)
-    texts = _filtered_texts(table[OBSERVATION_JOINID].combine_chunks(), rows)
+    texts = _filtered_texts(whole(table[OBSERVATION_JOINID]), rows)
     return table.remove_column(position).filter(mask).add_column(position, OBSERVATION_JOINID, texts)
 
 
@@ -246,7 +251,7 @@ def _passing_assays(table: pa.Table, assays: tuple[str, ...] | None) -> NDArray[
     if assays is None:
         return np.ones(table.num_rows, np.bool_)
     # Decided once a value, not once a cell.
-    column = table["assay"].combine_chunks()
+    column = whole(table["assay"])
     wanted = pc.is_in(column.dictionary, value_set=pa.array(assays, column.dictionary.type))
     kept: NDArray[np.bool_] = wanted.take(column.indices).fill_null(False).to_numpy(zero_copy_only=False)
     return kept
@@ -265,8 +270,7 @@ def _identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
             raise CorpusError(
                 f"{n_missing:,} cells have no {name}, so that they have no identity; filter them out"
             )
-    frame = as_frame(cells.select(["dataset_id", OBSERVATION_JOINID]))
-    return identity_hash(frame["dataset_id"], frame[OBSERVATION_JOINID])
+    return arrow_identity_hash(whole(cells["dataset_id"]), whole(cells[OBSERVATION_JOINID]))
 
 
 def _compact(name: str, array: pa.Array) -> pa.Array:

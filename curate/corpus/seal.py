@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, regrouped
+from curate.corpus.blocks import IDENTITY, regrouped, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -49,15 +49,20 @@ class ContentDigest:
     def update(self, table: pa.Table, categories: dict[str, list[str]]) -> None:
         """Add the next cells."""
         for name in table.column_names:
-            column = table[name].combine_chunks()
-            missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+            column = whole(table[name])
+            missing = (
+                np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)) if column.null_count else []
+            )
             if name in categories:
                 # The code after the last stands for a missing value.
                 n = len(categories[name])
-                codes = column.indices.fill_null(n).to_numpy(zero_copy_only=False)
-                self._add(name, codes.astype(np.min_scalar_type(n)))
+                codes = column.indices.fill_null(n) if column.null_count else column.indices
+                self._add(
+                    name, codes.to_numpy(zero_copy_only=False).astype(np.min_scalar_type(n), copy=False)
+                )
             else:
-                values = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
+                filler = False if pa.types.is_boolean(column.type) else 0
+                values = column.fill_null(filler) if column.null_count else column
                 self._add(name, values.to_numpy(zero_copy_only=False))
                 if missing.size:
                     self._add(f"{name}, rows missing", self.n_rows + missing)
@@ -97,28 +102,27 @@ def seal_cells(
     n_cells, categories = _survey(blocks, columns, kept_types)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
-    identity = np.lib.format.open_memmap(folder / IDENTITY_FILE, "w+", np.dtype("<u8"), (n_cells,))
     with (
         progress("Writing the index", n_cells) as advance,
         ThreadPoolExecutor(2) as pool,
         _Writer(folder / CELLS_FILE) as cells,
         _Writer(folder / OBSERVATION_JOINIDS_FILE) as texts,
+        (folder / IDENTITY_FILE).open("wb") as identity,
     ):
+        np.lib.format.write_array_header_1_0(
+            identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
+        )
         kept = partial(_kept_cells, columns=columns, categories=categories, kept_types=kept_types)
         tables = mapped(kept, blocks)
-        start = 0
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
-            stop = start + table.num_rows
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
             if has_texts:
                 writing.append(pool.submit(texts.write, table.select([OBSERVATION_JOINID])))
-            identity[start:stop] = table[IDENTITY].to_numpy()
+            identity.write(whole(table[IDENTITY]).to_numpy().astype("<u8", copy=False).data)
             digest.update(table.select([JOINID, IDENTITY, *columns]), categories)
             for each in writing:
                 each.result()
             advance(table.num_rows)
-            start = stop
-    identity.flush()
     return SealedCells(n_cells, {"columns": digest.content(), "categories": categories})
 
 
@@ -169,23 +173,27 @@ def _survey(
     """Count the cells to keep, and find the values that they have in each text column, sorted."""
     n_cells = 0
     values: dict[str, set[str]] = {}
-    for block in blocks:
-        names = [name for name in block.text_columns if name in columns]
-        table = block.read(names)
-        keep = _keep(block, kept_types)
-        n_cells += block.counts.n_kept if keep is None else int(keep.sum())
-        for name in names:
-            column = table[name].combine_chunks()
-            found = values.setdefault(name, set())
-            codes = (
-                column.indices.drop_null()
-                if keep is None
-                else column.indices.filter(pa.array(keep)).drop_null()
-            )
-            used = np.zeros(len(column.dictionary), np.bool_)
-            used[codes.to_numpy(zero_copy_only=False)] = True
-            found.update(column.dictionary.filter(pa.array(used)).to_pylist())
+    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept_types=kept_types), blocks):
+        n_cells += n_kept
+        for name, held in found.items():
+            values.setdefault(name, set()).update(held)
     return n_cells, {name: sorted(found) for name, found in values.items()}
+
+
+def _survey_block(
+    block: Block, *, columns: list[str], kept_types: frozenset[str] | None
+) -> tuple[int, dict[str, list[str]]]:
+    names = [name for name in block.text_columns if name in columns]
+    table = block.read(names)
+    rows = _kept_rows(block, kept_types)
+    values = {}
+    for name in names:
+        column = whole(table[name])
+        codes = _codes(column, rows)
+        used = np.zeros(len(column.dictionary) + 1, np.bool_)
+        used[codes] = True
+        values[name] = column.dictionary.filter(pa.array(used[:-1])).to_pylist()
+    return block.counts.n_kept if rows is None else rows.size, values
 
 
 def _kept_cells(
@@ -193,25 +201,43 @@ def _kept_cells(
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values."""
     table = block.read()
-    keep = _keep(block, kept_types)
-    if keep is not None:
-        table = table.filter(pa.array(keep))
-    for name, values in categories.items():
-        column = table[name].combine_chunks()
-        position = {value: i for i, value in enumerate(values)}
-        codes = np.array([position.get(value, 0) for value in column.dictionary.to_pylist()], np.int32)
-        indices = pa.array(codes).take(column.indices)
-        recoded = pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
-        table = table.set_column(table.column_names.index(name), name, recoded)
-    return table
+    rows = _kept_rows(block, kept_types)
+    arrays = []
+    for name in table.column_names:
+        column = whole(table[name])
+        if name in categories:
+            arrays.append(_recoded(column, categories[name], rows))
+        else:
+            arrays.append(column if rows is None else column.take(pa.array(rows)))
+    return pa.table(arrays, names=table.column_names)
 
 
-def _keep(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.bool_] | None:
+def _recoded(column: pa.DictionaryArray, values: list[str], rows: NDArray[np.int64] | None) -> pa.Array:
+    """Return a column, or some rows of it, with codes into `values`, in the smallest integers for them."""
+    n = len(values)
+    position = {value: code for code, value in enumerate(values)}
+    table = np.array(
+        [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
+    )
+    codes = table[_codes(column, rows)]
+    mask = codes == n if column.null_count else None
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
+
+
+def _codes(column: pa.DictionaryArray, rows: NDArray[np.int64] | None) -> NDArray[np.integer[Any]]:
+    """Return the codes of a column, or of some rows of it; null has the code after the last."""
+    n = len(column.dictionary)
+    indices = column.indices
+    if indices.null_count:
+        # In 32 bits, for the code may be one more than 16 bits hold.
+        indices = indices.cast(pa.int32()).fill_null(n)
+    codes: NDArray[np.integer[Any]] = indices.to_numpy(zero_copy_only=False)
+    return codes if rows is None else codes[rows]
+
+
+def _kept_rows(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.int64] | None:
     if kept_types is None:
         return None
-    column = block.read(["cell_type"])["cell_type"].combine_chunks()
-    kept = pa.array([value in kept_types for value in column.dictionary.to_pylist()], pa.bool_())
-    keep: NDArray[np.bool_] = (
-        kept.take(column.indices).fill_null(None in kept_types).to_numpy(zero_copy_only=False)
-    )
-    return keep
+    column = whole(block.read(["cell_type"])["cell_type"])
+    kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
+    return np.flatnonzero(kept[_codes(column, None)])

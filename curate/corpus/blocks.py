@@ -202,24 +202,22 @@ def _write(
         assays_matching=int((~assayed).sum()),
         assay_values=_count(table["assay"], lost) if lost.any() else {},
     )
-    kept = _filtered(table.select([JOINID, *columns]), passing & assayed)
+    kept = filtered(table.select([JOINID, *columns]), passing & assayed)
     identity = _identity(kept, release)
     arrays = [_compact(name, whole(kept[name])) for name in kept.column_names]
     block = pa.table([*arrays, pa.array(identity)], names=[*kept.column_names, IDENTITY])
     block = block.replace_schema_metadata({METADATA: counts.model_dump_json().encode()})
     # No fsync: a block that a crash of the machine cuts short does not open, and is read again.
     unfinished = path.with_suffix(".unfinished")
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with (
-        pa.OSFile(str(unfinished), "wb") as sink,
-        pa.ipc.new_file(sink, block.schema, options=options) as writer,
-    ):
+    # Nor compression: it takes longer than writing, and the cells are mapped when they are read again.
+    with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, block.schema) as writer:
         writer.write_table(block)
     unfinished.replace(path)
     return Block(path, block.schema, counts)
 
 
-def _filtered(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
+def filtered(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
+    """Return the rows of a table that a mask marks."""
     position = table.schema.get_field_index(OBSERVATION_JOINID)
     mask = pa.array(rows)
     if position < 0:

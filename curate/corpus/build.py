@@ -63,7 +63,7 @@ def build_corpus(
     """Apply a recipe to a Census and write the corpus to a folder.
 
     Memory is bounded by `block_cells` (about 500 bytes a cell of a block), not by the number of cells; disk,
-    while it runs, by about 60 bytes a cell that passes the rules on cells.
+    while it runs, by about 80 bytes a cell that passes the rules on cells.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, regrouped, whole
+from curate.corpus.blocks import IDENTITY, filtered, regrouped, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -50,9 +50,7 @@ class ContentDigest:
         """Add the next cells."""
         for name in table.column_names:
             column = whole(table[name])
-            missing = (
-                np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False)) if column.null_count else []
-            )
+            missing = np.flatnonzero(column.is_null()) if column.null_count else np.zeros(0, np.int64)
             if name in categories:
                 # The code after the last stands for a missing value.
                 n = len(categories[name])
@@ -184,60 +182,56 @@ def _survey_block(
     block: Block, *, columns: list[str], kept_types: frozenset[str] | None
 ) -> tuple[int, dict[str, list[str]]]:
     names = [name for name in block.text_columns if name in columns]
-    table = block.read(names)
-    rows = _kept_rows(block, kept_types)
+    table = _of_types(block, kept_types, block.read(names))
     values = {}
     for name in names:
         column = whole(table[name])
-        codes = _codes(column, rows)
         used = np.zeros(len(column.dictionary) + 1, np.bool_)
-        used[codes] = True
+        used[_codes(column)] = True
         values[name] = column.dictionary.filter(pa.array(used[:-1])).to_pylist()
-    return block.counts.n_kept if rows is None else rows.size, values
+    return table.num_rows, values
 
 
 def _kept_cells(
     block: Block, *, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values."""
-    table = block.read()
-    rows = _kept_rows(block, kept_types)
-    arrays = []
-    for name in table.column_names:
-        column = whole(table[name])
-        if name in categories:
-            arrays.append(_recoded(column, categories[name], rows))
-        else:
-            arrays.append(column if rows is None else column.take(pa.array(rows)))
+    table = _of_types(block, kept_types, block.read())
+    arrays = [
+        _recoded(whole(table[name]), categories[name]) if name in categories else table[name]
+        for name in table.column_names
+    ]
     return pa.table(arrays, names=table.column_names)
 
 
-def _recoded(column: pa.DictionaryArray, values: list[str], rows: NDArray[np.int64] | None) -> pa.Array:
-    """Return a column, or some rows of it, with codes into `values`, in the smallest integers for them."""
+def _recoded(column: pa.DictionaryArray, values: list[str]) -> pa.Array:
+    """Return a column with codes into `values`, in the smallest integers for them."""
     n = len(values)
     position = {value: code for code, value in enumerate(values)}
     table = np.array(
         [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
     )
-    codes = table[_codes(column, rows)]
+    codes = table[_codes(column)]
     mask = codes == n if column.null_count else None
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
 
 
-def _codes(column: pa.DictionaryArray, rows: NDArray[np.int64] | None) -> NDArray[np.integer[Any]]:
-    """Return the codes of a column, or of some rows of it; null has the code after the last."""
-    n = len(column.dictionary)
+def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
+    """Return the codes of a column; null has the code after the last."""
     indices = column.indices
     if indices.null_count:
         # In 32 bits, for the code may be one more than 16 bits hold.
-        indices = indices.cast(pa.int32()).fill_null(n)
+        indices = indices.cast(pa.int32()).fill_null(len(column.dictionary))
     codes: NDArray[np.integer[Any]] = indices.to_numpy(zero_copy_only=False)
-    return codes if rows is None else codes[rows]
+    return codes
 
 
-def _kept_rows(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.int64] | None:
+def _of_types(block: Block, kept_types: frozenset[str] | None, table: pa.Table) -> pa.Table:
+    """Return the rows of a table of the block whose cell type is kept."""
     if kept_types is None:
-        return None
-    column = whole(block.read(["cell_type"])["cell_type"])
+        return table
+    has_types = "cell_type" in table.column_names
+    column = whole((table if has_types else block.read(["cell_type"]))["cell_type"])
     kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
-    return np.flatnonzero(kept[_codes(column, None)])
+    rows = kept[_codes(column)]
+    return table if rows.all() else filtered(table, rows)

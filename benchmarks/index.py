@@ -46,12 +46,14 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
     arguments = ("--recipe", RECIPE, "--name", AGAIN, "--genes", genes)
     build = curate("-C", workspace, "corpus", "build", *arguments)
     read = python("benchmarks.peers", "raw-obs", workspace / "census", ",".join(columns))
-    raw_s, ours_s, raw_peak, ours_peak = [], [], [], []
+    raw_s, ours_s, raw_cpu, ours_cpu, raw_peak, ours_peak = [], [], [], [], [], []
     for _ in range(runs):
         raw = run(read, n_runs=1)
         ours = run(build, n_runs=1, before=lambda: shutil.rmtree(again, ignore_errors=True))
         raw_s.append(float(raw.output.split()[-1]))
         ours_s.append(ours.wall_s)
+        raw_cpu.append(raw.cpu_s)
+        ours_cpu.append(ours.cpu_s)
         raw_peak.append(raw.peak_bytes)
         ours_peak.append(ours.peak_bytes)
     same = Corpus.open(again).id == corpus.id
@@ -71,6 +73,12 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
             f"{ratio:.2f} of raw",
             ">= 0.5 of raw",
             ratio >= 0.5,
+        ),
+        Row(
+            "CPU time, all threads and process start",
+            seconds(statistics.median(ours_cpu)),
+            seconds(statistics.median(raw_cpu)),
+            f"{statistics.median(ours_cpu) / statistics.median(raw_cpu):.2f} times raw",
         ),
         Row(
             "peak memory",

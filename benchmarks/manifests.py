@@ -13,7 +13,7 @@ import click
 
 from benchmarks.make_corpus import NAME
 from benchmarks.measure import curate, python, run
-from benchmarks.table import Row, gigabytes, report, seconds, times
+from benchmarks.table import Row, report, times
 from curate.corpus import Corpus
 
 FRACTIONS = (0.01, 0.1, 0.5, 0.75)
@@ -31,9 +31,9 @@ READERS = {
 @click.argument("workspace", type=click.Path(exists=True, path_type=Path))
 @click.option("--corpus", "name", default=NAME, show_default=True)
 @click.option("--runs", default=3, show_default=True)
-@click.option("--peer/--no-peer", default=True, help="Run pandas too.")
+@click.option("--peer-runs", default=3, show_default=True, help="Of pandas; 0 leaves it out.")
 @click.option("--targets/--no-targets", default=True, help="Those for 22.2M cells on 2 cores.")
-def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool) -> None:
+def command(workspace: Path, *, name: str, runs: int, peer_runs: int, targets: bool) -> None:
     """Measure cells.parquet at several fractions, diff and verify at 75 %."""
     corpus = Corpus.open(workspace / "corpora" / name)
     prefix = f"benchmark-{name}"
@@ -56,17 +56,17 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
                 corpus.path / "cells.parquet",
                 *(_folder(workspace, prefix, 0.75, seed) / "cells.parquet" for seed in (0, 1)),
             ),
-            n_runs=runs,
+            n_runs=peer_runs,
         )
-        if peer
+        if peer_runs
         else None
     )
     n = int(0.75 * corpus.n_cells)
     rows.append(
         Row(
             f"diff of two of {n:,} cells",
-            f"{seconds(ours.wall_s)}, {gigabytes(ours.peak_bytes)}",
-            f"{seconds(theirs.wall_s)}, {gigabytes(theirs.peak_bytes)}" if theirs else "",
+            str(ours),
+            str(theirs) if theirs else "",
             times(theirs.wall_s, ours.wall_s) if theirs else "",
             f"< {DIFF_S:g} s" if targets else "",
             ours.wall_s < DIFF_S if targets else None,
@@ -76,7 +76,7 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
     rows.append(
         Row(
             f"verify of {n:,} cells",
-            f"{seconds(ours.wall_s)}, {gigabytes(ours.peak_bytes)}",
+            str(ours),
             target=f"< {VERIFY_S:g} s" if targets else "",
             met=ours.wall_s < VERIFY_S if targets else None,
         )
@@ -87,7 +87,7 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
         "bound: H(f)/f + 0.92 bits a cell, the entropy of a uniform choice of a fraction f of contiguous "
         "joinids and of an 80/10/10 split; the joinids of this corpus have gaps, which cost a little more",
         "peer of diff: pandas, an outer merge of the joinids and the composition of both sides counted",
-        f"times with process start, medians of {runs} runs",
+        f"times with process start, medians of {runs} runs, of the peer {peer_runs}",
     ]
     title = "Manifests: size, diff, verify"
     report(f"manifests-{name}" if name != NAME else "manifests", title, rows, notes=notes)

@@ -9,7 +9,7 @@ import click
 
 from benchmarks.make_corpus import NAME
 from benchmarks.measure import curate, python, run
-from benchmarks.table import Row, gigabytes, report, seconds, times
+from benchmarks.table import Row, report, times
 from curate.corpus import Corpus
 
 STRATEGIES = ("random", "stratified", "reweight")
@@ -22,9 +22,9 @@ MANIFEST = "benchmark-select"
 @click.argument("workspace", type=click.Path(exists=True, path_type=Path))
 @click.option("--corpus", "name", default=NAME, show_default=True)
 @click.option("--runs", default=3, show_default=True)
-@click.option("--peer/--no-peer", default=True, help="Run pandas too.")
+@click.option("--peer-runs", default=3, show_default=True, help="Of pandas; 0 leaves it out.")
 @click.option("--targets/--no-targets", default=True, help="Those for 22.2M cells on 2 cores.")
-def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool) -> None:
+def command(workspace: Path, *, name: str, runs: int, peer_runs: int, targets: bool) -> None:
     """Time the whole command, process start included, and its peak memory."""
     corpus = Corpus.open(workspace / "corpora" / name)
     rows = []
@@ -47,16 +47,16 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
                         0,
                         workspace / "peer.parquet",
                     ),
-                    n_runs=runs,
+                    n_runs=peer_runs,
                 )
-                if peer
+                if peer_runs
                 else None
             )
             rows.append(
                 Row(
                     f"{strategy}, {fraction:g} of {corpus.n_cells:,}",
-                    f"{seconds(ours.wall_s)}, {gigabytes(ours.peak_bytes)}",
-                    f"{seconds(theirs.wall_s)}, {gigabytes(theirs.peak_bytes)}" if theirs else "",
+                    str(ours),
+                    str(theirs) if theirs else "",
                     times(theirs.wall_s, ours.wall_s) if theirs else "",
                     f"< {most_s:g} s, < {most_bytes / 1e9:g} GB" if targets else "",
                     ours.wall_s < most_s and ours.peak_bytes < most_bytes if targets else None,
@@ -69,7 +69,7 @@ def command(workspace: Path, *, name: str, runs: int, peer: bool, targets: bool)
         "diversity and an id",
         "peer: the study's procedure in pandas (benchmarks/peers.py), from the same cells.parquet to a list "
         "of joinids and splits; it derives no id",
-        f"medians of {runs} runs",
+        f"medians of {runs} runs, of the peer {peer_runs}",
     ]
     report(f"select-{name}" if name != NAME else "select", "random, stratified, reweight", rows, notes=notes)
 

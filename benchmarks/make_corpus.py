@@ -39,6 +39,9 @@ def command(workspace: Path, *, reference: Path, seed: int, embedding: bool) -> 
         _timed("store", lambda: write_store(store, reference, seed=seed))
     if not (workspace / "curate.toml").exists():
         subprocess.run(curate("init", workspace, "--uri", store), check=True)
+        # The benchmark of the index builds a second corpus beside this one for a while.
+        with (workspace / "curate.toml").open("a") as stream:
+            stream.write(f'corpus = "{NAME}"\n')
     if not (workspace / "corpora" / NAME).exists():
         _timed("corpus", lambda: build_corpus(workspace, reference))
     if embedding and not (workspace / "corpora" / NAME / "embeddings" / EMBEDDING).exists():

@@ -26,6 +26,7 @@ from curate.corpus.document import FORMAT
 from curate.corpus.seal import seal_cells
 from curate.documents import canonical_digest
 from curate.identity import release_identity_hash
+from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +36,13 @@ BLOCK_CELLS = 2**20
 
 
 @click.command()
-@click.argument("workspace", type=click.Path(exists=True, path_type=Path))
+@click.argument("base_workspace", type=click.Path(exists=True, path_type=Path))
+@click.argument("workspace", type=click.Path(path_type=Path))
 @click.option("--n-cells", default=100_000_000, show_default=True)
-def command(workspace: Path, *, n_cells: int) -> None:
-    """Make the corpus `large` in the workspace of `make-corpus`."""
-    base = Corpus.open(workspace / "corpora" / NAME)
+def command(base_workspace: Path, workspace: Path, *, n_cells: int) -> None:
+    """Make a workspace with the corpus `large` from the workspace of `make-corpus`."""
+    base = Corpus.open(base_workspace / "corpora" / NAME)
+    Workspace.create(workspace)
     start = time.perf_counter()
     with atomic_folder(workspace / "corpora" / LARGE) as folder:
         write_large(base, folder, n_cells=n_cells)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from curate.build.codes import BLOCK, count_codes
 from curate.build.diversity import gini_simpson, inverse_simpson, shannon_bits
 from curate.where import SEPARATOR
 
@@ -21,8 +22,6 @@ COMPOSITION_COLUMNS = ("cell_type", "tissue_general", "assay", "disease", "datas
 DONOR_COLUMNS = ("dataset_id", "donor_id")
 DIVERSITY_COLUMNS = ("cell_type",)
 MISSING = "(missing)"
-#: Cells counted at a time.
-BLOCK = 2**17
 #: Pairs up to this many are counted in a table.
 LARGEST_TABLE = 2**27
 
@@ -137,9 +136,7 @@ def diversity(cells: pl.DataFrame, column: str) -> Diversity:
 
 def _count_labels(labels: pl.Series) -> dict[str, int]:
     codes, n_codes, names = _codes(labels)
-    counts = np.zeros(n_codes, dtype=np.int64)
-    for start in range(0, codes.size, BLOCK):  # bincount makes 64-bit numbers of what it counts
-        counts += np.bincount(codes[start : start + BLOCK], minlength=n_codes)
+    counts = count_codes(codes, n_codes)
     totals: Counter[str] = Counter()
     for code in np.flatnonzero(counts).tolist():
         for label in set((MISSING if names[code] is None else names[code]).split(SEPARATOR)):

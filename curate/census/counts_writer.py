@@ -45,7 +45,8 @@ class CountsWriter:
         self._n_genes = len(gene_lengths)
         self._gene_lengths = gene_lengths
         self._path = path
-        self._layers = ("raw",) if schema_version.startswith("1.0") else ("raw", "normalized")
+        has_normalized = layout.version(schema_version) >= layout.STATISTICS_SINCE
+        self._layers = ("raw", "normalized") if has_normalized else ("raw",)
         self._uris = {}
         for layer in self._layers:
             array = x.add_new_sparse_ndarray(

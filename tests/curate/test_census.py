@@ -187,6 +187,22 @@ def test_columns_that_an_older_release_lacks_are_typed_nulls(old_census: Census)
     ]
 
 
+def test_text_that_an_older_release_does_not_enumerate_reads_and_filters_the_same(
+    census: Census, old_census: Census
+) -> None:
+    columns = ("disease", "cell_type", "donor_id", "is_primary_data")
+    where = "disease == 'COVID-19' and cell_type != 'B cell'"
+    assert read_obs(old_census, *columns).equals(read_obs(census, *columns))
+    assert read_obs(old_census, *columns, where=where).equals(read_obs(census, *columns, where=where))
+    assert sorted(census.enumeration(HUMAN, "cell_type")) == old_census.enumeration(HUMAN, "cell_type")
+
+
+def test_var_of_an_older_release_has_null_statistics(old_census: Census) -> None:
+    var = old_census.read_var(HUMAN)
+    assert var.select("nnz", "n_measured_obs").null_count().row(0) == (120, 120)
+    assert var.schema["nnz"] == pl.Int64
+
+
 def test_an_older_release_has_no_normalised_layer(old_census: Census) -> None:
     assert old_census.schema_version == "1.0.0"
     with pytest.raises(CensusError, match="no layer 'normalized'; there are: raw"):

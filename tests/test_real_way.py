@@ -139,7 +139,7 @@ def test_the_sketch_enriches_dendritic_cells_of_the_lung(manifests: dict[str, Ma
     assert set(enriched[:3]) == {
         "plasmacytoid dendritic cell",
         "CD1c-positive myeloid dendritic cell",
-        "CD141-positive myeloid dendritic cell",
+        "conventional dendritic cell",
     }
 
 

@@ -39,6 +39,9 @@ class Census:
         census_info/summary: label → value.
     release
         The build date of the release, such as "2025-11-08".
+    content
+        What stands for its counts: a digest of them in a store that curate made, so that the same files make
+        the same store on any day; else the release.
     schema_version
         The version of the Census schema, such as "2.4.0".
     organisms
@@ -53,6 +56,7 @@ class Census:
         table = self._store.table(layout.INFO, layout.SUMMARY)
         self.summary: dict[str, str] = dict(zip(table["label"], table["value"], strict=True))
         self.release = self.summary.get("census_build_date") or self.summary.get("label") or self.uri
+        self.content = self.summary.get(layout.CONTENT_DIGEST, self.release)
         self.schema_version = self.summary.get("census_schema_version", layout.UNKNOWN)
 
     @classmethod

@@ -19,6 +19,8 @@ INFO, DATA, RNA = "census_info", "census_data", "RNA"
 SUMMARY, DATASETS, CELL_COUNTS, ORGANISMS = "summary", "datasets", "summary_cell_counts", "organisms"
 PRESENCE = "feature_dataset_presence_matrix"
 UNKNOWN = "unknown"
+#: label in the summary of a store that curate made: sha256 of its genes and counts
+CONTENT_DIGEST = "curate_content_sha256"
 
 #: organism -> (label, ontology term)
 KNOWN_ORGANISMS = {

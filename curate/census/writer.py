@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,7 @@ from curate.census.counts_writer import CountsWriter
 from curate.census.info_writer import Dataset, InfoWriter
 from curate.census.obs_writer import ObsWriter
 from curate.census.tables import check_space, tiledb_errors, write_table
+from curate.documents import canonical_digest
 from curate.errors import CensusError, WriteError
 
 if TYPE_CHECKING:
@@ -185,7 +187,16 @@ class CensusWriter:
             self._write_genes(rna)
         info: soma.Collection[Any]
         with soma.Collection.open(str(folder / layout.INFO), "w") as info:
-            self._info.finish(info)
+            self._info.finish(info, content_digest=self._content_digest())
+
+    def _content_digest(self) -> str:
+        return canonical_digest(
+            {
+                "genes": self._genes["feature_id"].to_list(),
+                "measured": hashlib.sha256(b"".join(map(bytes, self._measured))).hexdigest(),
+                "counts": self._counts.digest,
+            }
+        )
 
     def _write_genes(self, rna: soma.Measurement) -> None:
         statistics = pl.DataFrame({"nnz": self._counts.gene_nnz, "n_measured_obs": self._n_measured_obs})

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from curate.manifests.manifest import Manifest
     from curate.manifests.registry import Registry
 
+OBS_COLUMNS = ("soma_joinid", *dict.fromkeys(COMPOSITION_COLUMNS + DONOR_COLUMNS))
+
 
 @dataclass(frozen=True)
 class Request:
@@ -133,7 +135,8 @@ def build(
     requests = _requests(fraction, n_cells, seed, candidates.n_cells, where=where)
     cells = _cells(corpus, candidates, chosen.columns(settings))
     values = candidates.of(embedding.values) if chosen.needs_embedding and embedding is not None else None
-    obs = corpus.columns(["soma_joinid", *dict.fromkeys(COMPOSITION_COLUMNS + DONOR_COLUMNS)])
+    # Several choices share one reading of all rows; a single one needs no more than its own.
+    obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
     manifests = []
     for request in requests:
         selection = chosen.select(
@@ -146,7 +149,7 @@ def build(
         )
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
-        chosen_obs = obs[rows]
+        chosen_obs = corpus.columns(OBS_COLUMNS, rows=rows) if obs is None else obs[rows]
         manifests.append(
             write_manifest(
                 registry,

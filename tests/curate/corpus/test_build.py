@@ -381,6 +381,22 @@ def test_a_block_that_was_cut_short_is_read_again(
     assert corpus.id == build(wanted, coordinate_census, tmp_path / "other").id
 
 
+def test_blocks_behind_a_lost_one_are_read_again_in_blocks_of_another_size(
+    coordinate_census: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.corpus.build.seal_cells", _killed)
+    folder = tmp_path / ".corpus.partial" / "blocks"
+    with pytest.raises(Killed):
+        build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus", block_cells=100)
+    (folder / "000002.arrow").unlink()
+    with pytest.raises(Killed):
+        build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus", block_cells=250)
+    assert len(list(folder.glob("*.arrow"))) == 4
+    monkeypatch.undo()
+    corpus = build(recipe('name = "any"'), coordinate_census, tmp_path / "corpus")
+    assert corpus.joinids().tolist() == list(range(600))
+
+
 def _killed(*_: object, **__: object) -> None:
     raise Killed
 

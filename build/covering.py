@@ -14,14 +14,21 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.covering_cuts import Cuts, parts, read_dimensions
-from curate.build.covering_kernels import group_rows, merge_boxes, number_boxes, renumber
+from curate.build.covering_cuts import parts, read_dimensions
+from curate.build.covering_kernels import (
+    group_rows,
+    merge_boxes,
+    number_boxes,
+    renumber,
+    renumber_by_appearance,
+)
+from curate.build.covering_plan import Plan, plan_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,16 +105,14 @@ def cover(
     ----------
     Hie et al., Cell Systems 2019, doi 10.1016/j.cels.2019.05.003; bisection as in geosketch 1.3.
     """
-    points, n_threads = _readable(points), n_threads or _n_processors()
-    dimensions = read_dimensions(points, n_threads=n_threads)
+    boxes = _Numbering(points, n_threads)
     most = int(k * (1 + alpha))
-    boxes = np.empty(points.shape[0], dtype=np.int32)
-    low, high = np.float32(0), dimensions.top.max()
+    low, high = np.float32(0), boxes.dimensions.top.max()
     unit = (low + high) / np.float32(4)
     n_tried = 0
     while True:
         tried = unit
-        n_boxes = _number(points, dimensions.cuts(tried), boxes, at_most=most, n_threads=n_threads)
+        n_boxes = boxes.number(tried, at_most=most)
         n_tried += 1
         if n_boxes > k * (1 + alpha):
             unit, low = (tried + high) / np.float32(2), tried
@@ -115,77 +120,102 @@ def cover(
             unit, high = (tried + low) / np.float32(2), tried
         else:
             break
-        # The last: no number lies between, so that the rest of the iterations would all try this one again.
+        # Where no number lies between, all further iterations would try this one again.
         if high - low < 1e-20 or n_tried >= max_iter or unit == tried:
             break
     if n_boxes > most:
-        n_boxes = _number(points, dimensions.cuts(tried), boxes, at_most=boxes.size, n_threads=n_threads)
-    return Covering(boxes=boxes, n_boxes=n_boxes, unit=float(tried), n_tried=n_tried)
+        n_boxes = boxes.number(tried)
+    return boxes.covering(n_boxes, tried, n_tried=n_tried)
 
 
 def partition(points: NDArray[np.float32], unit: float, *, n_threads: int | None = None) -> Covering:
-    """Cover cells with the boxes of one side length, however many; as in `cover`."""
-    points, n_threads = _readable(points), n_threads or _n_processors()
-    dimensions = read_dimensions(points, n_threads=n_threads)
-    boxes = np.empty(points.shape[0], dtype=np.int32)
-    cuts = dimensions.cuts(np.float32(unit))
-    n_boxes = _number(points, cuts, boxes, at_most=boxes.size, n_threads=n_threads)
-    return Covering(boxes=boxes, n_boxes=n_boxes, unit=unit)
+    """Cover cells with the boxes of one side length, however many; otherwise as `cover`."""
+    boxes = _Numbering(points, n_threads)
+    return boxes.covering(boxes.number(np.float32(unit)), np.float32(unit), n_tried=1)
 
 
+class _Numbering:
+    """The numbers of the boxes of the side length that was tried last."""
 
-def _number(
-    points: NDArray[np.float32], cuts: Cuts, boxes: NDArray[np.int32], *, at_most: int, n_threads: int
-) -> int:
-    """Write the box of each cell and return how many there are; stop early at more than `at_most`.
+    def __init__(self, points: NDArray[np.float32], n_threads: int | None) -> None:
+        # A read-only view in C order: one compiled version serves arrays in memory and on disk.
+        self.points = np.ascontiguousarray(points, dtype=np.float32).view(np.ndarray)[:]
+        self.points.flags.writeable = False
+        self.n_threads = n_threads or _n_processors()
+        self.dimensions = read_dimensions(self.points, n_threads=self.n_threads)
+        self.boxes = np.empty(points.shape[0], dtype=np.int32)
 
-    Every thread numbers the boxes of a part of the rows. Then the parts are put together in order, so that
-    the numbers come out as on one thread.
-    """
-    bounds = parts(boxes.size, n_threads)
+    def number(self, unit: np.float32, *, at_most: int | None = None) -> int:
+        """Number the boxes and return how many there are; stop early at more than `at_most`.
 
-    def numbered(first: int, last: int) -> Table:
-        table = Table.of(min(at_most, last - first), cuts.n_words)
-        n_keys = number_boxes(points, first, last, *cuts.arrays, table.slots, table.keys, boxes)
-        return replace(table, n_keys=n_keys)
+        Every thread numbers the boxes of a part of the rows, and the parts are put together. Then come the
+        cells inside windows, which have shown where the intervals begin.
+        """
+        room = self.boxes.size if at_most is None else at_most
+        windows = self.dimensions.windows(unit)
+        n_intervals = [int(each.counts.sum()) + 1 for each in windows]
+        plan = plan_of(windows, n_intervals=n_intervals)
+        bounds = parts(self.boxes.size, self.n_threads)
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        tables = list(pool.map(numbered, bounds[:-1], bounds[1:]))
-    if any(table.n_keys > at_most for table in tables):
-        return at_most + 1
-    if len(tables) == 1:
-        return tables[0].n_keys
-    merged = Table.of(min(at_most, sum(table.n_keys for table in tables)), cuts.n_words)
-    n_boxes = 0
-    for table, first, last in zip(tables, bounds[:-1], bounds[1:], strict=True):
-        numbers = np.empty(table.n_keys, dtype=np.int32)
-        n_boxes = merge_boxes(table.keys, table.n_keys, merged.slots, merged.keys, n_boxes, numbers)
-        if n_boxes > at_most:
-            return n_boxes
-        renumber(boxes, first, last, numbers)
-    return n_boxes
+        def number_part(first: int, last: int) -> tuple[_Table, NDArray[np.int64]]:
+            table = _Table(min(room, last - first), plan)
+            return table, table.number(self.points, _ALL, first, last, self.boxes)
 
+        with ThreadPoolExecutor(self.n_threads) as pool:
+            tables, in_doubt = zip(*pool.map(number_part, bounds[:-1], bounds[1:]), strict=True)
+        if any(table.n_keys > room for table in tables):
+            return room + 1
+        rows = np.concatenate(in_doubt)
+        merged = _Table(min(room, sum(table.n_keys for table in tables) + rows.size), plan)
+        for table, first, last in zip(tables, bounds[:-1], bounds[1:], strict=True):
+            merged.add(table, self.boxes[first:last])
+            if merged.n_keys > room:
+                return room + 1
+        if rows.size:
+            settled = self.dimensions.settled(windows, rows, unit, n_threads=self.n_threads)
+            merged.plan = plan_of(settled, n_intervals=n_intervals)
+            merged.number(self.points, rows, 0, rows.size, self.boxes)
+        return merged.n_keys
 
-@dataclass(frozen=True)
-class Table:
-    """Keys of boxes, to be found by hash: see `number_of`."""
-
-    slots: NDArray[np.int32]
-    keys: NDArray[np.uint64]
-    n_keys: int = 0
-
-    @classmethod
-    def of(cls, capacity: int, n_words: int) -> Table:
-        """Return an empty table for so many keys of so many words."""
-        slots = np.zeros(1 << (2 * capacity).bit_length(), dtype=np.int32)
-        return cls(slots=slots, keys=np.empty((capacity, n_words), dtype=np.uint64))
+    def covering(self, n_boxes: int, unit: np.float32, *, n_tried: int) -> Covering:
+        """Return the boxes, numbered by their first cells whatever the threads were."""
+        renumber_by_appearance(self.boxes, np.full(n_boxes, -1, dtype=np.int32))
+        return Covering(boxes=self.boxes, n_boxes=n_boxes, unit=float(unit), n_tried=n_tried)
 
 
-def _readable(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a read-only view in C order: one compiled version serves arrays in memory and on disk."""
-    view = np.ascontiguousarray(points, dtype=np.float32).view(np.ndarray)[:]
-    view.flags.writeable = False
-    return view
+_ALL = np.empty(0, dtype=np.int64)
+
+
+class _Table:
+    """The boxes that were seen, to be found by hash: see `number_of`."""
+
+    def __init__(self, room: int, plan: Plan) -> None:
+        self.plan = plan
+        self.n_keys = 0
+        self.slots = np.zeros(1 << (2 * room).bit_length(), dtype=np.int32)
+        self.keys = np.empty((room, plan.words.size - 1), dtype=np.uint64)
+
+    def number(
+        self,
+        points: NDArray[np.float32],
+        rows: NDArray[np.int64],
+        first: int,
+        last: int,
+        boxes: NDArray[np.int32],
+    ) -> NDArray[np.int64]:
+        """Number the boxes of some rows and return those in doubt."""
+        in_doubt = np.empty(last - first, dtype=np.int64)  # of which only what is written takes memory
+        self.n_keys, n_in_doubt = number_boxes(
+            points, rows, first, last, self.plan, self.slots, self.keys, self.n_keys, boxes, in_doubt
+        )
+        return in_doubt[:n_in_doubt].copy()
+
+    def add(self, other: _Table, boxes: NDArray[np.int32]) -> None:
+        """Enter the boxes of another table and give `boxes` their numbers here."""
+        numbers = np.empty(other.n_keys, dtype=np.int32)
+        self.n_keys = merge_boxes(other.keys, other.n_keys, self.slots, self.keys, self.n_keys, numbers)
+        if self.n_keys <= self.keys.shape[0]:
+            renumber(boxes, numbers)
 
 
 def _n_processors() -> int:

@@ -15,30 +15,34 @@ _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_compiled
-def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
-    """Widen low and high [d] to cover the rows first … last - 1; return whether all values are finite."""
-    n_dims = points.shape[1]
+def add_extremes(points, first, last, origin, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+    """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension.
+
+    Returns whether all values of the rows first … last - 1 are finite.
+    """
+    n_dims, n_buckets = lowest.shape
     check = np.zeros(n_dims, np.float32)
     for i in range(first, last):
+        point = points[i]
         for d in range(n_dims):
-            x = points[i, d]
-            check[d] += x * np.float32(0)  # NaN as soon as one value is NaN or infinite
-            low[d] = min(low[d], x)
-            high[d] = max(high[d], x)
+            check[d] += point[d] * np.float32(0)  # NaN as soon as one value is NaN or infinite
+        for d in range(n_dims):
+            x = point[d]
+            b = _bucket(x, origin[d], per_width[d], n_buckets)
+            if x < lowest[d, b]:
+                lowest[d, b] = x
+            if x > highest[d, b]:
+                highest[d, b] = x
     return not np.isnan(check).any()
 
 
 @_compiled
-def add_extremes(points, first, last, low, scale, lowest, highest):  # type: ignore[no-untyped-def]
-    """Widen the smallest and largest value [d, n_buckets] of buckets of equal width."""
-    n_dims, n_buckets = lowest.shape
-    width = np.float32(n_buckets)
-    for i in range(first, last):
-        for d in range(n_dims):
-            x = points[i, d]
-            b = min(np.int32((x - low[d]) / scale * width), n_buckets - 1)
-            lowest[d, b] = min(lowest[d, b], x)
-            highest[d, b] = max(highest[d, b], x)
+def _bucket(x, origin, per_width, n_buckets):  # type: ignore[no-untyped-def]
+    """Return a bucket that does not fall as x rises; nothing more is asked of it."""
+    at = (x - origin) * per_width
+    if not at > 0:  # NaN as well
+        return 0
+    return np.int64(at) if at < n_buckets else n_buckets - 1
 
 
 @_compiled
@@ -75,46 +79,56 @@ def find_cuts(values, low, scale, unit, cuts):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def find_windows(sample, low, scale, unit, lowest, highest, opens, closes):  # type: ignore[no-untyped-def]
-    """Write windows that hold the beginnings of all intervals, and return how many there are.
+def find_windows(  # type: ignore[no-untyped-def]
+    sample, low, scale, unit, origin, per_width, lowest, highest, n_cells, opens, closes, counts
+):
+    """Write disjoint windows that hold the beginnings of all intervals, and return how many there are.
 
-    Each cut lies in (opens, closes], and `closes` is a value that occurs. The sample [m] is ascending and
-    holds the smallest and the largest value; lowest and highest [n_buckets] are the extremes of each bucket.
-    Bounds a and b of where an interval starts give bounds of where the next one does.
+    A window is open < x <= close and holds at most `counts` beginnings, and at least one, so that `close`
+    may be one; where there may be none, it is infinite. The
+    sample is ascending, with the smallest and the largest value; lowest and highest [n_buckets] are the
+    extremes of the buckets. Bounds a and b of where one interval starts give those of the next.
     """
     n_windows = 0
     a = b = (sample[0] - low) / scale
     top = (sample[-1] - low) / scale
     at = 0
+    close = np.float32(-np.inf)
+    n_steps = 0
     while a + unit < top:
         at = _first_above(sample, at, b + unit, low, scale)
-        close = sample[min(at, sample.size - 1)]
-        least, _ = _bounds_above(a + unit, low, scale, lowest, highest)
-        _, most = _bounds_above(b + unit, low, scale, lowest, highest)
-        if n_windows < opens.size:
-            # Too low by a little does no harm: the window holds a few values more.
-            opens[n_windows] = _at_most(a + unit, low, scale)
-            closes[n_windows] = min(close, most)
-        n_windows += 1
+        # Too low by a little does no harm: the window holds a few values more.
+        open_ = _at_most(a + unit, low, scale)
+        joins = open_ < close
+        least, _ = _bounds_above(a + unit, low, scale, open_, origin, per_width, lowest, highest)
+        from_ = _at_most(b + unit, low, scale)
+        _, most = _bounds_above(b + unit, low, scale, from_, origin, per_width, lowest, highest)
+        close = min(sample[at], most) if at < sample.size else np.float32(np.inf)
         a = max(a + unit, (least - low) / scale)
-        b = (min(close, most) - low) / scale
+        b = (close - low) / scale
+        count = 1
+        n_steps += 1
+        if n_steps > sample.size:  # a side this short tells single values apart: leave the rest to them
+            close, a, count = np.float32(np.inf), top, n_cells
+        n_windows += not joins
+        if n_windows <= opens.size:
+            closes[n_windows - 1] = close
+            if joins:
+                counts[n_windows - 1] += count
+            else:
+                opens[n_windows - 1] = open_
+                counts[n_windows - 1] = count
     return n_windows
 
 
 @_compiled
-def _bounds_above(threshold, low, scale, lowest, highest):  # type: ignore[no-untyped-def]
-    """Return bounds of the smallest value above the threshold, from the extremes of the buckets."""
-    n_buckets = lowest.size
-    b = min(np.int32(threshold * np.float32(n_buckets)), n_buckets - 1)
-    if lowest[b] <= highest[b] and (highest[b] - low) / scale > threshold:
-        if (lowest[b] - low) / scale > threshold:
-            return lowest[b], lowest[b]
-        return np.float32(-np.inf), highest[b]
-    b += 1
-    while b < n_buckets:
-        if lowest[b] <= highest[b]:
-            return lowest[b], lowest[b]
-        b += 1
+def _bounds_above(threshold, low, scale, from_, origin, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+    """Return bounds of the smallest value whose scaled value exceeds the threshold; `from_` is below it."""
+    for b in range(_bucket(from_, origin, per_width, lowest.size), lowest.size):
+        if lowest[b] <= highest[b] and (highest[b] - low) / scale > threshold:
+            if (lowest[b] - low) / scale > threshold:
+                return lowest[b], lowest[b]
+            return np.float32(-np.inf), highest[b]
     return np.float32(-np.inf), np.float32(np.inf)
 
 
@@ -130,7 +144,7 @@ def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _n_reached(edges, begin, end, x):  # type: ignore[no-untyped-def]
+def _n_at_most(edges, begin, end, x):  # type: ignore[no-untyped-def]
     """Return how many of the ascending edges begin … end - 1 are at most x."""
     first = begin
     while begin < end:
@@ -140,28 +154,6 @@ def _n_reached(edges, begin, end, x):  # type: ignore[no-untyped-def]
         else:
             end = middle
     return begin - first
-
-
-@_compiled
-def collect(points, first, last, dims, starts, opens, closes, found_dims, found):  # type: ignore[no-untyped-def]
-    """Gather the values that lie in windows, and return how many, and the row it came to.
-
-    Dimension dims[a] has the disjoint, ascending windows opens < x < closes of starts[a] … starts[a + 1] - 1.
-    Stops early, before a row that might not fit.
-    """
-    n_found = 0
-    n_dims = dims.size
-    for i in range(first, last):
-        if n_found + n_dims > found.size:
-            return n_found, i
-        for a in range(n_dims):
-            x = points[i, dims[a]]
-            at = starts[a] + _n_reached(opens, starts[a], starts[a + 1], x) - 1
-            if at >= starts[a] and opens[at] < x < closes[at]:
-                found_dims[n_found] = a
-                found[n_found] = x
-                n_found += 1
-    return n_found, last
 
 
 @_compiled
@@ -197,45 +189,54 @@ def number_of(key, slots, keys, n_keys):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def number_boxes(points, first, last, edges, reach, starts, flat, words, strides, slots, keys, boxes):  # type: ignore[no-untyped-def]
-    """Number the boxes of the rows first … last - 1 by first appearance; return how many there are.
+def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in_doubt):  # type: ignore[no-untyped-def]
+    """Number the boxes of rows[first:last] by first appearance, on from n_keys; see `Plan`.
 
-    Stops at the first that finds no room in `keys`.
-
-    The key of a box is the mixed-radix number of its intervals, exact, in as many words as it takes:
-    dimensions words[w] … words[w + 1] - 1 make word w. Where cuts are few they stand in `edges` [j, d] (+inf
-    where there is none) and each is compared with; reach[w, j] is the end of the dimensions of word w that
-    have more than j of them. Where they are many, `edges` is empty and dimension d is searched for in
-    flat[starts[d]:starts[d + 1]].
+    Cells that the plan does not decide are written to `in_doubt` instead. Stops at the first box that finds
+    no room in `keys`. An empty `rows` stands for all rows in order. Returns the number of boxes, which is
+    above the room when it stopped, and the number of cells in doubt.
     """
-    n_words = words.size - 1
-    n_rounds = reach.shape[1]
+    n_words = plan.words.size - 1
     block = np.empty((_BLOCK, n_words), np.uint64)
-    n_keys = 0
+    doubtful = np.empty(_BLOCK, np.bool_)
+    n_in_doubt = 0
     for low in range(first, last, _BLOCK):
         size = min(_BLOCK, last - low)
         for r in range(size):
-            point = points[low + r]
+            point = points[rows[low + r] if rows.size > 0 else low + r]
+            doubtful[r] = False
             for w in range(n_words):
-                key = np.uint64(0)
-                if edges.shape[0] > 0:
-                    for j in range(n_rounds):
-                        for d in range(words[w], reach[w, j]):
-                            key += strides[d] if point[d] >= edges[j, d] else np.uint64(0)
+                least, most = np.uint64(0), np.uint64(0)
+                if plan.few:
+                    for j in range(plan.closes.shape[0]):
+                        for d in range(plan.words[w], plan.reach[w, j]):
+                            x = point[d]
+                            least += plan.weights[j, d] if x >= plan.closes[j, d] else np.uint64(0)
+                            most += plan.weights[j, d] if x > plan.opens[j, d] else np.uint64(0)
                 else:
-                    for d in range(words[w], words[w + 1]):
-                        if starts[d] < starts[d + 1]:
-                            n = _n_reached(flat, starts[d], starts[d + 1], point[d])
-                            key += strides[d] * np.uint64(n)
-                block[r, w] = key
+                    for d in range(plan.words[w], plan.words[w + 1]):
+                        begin, end = plan.starts[d], plan.starts[d + 1]
+                        if begin < end:
+                            at = _n_at_most(plan.flat_closes, begin, end, point[d])
+                            least += plan.flat_weights[begin + d + at]
+                            at += begin + at < end and plan.flat_opens[begin + at] < point[d]
+                            most += plan.flat_weights[begin + d + at]
+                block[r, w] = least
+                doubtful[r] |= least != most
         for r in range(size):
+            row = rows[low + r] if rows.size > 0 else low + r
+            if doubtful[r]:
+                in_doubt[n_in_doubt] = row
+                boxes[row] = -1
+                n_in_doubt += 1
+                continue
             number = number_of(block[r], slots, keys, n_keys)
             if number == n_keys:
                 n_keys += 1
                 if number == keys.shape[0]:
-                    return n_keys
-            boxes[low + r] = number
-    return n_keys
+                    return n_keys, n_in_doubt
+            boxes[row] = number
+    return n_keys, n_in_doubt
 
 
 @_compiled
@@ -252,9 +253,21 @@ def merge_boxes(others, n_others, slots, keys, n_keys, renumbered):  # type: ign
 
 
 @_compiled
-def renumber(boxes, first, last, renumbered):  # type: ignore[no-untyped-def]
-    """Replace the numbers of the rows first … last - 1."""
-    for i in range(first, last):
+def renumber(boxes, renumbered):  # type: ignore[no-untyped-def]
+    """Replace the numbers; those below 0 stay."""
+    for i in range(boxes.size):
+        if boxes[i] >= 0:
+            boxes[i] = renumbered[boxes[i]]
+
+
+@_compiled
+def renumber_by_appearance(boxes, renumbered):  # type: ignore[no-untyped-def]
+    """Number boxes in the order of their first rows; `renumbered` comes in as -1 for each."""
+    n = 0
+    for i in range(boxes.size):
+        if renumbered[boxes[i]] < 0:
+            renumbered[boxes[i]] = n
+            n += 1
         boxes[i] = renumbered[boxes[i]]
 
 

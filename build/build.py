@@ -132,6 +132,7 @@ def build(
     cells = _cells(corpus, candidates, chosen.columns(settings))
     values = candidates.of(embedding.values) if chosen.needs_embedding and embedding is not None else None
     obs = corpus.columns(["soma_joinid", *dict.fromkeys(COMPOSITION_COLUMNS + DONOR_COLUMNS)])
+    shared = chosen.prepare(values, **settings) if chosen.prepare else {}
     manifests = []
     for request in requests:
         selection = chosen.select(
@@ -141,6 +142,7 @@ def build(
             keys=cell_keys(candidates.identity, seed=request.seed, purpose="select"),
             rng=np.random.default_rng(request.seed),
             **settings,
+            **shared,
         )
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)

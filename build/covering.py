@@ -23,8 +23,8 @@ import numpy as np
 from curate.build.covering_cuts import parts, read_dimensions
 from curate.build.covering_kernels import (
     group_rows,
-    merge_boxes,
     number_boxes,
+    number_keys,
     renumber,
     renumber_by_appearance,
 )
@@ -44,6 +44,8 @@ class Covering:
         int32 [n_cells]: the box of each cell; boxes are numbered by their first cell.
     unit
         Side length, where the widest dimension of the embedding is 1.
+    n_constant
+        Dimensions in which all cells are equal; they separate nothing.
     n_tried
         Side lengths that were tried.
     """
@@ -51,7 +53,8 @@ class Covering:
     boxes: NDArray[np.int32]
     n_boxes: int
     unit: float
-    n_tried: int = 1
+    n_constant: int
+    n_tried: int
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
@@ -180,14 +183,15 @@ class _Numbering:
     def covering(self, n_boxes: int, unit: np.float32, *, n_tried: int) -> Covering:
         """Return the boxes, numbered by their first cells whatever the threads were."""
         renumber_by_appearance(self.boxes, np.full(n_boxes, -1, dtype=np.int32))
-        return Covering(boxes=self.boxes, n_boxes=n_boxes, unit=float(unit), n_tried=n_tried)
+        n_constant = int(np.count_nonzero(self.dimensions.top == 0))
+        return Covering(self.boxes, n_boxes, unit=float(unit), n_constant=n_constant, n_tried=n_tried)
 
 
 _ALL = np.empty(0, dtype=np.int64)
 
 
 class _Table:
-    """The boxes that were seen, to be found by hash: see `number_of`."""
+    """The boxes that were seen, to be found by hash: see `number_keys`."""
 
     def __init__(self, room: int, plan: Plan) -> None:
         self.plan = plan
@@ -213,7 +217,7 @@ class _Table:
     def add(self, other: _Table, boxes: NDArray[np.int32]) -> None:
         """Enter the boxes of another table and give `boxes` their numbers here."""
         numbers = np.empty(other.n_keys, dtype=np.int32)
-        self.n_keys = merge_boxes(other.keys, other.n_keys, self.slots, self.keys, self.n_keys, numbers)
+        self.n_keys = number_keys(other.keys, other.n_keys, self.slots, self.keys, self.n_keys, numbers)
         if self.n_keys <= self.keys.shape[0]:
             renumber(boxes, numbers)
 

@@ -174,8 +174,8 @@ def _refuse_not_finite(points: NDArray[np.float32]) -> None:
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
             raise SelectionError(
-                f"the embedding holds {points[start + row, column]} at row {start + row}, dimension {column}; "
-                "sketch needs finite numbers"
+                f"the embedding holds {points[start + row, column]} at row {start + row}, "
+                f"dimension {column}; sketch needs finite numbers"
             )
 
 

@@ -144,48 +144,56 @@ def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _n_at_most(edges, begin, end, x):  # type: ignore[no-untyped-def]
-    """Return how many of the ascending edges begin … end - 1 are at most x."""
-    first = begin
-    while begin < end:
-        middle = (begin + end) >> 1
-        if edges[middle] <= x:
-            begin = middle + 1
-        else:
-            end = middle
-    return begin - first
+def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore[no-untyped-def]
+    """Number the keys wanted[:n_wanted] by first appearance, on from n_keys; return how many there are.
 
-
-@_compiled
-def _slot(key, n_slots):  # type: ignore[no-untyped-def]
-    """Return where the search for a key of some words begins."""
-    h = np.uint64(0)
-    for w in range(key.size):
-        h = (h ^ key[w]) * np.uint64(0x9E3779B97F4A7C15)
-        h ^= h >> np.uint64(32)
-    return h & np.uint64(n_slots - 1)
-
-
-@_compiled
-def number_of(key, slots, keys, n_keys):  # type: ignore[no-untyped-def]
-    """Return the number of a key, which is n_keys for a new one; that is entered when there is room.
-
-    `slots` are a power of two, 0 where free, else 1 + a row of `keys` [capacity, n_words].
+    `slots` are a power of two, 0 where free, else 1 + a row of `keys` [room, n_words]. Stops at the first
+    new key that finds no room, with a return value above it. For a block of keys at a time: a call for each
+    would cost ten times the search.
     """
-    at = _slot(key, slots.size)
+    room, n_words = keys.shape
     mask = np.uint64(slots.size - 1)
-    while slots[at] != 0:
-        number = slots[at] - 1
-        same = True
-        for w in range(key.size):
-            same &= keys[number, w] == key[w]
-        if same:
-            return number
-        at = (at + np.uint64(1)) & mask
-    if n_keys < keys.shape[0]:
-        slots[at] = n_keys + 1
-        keys[n_keys] = key
-    return np.int64(n_keys)
+    for i in range(n_wanted):
+        mixed = np.uint64(0)
+        for w in range(n_words):
+            mixed = (mixed ^ wanted[i, w]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(32)
+        at = mixed & mask
+        found = np.int64(-1)
+        while slots[at] != 0:
+            number = np.int64(slots[at]) - 1
+            same = True
+            for w in range(n_words):
+                same &= keys[number, w] == wanted[i, w]
+            if same:
+                found = number
+                break
+            at = (at + np.uint64(1)) & mask
+        if found < 0:
+            if n_keys == room:
+                return n_keys + 1
+            slots[at] = n_keys + 1
+            for w in range(n_words):
+                keys[n_keys, w] = wanted[i, w]
+            found = np.int64(n_keys)
+            n_keys += 1
+        numbers[i] = found
+    return n_keys
+
+
+@_compiled
+def _searched(plan, d, x):  # type: ignore[no-untyped-def]
+    """Return the weights of the windows that x lies beyond, and of those that it has at least entered."""
+    begin, end = plan.starts[d], plan.starts[d + 1]
+    low, high = begin, end
+    while low < high:
+        middle = (low + high) >> 1
+        if plan.flat_closes[middle] <= x:
+            low = middle + 1
+        else:
+            high = middle
+    entered = low + 1 if low < end and plan.flat_opens[low] < x else low
+    return plan.flat_weights[d + low], plan.flat_weights[d + entered]
 
 
 @_compiled
@@ -196,60 +204,46 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
     no room in `keys`. An empty `rows` stands for all rows in order. Returns the number of boxes, which is
     above the room when it stopped, and the number of cells in doubt.
     """
-    n_words = plan.words.size - 1
-    block = np.empty((_BLOCK, n_words), np.uint64)
-    doubtful = np.empty(_BLOCK, np.bool_)
+    # Fields taken out of the plan once: inside the loops each access would cost.
+    words, few, reach = plan.words, plan.few, plan.reach
+    opens, closes, weights = plan.opens, plan.closes, plan.weights
+    n_rounds, n_words = closes.shape[0], words.size - 1
+    block, block_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
+    numbers = np.empty(_BLOCK, np.int32)
     n_in_doubt = 0
     for low in range(first, last, _BLOCK):
-        size = min(_BLOCK, last - low)
-        for r in range(size):
-            point = points[rows[low + r] if rows.size > 0 else low + r]
-            doubtful[r] = False
+        size = 0
+        for i in range(low, min(low + _BLOCK, last)):
+            row = rows[i] if rows.size > 0 else i
+            doubtful = False
             for w in range(n_words):
                 least, most = np.uint64(0), np.uint64(0)
-                if plan.few:
-                    for j in range(plan.closes.shape[0]):
-                        for d in range(plan.words[w], plan.reach[w, j]):
-                            x = point[d]
-                            least += plan.weights[j, d] if x >= plan.closes[j, d] else np.uint64(0)
-                            most += plan.weights[j, d] if x > plan.opens[j, d] else np.uint64(0)
+                if few:
+                    for j in range(n_rounds):
+                        for d in range(words[w], reach[w, j]):
+                            x = points[row, d]
+                            least += weights[j, d] if x >= closes[j, d] else np.uint64(0)
+                            most += weights[j, d] if x > opens[j, d] else np.uint64(0)
                 else:
-                    for d in range(plan.words[w], plan.words[w + 1]):
-                        begin, end = plan.starts[d], plan.starts[d + 1]
-                        if begin < end:
-                            at = _n_at_most(plan.flat_closes, begin, end, point[d])
-                            least += plan.flat_weights[begin + d + at]
-                            at += begin + at < end and plan.flat_opens[begin + at] < point[d]
-                            most += plan.flat_weights[begin + d + at]
-                block[r, w] = least
-                doubtful[r] |= least != most
-        for r in range(size):
-            row = rows[low + r] if rows.size > 0 else low + r
-            if doubtful[r]:
-                in_doubt[n_in_doubt] = row
+                    for d in range(words[w], words[w + 1]):
+                        beyond, entered = _searched(plan, d, points[row, d])
+                        least += beyond
+                        most += entered
+                block[size, w] = least
+                doubtful |= least != most
+            if doubtful:
                 boxes[row] = -1
+                in_doubt[n_in_doubt] = row
                 n_in_doubt += 1
-                continue
-            number = number_of(block[r], slots, keys, n_keys)
-            if number == n_keys:
-                n_keys += 1
-                if number == keys.shape[0]:
-                    return n_keys, n_in_doubt
-            boxes[row] = number
+            else:
+                block_rows[size] = row
+                size += 1
+        n_keys = number_keys(block, size, slots, keys, n_keys, numbers)
+        if n_keys > keys.shape[0]:
+            break
+        for r in range(size):
+            boxes[block_rows[r]] = numbers[r]
     return n_keys, n_in_doubt
-
-
-@_compiled
-def merge_boxes(others, n_others, slots, keys, n_keys, renumbered):  # type: ignore[no-untyped-def]
-    """Enter the keys of another table, write their numbers, and return how many keys there are then."""
-    for other in range(n_others):
-        number = number_of(others[other], slots, keys, n_keys)
-        if number == n_keys:
-            n_keys += 1
-            if number == keys.shape[0]:
-                return n_keys
-        renumbered[other] = number
-    return n_keys
 
 
 @_compiled
@@ -277,3 +271,33 @@ def group_rows(boxes, ends, rows):  # type: ignore[no-untyped-def]
     for i in range(boxes.size):
         rows[ends[boxes[i]]] = i
         ends[boxes[i]] += 1
+
+
+@_compiled
+def take_smallest(rows, starts, keys, depth, taken, marginal):  # type: ignore[no-untyped-def]
+    """Write the cells of the `depth` smallest keys of each box, and the next one of boxes that have more.
+
+    Equal keys are ordered by row. Returns how many cells were written to `taken` and to `marginal`.
+    """
+    n_taken = n_marginal = 0
+    for box in range(starts.size - 1):
+        begin, end = starts[box], starts[box + 1]
+        if end - begin <= depth:
+            for at in range(begin, end):
+                taken[n_taken] = rows[at]
+                n_taken += 1
+        elif depth == 0:
+            least = rows[begin]
+            for at in range(begin + 1, end):
+                if keys[rows[at]] < keys[least]:
+                    least = rows[at]
+            marginal[n_marginal] = least
+            n_marginal += 1
+        else:
+            order = np.argsort(keys[rows[begin:end]], kind="mergesort")
+            for at in range(depth):
+                taken[n_taken] = rows[begin + order[at]]
+                n_taken += 1
+            marginal[n_marginal] = rows[begin + order[depth]]
+            n_marginal += 1
+    return n_taken, n_marginal

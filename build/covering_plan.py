@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,9 @@ class Windows:
     def at(cls, cuts: NDArray[np.float32], counts: NDArray[np.int64] | None = None) -> Windows:
         """Return windows of one value each: intervals begin right there."""
         opens = np.nextafter(cuts, np.float32(-np.inf))
-        return cls(opens=opens, closes=cuts, counts=np.ones(cuts.size, np.int64) if counts is None else counts)
+        return cls(
+            opens=opens, closes=cuts, counts=np.ones(cuts.size, np.int64) if counts is None else counts
+        )
 
 
 NO_WINDOWS = Windows.at(np.empty(0, np.float32))
@@ -107,7 +110,7 @@ def plan_of(windows: Sequence[Windows], *, n_intervals: Sequence[int]) -> Plan:
     rounds = range(max(sizes) if few else 0)
     reach = [
         [max([first, *(d + 1 for d in range(first, end) if sizes[d] > j)]) for j in rounds]
-        for first, end in zip(words[:-1], words[1:], strict=True)
+        for first, end in pairwise(words)
     ]
     sums = [np.concatenate([np.zeros(1, np.uint64), np.cumsum(each, dtype=np.uint64)]) for each in weights]
     return Plan(

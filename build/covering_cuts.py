@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.covering_kernels import add_extremes, find_cuts, find_windows
+from curate.build.covering_kernels import add_extremes, add_range, find_cuts, find_windows
 from curate.build.covering_plan import NO_WINDOWS, Windows
 from curate.errors import SelectionError
 
@@ -44,8 +44,8 @@ class Dimensions:
         float32 [d, m]: ascending values of a sample of the cells, the smallest and the largest among them.
     is_whole
         Whether the sample is all cells.
-    origin, per_width
-        float32 [d]: where the buckets begin, and how many there are to one.
+    per_width
+        float32 [d]: buckets to one.
     lowest, highest
         float32 [d, n_buckets]: the extremes of the cells of each bucket; inf and -inf in an empty one.
     """
@@ -56,7 +56,6 @@ class Dimensions:
     top: NDArray[np.float32]
     sample: NDArray[np.float32]
     is_whole: bool
-    origin: NDArray[np.float32]
     per_width: NDArray[np.float32]
     lowest: NDArray[np.float32]
     highest: NDArray[np.float32]
@@ -100,7 +99,7 @@ class Dimensions:
             opens, closes = np.empty((2, room), dtype=np.float32)
             counts = np.empty(room, dtype=np.int64)
             n_windows = find_windows(
-                self.sample[d], self.low[d], self.scale, unit, self.origin[d], self.per_width[d],
+                self.sample[d], self.low[d], self.scale, unit, self.per_width[d],
                 self.lowest[d], self.highest[d], self.points.shape[0], opens, closes, counts,
             )  # fmt: skip
             if n_windows <= room:
@@ -109,7 +108,7 @@ class Dimensions:
 
 
 def read_dimensions(points: NDArray[np.float32], *, n_threads: int) -> Dimensions:
-    """Read the range and the buckets of every dimension, in one pass, and a sample.
+    """Read the range and the buckets of every dimension, in two passes, and a sample.
 
     Raises
     ------
@@ -117,26 +116,32 @@ def read_dimensions(points: NDArray[np.float32], *, n_threads: int) -> Dimension
         When a value is NaN or infinite, all cells are equal, or the range is beyond float32.
     """
     n_cells, n_dims = points.shape
-    n_sampled = max(_FEW_CELLS, min(n_cells // 8, _SAMPLE_VALUES // n_dims))
-    step = max(1, n_cells // n_sampled)
-    sample = np.array(points[::step].T, order="C")
-    with np.errstate(all="ignore"):
-        origin = sample.min(axis=1)
-        per_width = np.float32(_BUCKETS) / (sample.max(axis=1) - origin)
-
-    def extremes(first: int, last: int) -> tuple[bool, NDArray[np.float32], NDArray[np.float32]]:
-        lowest = np.full((n_dims, _BUCKETS), np.inf, dtype=np.float32)
-        highest = -lowest
-        return add_extremes(points, first, last, origin, per_width, lowest, highest), lowest, highest
-
     bounds = parts(n_cells, n_threads)
+
+    def ranged(first: int, last: int) -> tuple[bool, NDArray[np.float32], NDArray[np.float32]]:
+        low = np.full(n_dims, np.inf, dtype=np.float32)
+        high = -low
+        return add_range(points, first, last, low, high), low, high
+
     with ThreadPoolExecutor(n_threads) as pool:
-        finite, lows, highs = zip(*pool.map(extremes, bounds[:-1], bounds[1:]), strict=True)
+        finite, lows, highs = zip(*pool.map(ranged, bounds[:-1], bounds[1:]), strict=True)
     if not all(finite):
         _refuse_not_finite(points)
-    lowest, highest = np.min(lows, axis=0), np.max(highs, axis=0)
-    low, high = lowest.min(axis=1), highest.max(axis=1)
+    low, high = np.min(lows, axis=0), np.max(highs, axis=0)
     scale = _scale(low, high, n_cells)
+    with np.errstate(divide="ignore", over="ignore"):
+        per_width = np.float32(_BUCKETS) / (high - low)
+
+    def extremes(first: int, last: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        lowest = np.full((n_dims, _BUCKETS), np.inf, dtype=np.float32)
+        highest = -lowest
+        add_extremes(points, first, last, low, per_width, lowest, highest)
+        return lowest, highest
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        lows, highs = zip(*pool.map(extremes, bounds[:-1], bounds[1:]), strict=True)
+    step = max(1, n_cells // max(_FEW_CELLS, min(n_cells // 8, _SAMPLE_VALUES // n_dims)))
+    sample = np.array(points[::step].T, order="C")
     return Dimensions(
         points=points,
         low=low,
@@ -144,10 +149,9 @@ def read_dimensions(points: NDArray[np.float32], *, n_threads: int) -> Dimension
         top=(high - low) / scale,
         sample=np.sort(sample if step == 1 else np.column_stack([low, sample, high]), axis=1),
         is_whole=step == 1,
-        origin=origin,
         per_width=per_width,
-        lowest=lowest,
-        highest=highest,
+        lowest=np.min(lows, axis=0),
+        highest=np.max(highs, axis=0),
     )
 
 

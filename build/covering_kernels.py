@@ -15,32 +15,38 @@ _compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 @_compiled
-def add_extremes(points, first, last, origin, per_width, lowest, highest):  # type: ignore[no-untyped-def]
-    """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension.
-
-    Returns whether all values of the rows first … last - 1 are finite.
-    """
-    n_dims, n_buckets = lowest.shape
+def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
+    """Widen low and high [d] to hold the rows first … last - 1; return whether all values are finite."""
+    n_dims = points.shape[1]
     check = np.zeros(n_dims, np.float32)
     for i in range(first, last):
-        point = points[i]
         for d in range(n_dims):
-            check[d] += point[d] * np.float32(0)  # NaN as soon as one value is NaN or infinite
-        for d in range(n_dims):
-            x = point[d]
-            b = _bucket(x, origin[d], per_width[d], n_buckets)
-            if x < lowest[d, b]:
-                lowest[d, b] = x
-            if x > highest[d, b]:
-                highest[d, b] = x
+            x = points[i, d]
+            check[d] += x * np.float32(0)  # NaN as soon as one value is NaN or infinite
+            low[d] = x if x < low[d] else low[d]
+            high[d] = x if x > high[d] else high[d]
     return not np.isnan(check).any()
 
 
 @_compiled
-def _bucket(x, origin, per_width, n_buckets):  # type: ignore[no-untyped-def]
+def add_extremes(points, first, last, low, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+    """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension."""
+    n_dims, n_buckets = lowest.shape
+    for i in range(first, last):
+        for d in range(n_dims):
+            x = points[i, d]
+            b = _bucket(x, low[d], per_width[d], n_buckets)
+            if x < lowest[d, b]:
+                lowest[d, b] = x
+            if x > highest[d, b]:
+                highest[d, b] = x
+
+
+@_compiled
+def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
     """Return a bucket that does not fall as x rises; nothing more is asked of it."""
-    at = (x - origin) * per_width
-    if not at > 0:  # NaN as well
+    at = (x - low) * per_width
+    if not at > 0:  # NaN as well, of a constant dimension
         return 0
     return np.int64(at) if at < n_buckets else n_buckets - 1
 
@@ -80,7 +86,7 @@ def find_cuts(values, low, scale, unit, cuts):  # type: ignore[no-untyped-def]
 
 @_compiled
 def find_windows(  # type: ignore[no-untyped-def]
-    sample, low, scale, unit, origin, per_width, lowest, highest, n_cells, opens, closes, counts
+    sample, low, scale, unit, per_width, lowest, highest, n_cells, opens, closes, counts
 ):
     """Write disjoint windows that hold the beginnings of all intervals, and return how many there are.
 
@@ -100,9 +106,9 @@ def find_windows(  # type: ignore[no-untyped-def]
         # Too low by a little does no harm: the window holds a few values more.
         open_ = _at_most(a + unit, low, scale)
         joins = open_ < close
-        least, _ = _bounds_above(a + unit, low, scale, open_, origin, per_width, lowest, highest)
+        least, _ = _bounds_above(a + unit, low, scale, open_, per_width, lowest, highest)
         from_ = _at_most(b + unit, low, scale)
-        _, most = _bounds_above(b + unit, low, scale, from_, origin, per_width, lowest, highest)
+        _, most = _bounds_above(b + unit, low, scale, from_, per_width, lowest, highest)
         close = min(sample[at], most) if at < sample.size else np.float32(np.inf)
         a = max(a + unit, (least - low) / scale)
         b = (close - low) / scale
@@ -122,9 +128,9 @@ def find_windows(  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _bounds_above(threshold, low, scale, from_, origin, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+def _bounds_above(threshold, low, scale, from_, per_width, lowest, highest):  # type: ignore[no-untyped-def]
     """Return bounds of the smallest value whose scaled value exceeds the threshold; `from_` is below it."""
-    for b in range(_bucket(from_, origin, per_width, lowest.size), lowest.size):
+    for b in range(_bucket(from_, low, per_width, lowest.size), lowest.size):
         if lowest[b] <= highest[b] and (highest[b] - low) / scale > threshold:
             if (lowest[b] - low) / scale > threshold:
                 return lowest[b], lowest[b]

@@ -7,7 +7,14 @@ from importlib import import_module
 import click
 
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "make-corpus": "benchmarks.make_corpus",
+    "make-large": "benchmarks.make_large",
+    "index": "benchmarks.index",
+    "select": "benchmarks.select",
+    "manifests": "benchmarks.manifests",
+    "sketch": "benchmarks.sketch",
+}
 
 
 class LazyGroup(click.Group):

@@ -161,8 +161,8 @@ def _scale(low: NDArray[np.float32], high: NDArray[np.float32], n_cells: int) ->
     d = int(spans.argmax())
     if np.isinf(spans[d]):
         raise SelectionError(
-            f"dimension {d} of the embedding goes from {low[d]:g} to {high[d]:g}, wider than float32 can hold; "
-            "divide the embedding by a number"
+            f"dimension {d} of the embedding goes from {low[d]:g} to {high[d]:g}, "
+            "wider than float32 can hold; divide the embedding by a number"
         )
     # One constant dimension separates nothing and is harmless; when all are, there is no space to cover.
     if spans[d] == 0:

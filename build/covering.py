@@ -101,8 +101,9 @@ def cover(
 
     Notes
     -----
-    Memory beyond `points`: 12 bytes a cell, 4 bytes a dimension of at most 2 million cells, and the table of
-    boxes on each thread.
+    Memory beyond `points`: 4 bytes a cell (16 once its `rows` are asked for), some 200 MB of sample, buckets
+    and copies of them, and for each thread a table of at most (1 + alpha) k boxes. `points` is read from
+    front to back, twice and then at most once for each side length.
 
     References
     ----------

@@ -102,6 +102,21 @@ def test_sketches_of_several_sizes_and_seeds_share_one_covering_and_nest(
     assert alone.id == ladder[3].id
 
 
+@pytest.mark.parametrize("engine", ["curate", "geosketch"])
+def test_a_sketch_with_replacement_holds_each_cell_once_with_the_times_it_was_drawn(
+    engine: str, corpus: Corpus, embedding: Embedding, registry: Registry
+) -> None:
+    parameters = {"replace": "yes", "engine": engine, "k": 20}
+    (manifest,) = build(
+        corpus, registry=registry, strategy="sketch", n_cells=500, embedding=embedding, parameters=parameters
+    )
+    cells = manifest.cells()
+    assert cells["weight"].sum() == 500
+    assert cells["soma_joinid"].n_unique() == cells.height < 500
+    assert manifest.document.selection.parameters["replace"] is True
+    assert manifest.verify().ok
+
+
 def test_a_cell_has_one_split_in_all_subsets(corpus: Corpus, registry: Registry) -> None:
     small, large = build(corpus, registry=registry, strategy="random", n_cells=[200, 800])
     both = small.cells().join(large.cells(), on="soma_joinid", suffix="_large")

@@ -16,6 +16,7 @@ from scipy.sparse.linalg import svds
 
 from curate.build import covering_cuts, covering_plan
 from curate.build.covering import Covering, cover, partition
+from curate.build.covering_cuts import Dimensions
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -181,13 +182,24 @@ def test_ties_and_borders_fall_as_by_dictionaries(
         np.testing.assert_array_equal(partition(points, unit).boxes, by_dictionaries(points, unit))
 
 
-def test_an_outlier_does_not_put_the_other_cells_in_doubt() -> None:
-    points = simulated("clusters", 40_000, 6)
-    points[12_345] *= 1000
-    few = points[np.r_[12_345, 0:2_000]]
-    sampled = partition(points, 1e-4).boxes[np.r_[12_345, 0:2_000]]
-    assert sampled[0] not in sampled[1:]
-    assert np.unique(sampled).size > np.unique(by_dictionaries(few, 1e-4)).size / 2
+def test_of_many_cells_few_are_in_doubt_even_beside_outliers(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = simulated("clusters", 60_000, 6)
+    points[12_345], points[23_456, 2] = points[12_345] * 30, -200
+    in_doubt = []
+
+    def recorded(self: Dimensions, windows: Any, rows: NDArray[np.int64], *rest: Any, **named: Any) -> Any:
+        in_doubt.append(rows.size)
+        return settled(self, windows, rows, *rest, **named)
+
+    settled = Dimensions.settled
+    monkeypatch.setattr(Dimensions, "settled", recorded)
+    sampled = cover(points, 600)
+    assert len(in_doubt) > 1
+    assert 0 < max(in_doubt) < 0.01 * 60_000
+    monkeypatch.setattr(covering_cuts, "_FEW_CELLS", 60_000)
+    by_sorting = cover(points, 600)
+    np.testing.assert_array_equal(sampled.boxes, by_sorting.boxes)
+    assert sampled.unit == by_sorting.unit
 
 
 @pytest.mark.parametrize("n_threads", [2, 3, 64])

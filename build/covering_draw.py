@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.covering_kernels import take_smallest
+from curate.build.covering_kernels import take_many, take_smallest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,8 +38,12 @@ def draw(covering: Covering, n: int, *, keys: NDArray[np.uint64]) -> NDArray[np.
     """
     depth, n_taken = _full_rounds(covering.counts, n)
     taken = np.empty(n_taken, dtype=np.int64)
-    marginal = np.empty(np.count_nonzero(covering.counts > depth), dtype=np.int64)
-    take_smallest(covering.rows, covering.starts, keys, depth, taken, marginal)
+    if depth == 0:
+        marginal = np.full(covering.n_boxes, -1, dtype=np.int64)
+        take_smallest(covering.boxes, keys, marginal)
+    else:
+        marginal = np.empty(np.count_nonzero(covering.counts > depth), dtype=np.int64)
+        take_many(covering.rows, covering.starts, keys, depth, taken, marginal)
     order = np.lexsort((marginal, _scrambled(keys[marginal])))
     chosen = np.zeros(keys.size, dtype=np.bool_)
     chosen[taken] = True

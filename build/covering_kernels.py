@@ -188,21 +188,6 @@ def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore
 
 
 @_compiled
-def _searched(plan, d, x):  # type: ignore[no-untyped-def]
-    """Return the weights of the windows that x lies beyond, and of those that it has at least entered."""
-    begin, end = plan.starts[d], plan.starts[d + 1]
-    low, high = begin, end
-    while low < high:
-        middle = (low + high) >> 1
-        if plan.flat_closes[middle] <= x:
-            low = middle + 1
-        else:
-            high = middle
-    entered = low + 1 if low < end and plan.flat_opens[low] < x else low
-    return plan.flat_weights[d + low], plan.flat_weights[d + entered]
-
-
-@_compiled
 def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in_doubt):  # type: ignore[no-untyped-def]
     """Number the boxes of rows[first:last] by first appearance, on from n_keys; see `Plan`.
 
@@ -213,6 +198,9 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
     # Fields taken out of the plan once: inside the loops each access would cost.
     words, few, reach = plan.words, plan.few, plan.reach
     opens, closes, weights = plan.opens, plan.closes, plan.weights
+    starts, flat_opens, flat_closes, flat_weights = (
+        plan.starts, plan.flat_opens, plan.flat_closes, plan.flat_weights,
+    )  # fmt: skip
     n_rounds, n_words = closes.shape[0], words.size - 1
     block, block_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
     numbers = np.empty(_BLOCK, np.int32)
@@ -226,15 +214,23 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
                 least, most = np.uint64(0), np.uint64(0)
                 if few:
                     for j in range(n_rounds):
-                        for d in range(words[w], reach[w, j]):
+                        for d in range(np.uint64(words[w]), np.uint64(reach[w, j])):
                             x = points[row, d]
                             least += weights[j, d] if x >= closes[j, d] else np.uint64(0)
                             most += weights[j, d] if x > opens[j, d] else np.uint64(0)
                 else:
                     for d in range(words[w], words[w + 1]):
-                        beyond, entered = _searched(plan, d, points[row, d])
-                        least += beyond
-                        most += entered
+                        x = points[row, d]
+                        reached, limit = np.uint64(starts[d]), np.uint64(starts[d + 1])
+                        end = limit
+                        while reached < limit:
+                            middle = (reached + limit) >> np.uint64(1)
+                            beyond = flat_closes[middle] <= x
+                            reached = middle + np.uint64(1) if beyond else reached
+                            limit = limit if beyond else middle
+                        least += flat_weights[reached + np.uint64(d)]
+                        reached += np.uint64(reached < end and flat_opens[reached] < x)
+                        most += flat_weights[reached + np.uint64(d)]
                 block[size, w] = least
                 doubtful |= least != most
             if doubtful:
@@ -280,10 +276,10 @@ def group_rows(boxes, ends, rows):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def take_smallest(rows, starts, keys, depth, taken, marginal):  # type: ignore[no-untyped-def]
+def take_many(rows, starts, keys, depth, taken, marginal):  # type: ignore[no-untyped-def]
     """Write the cells of the `depth` smallest keys of each box, and the next one of boxes that have more.
 
-    Equal keys are ordered by row. Returns how many cells were written to `taken` and to `marginal`.
+    Equal keys are ordered by row.
     """
     n_taken = n_marginal = 0
     for box in range(starts.size - 1):
@@ -292,13 +288,6 @@ def take_smallest(rows, starts, keys, depth, taken, marginal):  # type: ignore[n
             for at in range(begin, end):
                 taken[n_taken] = rows[at]
                 n_taken += 1
-        elif depth == 0:
-            least = rows[begin]
-            for at in range(begin + 1, end):
-                if keys[rows[at]] < keys[least]:
-                    least = rows[at]
-            marginal[n_marginal] = least
-            n_marginal += 1
         else:
             order = np.argsort(keys[rows[begin:end]], kind="mergesort")
             for at in range(depth):
@@ -306,4 +295,12 @@ def take_smallest(rows, starts, keys, depth, taken, marginal):  # type: ignore[n
                 n_taken += 1
             marginal[n_marginal] = rows[begin + order[depth]]
             n_marginal += 1
-    return n_taken, n_marginal
+
+
+@_compiled
+def take_smallest(boxes, keys, least):  # type: ignore[no-untyped-def]
+    """Write the cell of the smallest key of each box, the first of equal ones; `least` comes in as -1."""
+    for i in range(boxes.size):
+        box = boxes[i]
+        if least[box] < 0 or keys[i] < keys[least[box]]:
+            least[box] = i

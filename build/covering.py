@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.build.covering_cuts import parts, read_dimensions
+from curate.build.covering_draw_kernels import group_rows
 from curate.build.covering_kernels import (
-    group_rows,
     number_boxes,
     number_keys,
     renumber,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.covering_kernels import take_many, take_smallest
+from curate.build.covering_draw_kernels import take_many, take_smallest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 
 _BLOCK = 256
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
-@_compiled
+@compiled
 def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
     """Widen low and high [d] to hold the rows first … last - 1; return whether all values are finite."""
     n_dims = points.shape[1]
@@ -28,7 +28,7 @@ def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
     return not np.isnan(check).any()
 
 
-@_compiled
+@compiled
 def add_extremes(points, first, last, low, per_width, lowest, highest):  # type: ignore[no-untyped-def]
     """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension."""
     n_dims, n_buckets = lowest.shape
@@ -42,7 +42,7 @@ def add_extremes(points, first, last, low, per_width, lowest, highest):  # type:
                 highest[d, b] = x
 
 
-@_compiled
+@compiled
 def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
     """Return a bucket that does not fall as x rises; nothing more is asked of it."""
     at = (x - low) * per_width
@@ -51,7 +51,7 @@ def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
     return np.int64(at) if at < n_buckets else n_buckets - 1
 
 
-@_compiled
+@compiled
 def _first_above(values, begin, threshold, low, scale):  # type: ignore[no-untyped-def]
     """Return the first index from `begin` whose scaled value exceeds the threshold; the length if none."""
     end = values.size
@@ -64,7 +64,7 @@ def _first_above(values, begin, threshold, low, scale):  # type: ignore[no-untyp
     return begin
 
 
-@_compiled
+@compiled
 def find_cuts(values, low, scale, unit, cuts):  # type: ignore[no-untyped-def]
     """Write the first value of every interval but the first, and return how many there are.
 
@@ -84,7 +84,7 @@ def find_cuts(values, low, scale, unit, cuts):  # type: ignore[no-untyped-def]
         start = (values[at] - low) / scale
 
 
-@_compiled
+@compiled
 def find_windows(  # type: ignore[no-untyped-def]
     sample, low, scale, unit, per_width, lowest, highest, n_cells, opens, closes, counts
 ):
@@ -127,7 +127,7 @@ def find_windows(  # type: ignore[no-untyped-def]
     return n_windows
 
 
-@_compiled
+@compiled
 def _bounds_above(threshold, low, scale, from_, per_width, lowest, highest):  # type: ignore[no-untyped-def]
     """Return bounds of the smallest value whose scaled value exceeds the threshold; `from_` is below it."""
     for b in range(_bucket(from_, low, per_width, lowest.size), lowest.size):
@@ -138,7 +138,7 @@ def _bounds_above(threshold, low, scale, from_, per_width, lowest, highest):  # 
     return np.float32(-np.inf), np.float32(np.inf)
 
 
-@_compiled
+@compiled
 def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
     """Return a number close to the largest whose scaled value does not exceed the threshold."""
     x = np.float32(np.float64(threshold) * np.float64(scale) + np.float64(low))
@@ -149,7 +149,7 @@ def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
     return x
 
 
-@_compiled
+@compiled
 def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore[no-untyped-def]
     """Number the keys wanted[:n_wanted] by first appearance, on from n_keys; return how many there are.
 
@@ -187,7 +187,7 @@ def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore
     return n_keys
 
 
-@_compiled
+@compiled
 def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in_doubt):  # type: ignore[no-untyped-def]
     """Number the boxes of rows[first:last] by first appearance, on from n_keys; see `Plan`.
 
@@ -248,7 +248,7 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
     return n_keys, n_in_doubt
 
 
-@_compiled
+@compiled
 def renumber(boxes, renumbered):  # type: ignore[no-untyped-def]
     """Replace the numbers; those below 0 stay."""
     for i in range(boxes.size):
@@ -256,7 +256,7 @@ def renumber(boxes, renumbered):  # type: ignore[no-untyped-def]
             boxes[i] = renumbered[boxes[i]]
 
 
-@_compiled
+@compiled
 def renumber_by_appearance(boxes, renumbered):  # type: ignore[no-untyped-def]
     """Number boxes in the order of their first rows; `renumbered` comes in as -1 for each."""
     n = 0
@@ -265,42 +265,3 @@ def renumber_by_appearance(boxes, renumbered):  # type: ignore[no-untyped-def]
             renumbered[boxes[i]] = n
             n += 1
         boxes[i] = renumbered[boxes[i]]
-
-
-@_compiled
-def group_rows(boxes, ends, rows):  # type: ignore[no-untyped-def]
-    """Write the rows box by box, ascending within; `ends` comes in as where each begins, and ends up so."""
-    for i in range(boxes.size):
-        rows[ends[boxes[i]]] = i
-        ends[boxes[i]] += 1
-
-
-@_compiled
-def take_many(rows, starts, keys, depth, taken, marginal):  # type: ignore[no-untyped-def]
-    """Write the cells of the `depth` smallest keys of each box, and the next one of boxes that have more.
-
-    Equal keys are ordered by row.
-    """
-    n_taken = n_marginal = 0
-    for box in range(starts.size - 1):
-        begin, end = starts[box], starts[box + 1]
-        if end - begin <= depth:
-            for at in range(begin, end):
-                taken[n_taken] = rows[at]
-                n_taken += 1
-        else:
-            order = np.argsort(keys[rows[begin:end]], kind="mergesort")
-            for at in range(depth):
-                taken[n_taken] = rows[begin + order[at]]
-                n_taken += 1
-            marginal[n_marginal] = rows[begin + order[depth]]
-            n_marginal += 1
-
-
-@_compiled
-def take_smallest(boxes, keys, least):  # type: ignore[no-untyped-def]
-    """Write the cell of the smallest key of each box, the first of equal ones; `least` comes in as -1."""
-    for i in range(boxes.size):
-        box = boxes[i]
-        if least[box] < 0 or keys[i] < keys[least[box]]:
-            least[box] = i

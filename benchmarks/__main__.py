@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, str] = {
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
+    "sketch": "benchmarks.sketch",
 }
 
 

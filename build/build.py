@@ -137,6 +137,7 @@ def build(
     values = candidates.of(embedding.values) if chosen.needs_embedding and embedding is not None else None
     # Several choices share one reading of all rows; a single one needs no more than its own.
     obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
+    shared = chosen.prepare(values, **settings) if chosen.prepare else {}
     manifests = []
     for request in requests:
         selection = chosen.select(
@@ -146,6 +147,7 @@ def build(
             keys=cell_keys(candidates.identity, seed=request.seed, purpose="select"),
             rng=np.random.default_rng(request.seed),
             **settings,
+            **shared,
         )
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)

@@ -24,7 +24,7 @@ class Selection:
         int64 [n], ascending and distinct: row numbers in the cells that the strategy was given.
     weights
         float32 [n] or None: inverse inclusion probabilities, only where they differ by design from cell to
-        cell and a user of the subset needs them.
+        cell and a user of the subset needs them; after a draw with replacement, how often each was drawn.
     rank
         int32 [n] or None: the order in which the cells were drawn, only where the first m of them are a
         selection of m cells.
@@ -69,6 +69,9 @@ class Strategy:
         None, `keys` uint64 [n_cells], one random key a cell.
     nested
         With the same keys and an `rng` in the same state, the choice of m cells lies inside that of n > m.
+    prepare
+        ``(embedding, **parameters) -> {name: value}`` or None: what all sizes and seeds share, computed once
+        for one set of cells, and passed to `select` by keyword. It changes no result.
     """
 
     select: Callable[..., Selection]
@@ -77,6 +80,7 @@ class Strategy:
     parameters: tuple[Parameter, ...] = ()
     needs_embedding: bool = False
     nested: bool = False
+    prepare: Callable[..., dict[str, Any]] | None = None
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return every parameter in its canonical form, defaults filled in, in the order of the table.

@@ -5,7 +5,15 @@ from __future__ import annotations
 from curate.build.selection import Parameter, Strategy
 from curate.build.strategies.random import random
 from curate.build.strategies.reweight import reweight
-from curate.build.strategies.sketch import parse_alpha, parse_k, parse_max_iter, sketch
+from curate.build.strategies.sketch import (
+    parse_alpha,
+    parse_engine,
+    parse_k,
+    parse_max_iter,
+    parse_replace,
+    prepare,
+    sketch,
+)
 from curate.build.strategies.strata import parse_columns
 from curate.build.strategies.stratified import stratified
 
@@ -65,8 +73,23 @@ STRATEGIES: dict[str, Strategy] = {
                 metavar="N",
                 help="Coverings to try at most.",
             ),
+            Parameter(
+                name="replace",
+                default=False,
+                parse=parse_replace,
+                metavar="yes|no",
+                help="Draw with replacement; a cell's weight is then how often it was drawn.",
+            ),
+            Parameter(
+                name="engine",
+                default="curate",
+                parse=parse_engine,
+                metavar="curate|geosketch",
+                help="Our own, or geosketch itself, to compare with.",
+            ),
         ),
         needs_embedding=True,
         nested=True,
+        prepare=prepare,
     ),
 }

@@ -67,6 +67,8 @@ class Strategy:
         ``(cells, embedding, n, *, keys, rng, **parameters) -> Selection``, where `cells` is a polars frame of
         the corpus columns it asked for (none: a frame of no columns), `embedding` float32 [n_cells, d] or
         None, `keys` uint64 [n_cells], one random key a cell.
+    reads
+        Corpus columns that it always reads, beside those that its parameter `by` names.
     nested
         With the same keys and an `rng` in the same state, the choice of m cells lies inside that of n > m.
     """
@@ -75,6 +77,7 @@ class Strategy:
     summary: str
     reference: str
     parameters: tuple[Parameter, ...] = ()
+    reads: tuple[str, ...] = ()
     needs_embedding: bool = False
     nested: bool = False
 
@@ -94,8 +97,8 @@ class Strategy:
         return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
 
     def columns(self, parameters: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the corpus columns that `select` reads: those that its parameter `by` names."""
-        return tuple(self.resolve(parameters).get("by", ()))
+        """Return the corpus columns that `select` reads: `reads`, and those that its parameter `by` names."""
+        return (*self.reads, *self.resolve(parameters).get("by", ()))
 
 
 def check_n(n: int, n_cells: int) -> None:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from curate.census import Census
     from curate.recipe import Recipe
 
-BLOCK_CELLS = 2**20
+BLOCK_CELLS = 2**19
 BLOCKS_FOLDER, PLAN_FILE = "blocks", "plan.txt"
 SOFTWARE = ("cellxgene-census", "numpy", "polars", "pyarrow", "tiledbsoma")
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, ahead, regrouped
+from curate.corpus.blocks import IDENTITY, regrouped
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -24,6 +25,7 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINIDS_FILE,
 )
 from curate.progress import progress
+from curate.threads import ahead, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +104,8 @@ def seal_cells(
         _Writer(folder / CELLS_FILE) as cells,
         _Writer(folder / OBSERVATION_JOINIDS_FILE) as texts,
     ):
-        tables = (_kept_cells(block, columns, categories, kept_types) for block in blocks)
+        kept = partial(_kept_cells, columns=columns, categories=categories, kept_types=kept_types)
+        tables = mapped(kept, blocks)
         start = 0
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             stop = start + table.num_rows
@@ -186,7 +189,7 @@ def _survey(
 
 
 def _kept_cells(
-    block: Block, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
+    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values."""
     table = block.read()

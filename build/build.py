@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from curate.build.bytes_read import bytes_saved
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.selection import Selection, Strategy, check_n
 from curate.build.splits import assign_splits
@@ -98,7 +99,8 @@ def build(
     where
         Only cells that match choose from; the language of `curate.where`.
     embedding
-        For strategies that need one; it must be of this corpus.
+        For strategies that need one; it must be of this corpus. Those that measure what they cost do so on
+        it too, when it is given.
     parameters
         Settings of the strategy; the defaults stand in STRATEGIES.
     split_ratios, split_seed
@@ -127,21 +129,29 @@ def build(
             f"{strategy} needs an embedding of corpus {corpus.name!r}; "
             f"make one with `curate embed {corpus.name}`"
         )
-    candidates = _candidates(corpus, where)
-    requests = _requests(fraction, n_cells, seed, candidates.n_cells, where=where)
-    cells = _cells(corpus, candidates, chosen.columns(settings))
+    candidates = find_candidates(corpus, where)
+    requests = make_requests(fraction, n_cells, seed, candidates.n_cells, where=where)
+    cells = cells_of(corpus, candidates, chosen.columns(settings))
     values = candidates.of(embedding.values) if chosen.needs_embedding and embedding is not None else None
     obs = corpus.columns(["soma_joinid", *dict.fromkeys(COMPOSITION_COLUMNS + DONOR_COLUMNS)])
     manifests = []
     for request in requests:
-        selection = chosen.select(
-            cells,
-            values,
-            request.n_cells,
-            keys=cell_keys(candidates.identity, seed=request.seed, purpose="select"),
-            rng=np.random.default_rng(request.seed),
-            **settings,
-        )
+        keys = cell_keys(candidates.identity, seed=request.seed, purpose="select")
+        rng = np.random.default_rng(request.seed)
+        selection = chosen.select(cells, values, request.n_cells, keys=keys, rng=rng, **settings)
+        notes = dict(selection.notes)
+        if chosen.costs is not None:
+            notes |= chosen.costs(
+                cells,
+                None if embedding is None else embedding.values,
+                selection,
+                labels=candidates.of(obs["cell_type"]),
+                keys=keys,
+                rng=rng,
+                embedding_rows=candidates.rows,
+                **settings,
+            )
+            notes |= bytes_saved(corpus, notes)
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
         chosen_obs = obs[rows]
@@ -160,7 +170,7 @@ def build(
                     where=where,
                     embedding=embedding.id if chosen.needs_embedding and embedding is not None else None,
                     n_available=candidates.n_cells,
-                    notes=dict(selection.notes),
+                    notes=notes,
                 ),
                 splits=SplitRecord(ratios=dict(zip(SPLITS, split_ratios, strict=True)), seed=split_seed),
             )
@@ -202,7 +212,8 @@ def cells_of_fraction(fraction: float, n_candidates: int) -> int:
     return n
 
 
-def _candidates(corpus: Corpus, where: str | None) -> Candidates:
+def find_candidates(corpus: Corpus, where: str | None) -> Candidates:
+    """Return the cells of a corpus that pass a filter."""
     identity = corpus.identity()
     if where is None:
         return Candidates(rows=None, n_cells=corpus.n_cells, identity=identity)
@@ -217,7 +228,7 @@ def _candidates(corpus: Corpus, where: str | None) -> Candidates:
     return Candidates(rows=rows, n_cells=len(rows), identity=identity[rows])
 
 
-def _requests(
+def make_requests(
     fraction: float | Sequence[float] | None,
     n_cells: int | Sequence[int] | None,
     seed: int | Sequence[int],
@@ -225,6 +236,7 @@ def _requests(
     *,
     where: str | None,
 ) -> list[Request]:
+    """Return one request a size and seed."""
     seeds = [seed] if isinstance(seed, int) else list(seed)
     if (fraction is None) == (n_cells is None):
         raise SelectionError("give either a fraction or a number of cells")
@@ -240,7 +252,8 @@ def _requests(
     return [Request(n_cells=n, fraction=share, seed=each) for n, share in sizes for each in seeds]
 
 
-def _cells(corpus: Corpus, candidates: Candidates, columns: Sequence[str]) -> pl.DataFrame:
+def cells_of(corpus: Corpus, candidates: Candidates, columns: Sequence[str]) -> pl.DataFrame:
+    """Read columns of the candidates; of none, a frame of as many rows."""
     if not columns:
         return pl.DataFrame(height=candidates.n_cells)
     cells = corpus.columns(list(columns))

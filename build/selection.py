@@ -67,6 +67,9 @@ class Strategy:
         ``(cells, embedding, n, *, keys, rng, **parameters) -> Selection``, where `cells` is a polars frame of
         the corpus columns it asked for (none: a frame of no columns), `embedding` float32 [n_cells, d] or
         None, `keys` uint64 [n_cells], one random key a cell.
+    costs
+        ``(cells, embedding, selection, *, labels, keys, rng, embedding_rows, **parameters) -> notes``: where
+        the choice gives something up for something else, what it costs against `random`, measured.
     reads
         Corpus columns that it always reads, beside those that its parameter `by` names.
     nested
@@ -77,6 +80,7 @@ class Strategy:
     summary: str
     reference: str
     parameters: tuple[Parameter, ...] = ()
+    costs: Callable[..., Mapping[str, int | float | str]] | None = None
     reads: tuple[str, ...] = ()
     needs_embedding: bool = False
     nested: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from curate.build.selection import Parameter, Strategy
+from curate.build.strategies.block_costs import block_costs
 from curate.build.strategies.blocks import blocks, parse_tile_cells, parse_tiles
 from curate.build.strategies.random import random
 from curate.build.strategies.reweight import reweight
 from curate.build.strategies.sketch import parse_alpha, parse_k, parse_max_iter, sketch
 from curate.build.strategies.strata import parse_columns
 from curate.build.strategies.stratified import stratified
-from curate.build.tiles import DATASET, JOINID, TILE_CELLS
+from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS
 
 _BY = Parameter(
     name="by",
@@ -91,6 +92,7 @@ STRATEGIES: dict[str, Strategy] = {
                 help="Joinids of a tile of the store; 2,048 in a Census.",
             ),
         ),
+        costs=block_costs,
         reads=(JOINID, DATASET),
     ),
 }

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.build.strategies.stratified import largest_remainder
-from curate.build.tiles import Pieces
+from curate.build.strategies.tiles import Pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

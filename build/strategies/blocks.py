@@ -10,7 +10,7 @@ import numpy as np
 from curate.build.selection import Selection, check_n
 from curate.build.strategies.block_plan import CIRCLE, BlockPlan, make_plan
 from curate.build.strategies.keys import smallest_keys
-from curate.build.tiles import TILE_CELLS, Pieces, find_pieces
+from curate.build.strategies.tiles import TILE_CELLS, Pieces, find_pieces
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:

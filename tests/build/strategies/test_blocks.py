@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from curate.build.strategies.block_plan import CIRCLE, at_least_one, make_plan, most_taken
 from curate.build.strategies.blocks import blocks, draw_blocks, parse_tile_cells, parse_tiles, tiles_budget
-from curate.build.tiles import find_pieces
+from curate.build.strategies.tiles import find_pieces
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:

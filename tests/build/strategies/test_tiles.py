@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build.tiles import Pieces, find_pieces, tiles_of_random
+from curate.build.strategies.tiles import Pieces, find_pieces, tiles_of_random
 
 
 def pieces_of(joinids: list[int], datasets: list[str], tile_cells: int) -> Pieces:

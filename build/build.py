@@ -22,6 +22,7 @@ from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.selection import Selection, Strategy, check_n
 from curate.build.splits import assign_splits
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.tiles import TILE_CELLS
 from curate.errors import EmbeddingError, SelectionError
 from curate.identity import cell_keys
 from curate.manifests.document import CENSUS, SPLITS, SelectionRecord, SplitRecord
@@ -151,7 +152,7 @@ def build(
                 embedding_rows=candidates.rows,
                 **settings,
             )
-            notes |= bytes_saved(corpus, notes)
+            notes |= bytes_saved(corpus, notes, tile_cells=settings.get("tile_cells", TILE_CELLS))
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
         chosen_obs = obs[rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 
 LAYER, FRAGMENTS = "census_data/{organism}/ms/RNA/X/raw", "__fragments"
 BYTES_PER_NONZERO = 2.0
-"""Where a store cannot be listed. Layers with the settings of a Census (zstd at level 9, tiles of 2,048) take
-1.5 to 2.5 on simulated counts."""
+"""Where a store cannot be listed. With the settings of a Census the simulated atlas takes 1.5; real counts
+vary more and compress less."""
 NONZEROS_PER_CELL = 1800.0
 """Where the release has no nnz either: the mean of a droplet assay."""
 _LISTING_S = 10
@@ -32,7 +31,7 @@ class CountsSize:
     n_bytes
         Of X/raw of all cells of the store, compressed.
     n_tiles
-        Rows of tiles of all cells of the store.
+        Rows of tiles that all cells of the store fill; the last one in part.
     is_measured
         Whether `n_bytes` was listed; else it is estimated.
     source
@@ -40,7 +39,7 @@ class CountsSize:
     """
 
     n_bytes: int
-    n_tiles: int
+    n_tiles: float
     is_measured: bool
     source: str
 
@@ -56,7 +55,7 @@ def counts_size(corpus: Corpus, *, tile_cells: int = TILE_CELLS) -> CountsSize:
     A folder is listed, and so is an s3:// store that answers within seconds; nothing of it is read.
     """
     n_cells = corpus.header.n_read
-    n_tiles = max(math.ceil(n_cells / tile_cells), 1)
+    n_tiles = max(n_cells / tile_cells, 1.0)
     n_bytes = _listed(corpus)
     if n_bytes is not None:
         return CountsSize(n_bytes, n_tiles, is_measured=True, source="the store's own size")
@@ -76,15 +75,19 @@ def counts_size(corpus: Corpus, *, tile_cells: int = TILE_CELLS) -> CountsSize:
     )
 
 
-def bytes_saved(corpus: Corpus, notes: Mapping[str, int | float | str]) -> dict[str, int | str]:
+def bytes_saved(
+    corpus: Corpus, notes: Mapping[str, int | float | str], *, tile_cells: int
+) -> dict[str, int | str]:
     """Return the bytes that reading the tiles of a selection takes and saves, as notes of the selection.
 
     Parameters
     ----------
     notes
-        With n_tiles_read and n_tiles_read_by_random, and tile_cells where it is not that of a Census.
+        With n_tiles_read and n_tiles_read_by_random.
+    tile_cells
+        Of these tiles.
     """
-    size = counts_size(corpus)
+    size = counts_size(corpus, tile_cells=tile_cells)
     read, random = (
         round(float(notes[name]) * size.bytes_per_tile) for name in ("n_tiles_read", "n_tiles_read_by_random")
     )

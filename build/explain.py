@@ -88,8 +88,8 @@ def explain_build(
 ) -> list[Explanation]:
     """Say what `build` with the same arguments will read, hold and take, for each size; nothing is written.
 
-    A strategy that gives something up for fewer tiles is tried once in memory, with the first seed, to measure
-    what; no other strategy runs.
+    A strategy that gives something up for fewer tiles is tried once in memory, with the first seed, to
+    measure what; no other strategy runs.
 
     Parameters
     ----------
@@ -105,7 +105,8 @@ def explain_build(
     candidates = find_candidates(corpus, where)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells, where=where)
     first_seeds = {request.n_cells: request for request in reversed(requests)}
-    size = counts_size(corpus)
+    tile_cells = settings.get("tile_cells", TILE_CELLS)
+    size = counts_size(corpus, tile_cells=tile_cells)
     return [
         Explanation(
             title=f"{strategy} of {request.n_cells:,} cells of corpus {corpus.name}",

@@ -129,5 +129,5 @@ def _save(root: Path, rates: Rates) -> None:
     try:
         with atomic_file(root / RATES_FILE) as aside:
             aside.write_text(rates.model_dump_json(indent=2) + "\n")
-    except WriteError:
+    except (WriteError, OSError):
         return  # what was measured is a convenience; the work itself is done

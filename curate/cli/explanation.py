@@ -44,6 +44,8 @@ def amount(line: Line) -> str:
         return about + value
     if line.unit == "bytes":
         return about + _scaled(value, 1000, ("B", "kB", "MB", "GB", "TB", "PB"))
+    if line.unit == "s" and value < 1:
+        return "less than a second"
     if line.unit == "s":
         return about + (
             f"{value:.2g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -182,3 +183,12 @@ def _wait_for(port: int, *, seconds: float = 60) -> None:
                 return
         time.sleep(0.1)
     pytest.fail(f"nothing answers on port {port} after {seconds} s")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real h5ad files: $CURATE_SHARED/data, by default beside the checkout."""
+    folder = Path(os.environ.get("CURATE_SHARED", "../shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not there (set CURATE_SHARED)")
+    return folder

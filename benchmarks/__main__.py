@@ -9,6 +9,7 @@ import click
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
 BENCHMARKS: dict[str, str] = {
     "make-corpus": "benchmarks.make_corpus",
+    "blocks": "benchmarks.blocks",
 }
 
 

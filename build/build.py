@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.build.bytes_read import bytes_saved
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
+from curate.build.costs import measure_costs
 from curate.build.selection import Selection, Strategy, check_n
 from curate.build.splits import assign_splits
 from curate.build.strategies import STRATEGIES
-from curate.build.strategies.tiles import TILE_CELLS
 from curate.errors import EmbeddingError, SelectionError
 from curate.identity import cell_keys
 from curate.manifests.document import CENSUS, SPLITS, SelectionRecord, SplitRecord
@@ -140,19 +139,17 @@ def build(
         keys = cell_keys(candidates.identity, seed=request.seed, purpose="select")
         rng = np.random.default_rng(request.seed)
         selection = chosen.select(cells, values, request.n_cells, keys=keys, rng=rng, **settings)
-        notes = dict(selection.notes)
-        if chosen.costs is not None:
-            notes |= chosen.costs(
-                cells,
-                None if embedding is None else embedding.values,
-                selection,
-                labels=candidates.of(obs["cell_type"]),
-                keys=keys,
-                rng=rng,
-                embedding_rows=candidates.rows,
-                **settings,
-            )
-            notes |= bytes_saved(corpus, notes, tile_cells=settings.get("tile_cells", TILE_CELLS))
+        costs = measure_costs(
+            chosen,
+            corpus,
+            candidates,
+            cells,
+            selection,
+            embedding=embedding,
+            keys=keys,
+            rng=rng,
+            settings=settings,
+        )
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
         chosen_obs = obs[rows]
@@ -171,7 +168,7 @@ def build(
                     where=where,
                     embedding=embedding.id if chosen.needs_embedding and embedding is not None else None,
                     n_available=candidates.n_cells,
-                    notes=notes,
+                    notes={**selection.notes, **costs},
                 ),
                 splits=SplitRecord(ratios=dict(zip(SPLITS, split_ratios, strict=True)), seed=split_seed),
             )

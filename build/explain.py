@@ -14,6 +14,7 @@ import numpy as np
 from curate.build.build import cells_of, find_candidates, find_strategy, make_requests
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
+from curate.build.costs import measure_costs
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
@@ -241,17 +242,18 @@ def _tiles(
     keys = cell_keys(candidates.identity, seed=request.seed, purpose="select")
     rng = np.random.default_rng(request.seed)
     selection = strategy.select(cells, None, request.n_cells, keys=keys, rng=rng, **settings)
-    notes = dict(selection.notes)
-    notes |= strategy.costs(
+    costs = measure_costs(
+        strategy,
+        corpus,
+        candidates,
         cells,
-        None if embedding is None else embedding.values,
         selection,
-        labels=candidates.of(corpus.columns(["cell_type"])["cell_type"]),
+        embedding=embedding,
         keys=keys,
         rng=rng,
-        embedding_rows=candidates.rows,
-        **settings,
+        settings=settings,
     )
+    notes = {**selection.notes, **costs}
     trial = f"measured on a trial draw, seed {request.seed}, not kept"
     of_random = float(notes["n_tiles_read_by_random"])
     lines = [

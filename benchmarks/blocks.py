@@ -48,8 +48,9 @@ def command(
         "tiles of 2,048 joinids; those that hold a cell of the corpus are counted, expected ones for random",
         "design effect: variance of the shares of cell types over that of as many random cells",
         "distance: mean over 1,000 cells to the nearest chosen cell, in the embedding",
-        f"reading: `Census.read_counts` of the chosen cells, all genes, files in the page cache, medians of {runs} "
-        "runs; bytes as TileDB counts them, beside the estimate of --explain",
+        "reading: `Census.read_counts` of the chosen cells, all genes, files in the page cache; bytes as "
+        "TileDB counts them, beside the estimate of --explain",
+        f"medians of {runs} runs",
     ]
     report("blocks", "blocks: few tiles instead of all", rows, notes=notes)
 
@@ -70,11 +71,11 @@ def _index_rows(workspace: Path, name: str, *, n_runs: int) -> list[Row]:
     notes: dict[str, Any] = ours.selection.notes
     n_tiles = notes["n_tiles"]
     of = f"{FRACTION:.0%} of {ours.corpus.n_cells:,} cells"
-    share = notes["n_tiles_read"] / n_tiles
+    share, at_most = notes["n_tiles_read"] / n_tiles, notes["n_tiles_read_at_most"]
     rows = [
         Row(
             f"tiles read, {of}",
-            f"{notes['n_tiles_read']:,} of {n_tiles:,} ({share:.2%}), never above {notes['n_tiles_read_at_most']:,}",
+            f"{notes['n_tiles_read']:,} of {n_tiles:,} ({share:.2%}), at most {at_most:,}",
             f"{notes['n_tiles_read_by_random']:,.0f}",
             times(notes["n_tiles_read_by_random"], notes["n_tiles_read"]),
             f"<= {MOST_TILES:.0%}",

@@ -63,7 +63,9 @@ def block_costs(
     random_rows = smallest_keys(keys, np.array([n]))
     costs: dict[str, int | float | str] = {
         "n_tiles_read_by_random": round(tiles_of_random(pieces, n), 1),
-        "design_effect": round(design_effect(plan, plan.of_piece[pieces.of_cell], codes, rng=rng), 3),
+        "design_effect": round(
+            design_effect(plan, plan.of_piece.astype(np.uint32)[pieces.of_cell], codes, rng=rng), 3
+        ),
         "shannon_bits": round(shannon_bits(np.bincount(codes[selection.rows])), 4),
         "shannon_bits_of_random": round(shannon_bits(np.bincount(codes[random_rows])), 4),
     }
@@ -80,7 +82,7 @@ def block_costs(
 
 def design_effect(
     plan: BlockPlan,
-    block_of_cell: NDArray[np.int64],
+    block_of_cell: NDArray[np.integer],
     codes: NDArray[np.unsignedinteger],
     *,
     rng: np.random.Generator,
@@ -96,7 +98,7 @@ def design_effect(
     Parameters
     ----------
     block_of_cell
-        int64 [n_cells].
+        [n_cells], the block of each cell.
     codes
         [n_cells], the label of each cell as a number.
 
@@ -114,7 +116,9 @@ def design_effect(
     if of_random == 0:
         return 1.0
     n_labels = shares.size
-    counts = np.bincount(block_of_cell * n_labels + codes, minlength=plan.n_cells.size * n_labels)
+    counts = np.bincount(
+        block_of_cell.astype(np.int64) * n_labels + codes, minlength=plan.n_cells.size * n_labels
+    )
     within = sp.csr_array(counts.reshape(plan.n_cells.size, n_labels) / plan.n_cells[:, None])
     unlike = 1 - np.asarray(within.power(2).sum(axis=1), dtype=np.float64)
     weight = (plan.weights() / total)[plan.stratum]

@@ -27,13 +27,13 @@ class Pieces:
     dataset, tile, n_cells
         int64 [n_pieces]: number of the dataset (in the order of its id), of the tile, and cells.
     of_cell
-        int64 [n_cells], the piece of each cell.
+        uint32 [n_cells], the piece of each cell.
     """
 
     dataset: NDArray[np.int64]
     tile: NDArray[np.int64]
     n_cells: NDArray[np.int64]
-    of_cell: NDArray[np.int64]
+    of_cell: NDArray[np.uint32]
 
     @property
     def n_tiles(self) -> int:
@@ -58,19 +58,21 @@ def find_pieces(cells: pl.DataFrame, *, tile_cells: int) -> Pieces:
 
     Notes
     -----
-    Cells of a dataset follow each other in a Census, so that the work is that of one pass. Memory: 24 bytes a
-    cell for a moment, 8 of them returned.
+    Cells of a dataset follow each other in a Census, so that the work is that of one pass. Memory: 16 bytes a
+    cell for a moment, 4 of them returned.
     """
-    dataset = stratify(cells.select(DATASET), [DATASET]).codes.astype(np.int64)
+    dataset = stratify(cells.select(DATASET), [DATASET]).codes
     tile = cells[JOINID].to_numpy() // tile_cells
-    pair = dataset * (int(tile.max()) + 1) + tile
     # One entry a run of equal pairs is little to sort, however many the cells are.
-    starts = np.flatnonzero(np.concatenate([[True], pair[1:] != pair[:-1]]))
-    lengths = np.diff(np.append(starts, pair.size))
-    _, first, piece_of_run = np.unique(pair[starts], return_index=True, return_inverse=True)
+    changes = (dataset[1:] != dataset[:-1]) | (tile[1:] != tile[:-1])
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    lengths = np.diff(np.append(starts, tile.size))
+    pair = dataset[starts].astype(np.int64) * (int(tile.max()) + 1) + tile[starts]
+    _, first, piece_of_run = np.unique(pair, return_index=True, return_inverse=True)
     n_cells = np.bincount(piece_of_run, weights=lengths).astype(np.int64)
     at = starts[first]
-    return Pieces(dataset[at], tile[at], n_cells, np.repeat(piece_of_run, lengths))
+    of_cell = np.repeat(piece_of_run.astype(np.uint32), lengths)
+    return Pieces(dataset[at].astype(np.int64), tile[at], n_cells, of_cell)
 
 
 def tiles_of_random(pieces: Pieces, n: int) -> float:

@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, str] = {
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
     "sketch": "benchmarks.sketch",
+    "blocks": "benchmarks.blocks",
 }
 
 

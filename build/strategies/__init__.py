@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from curate.build.selection import Parameter, Strategy
+from curate.build.strategies.block_costs import block_costs
+from curate.build.strategies.blocks import blocks, parse_tile_cells, parse_tiles
 from curate.build.strategies.random import random
 from curate.build.strategies.reweight import reweight
 from curate.build.strategies.sketch import (
@@ -16,6 +18,7 @@ from curate.build.strategies.sketch import (
 )
 from curate.build.strategies.strata import parse_columns
 from curate.build.strategies.stratified import stratified
+from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS
 
 _BY = Parameter(
     name="by",
@@ -91,5 +94,28 @@ STRATEGIES: dict[str, Strategy] = {
         needs_embedding=True,
         nested=True,
         prepare=prepare,
+    ),
+    "blocks": Strategy(
+        select=blocks,
+        summary="Cells from few tiles of the store, cheap to read; every dataset contributes.",
+        reference="two-stage sampling, Cochran, Sampling Techniques (Wiley 1977)",
+        parameters=(
+            Parameter(
+                name="tiles",
+                default="auto",
+                parse=parse_tiles,
+                metavar="N|FRACTION|auto",
+                help="Tiles to read at most: a number, a fraction, or auto (5 x the fraction of cells).",
+            ),
+            Parameter(
+                name="tile_cells",
+                default=TILE_CELLS,
+                parse=parse_tile_cells,
+                metavar="N",
+                help="Joinids of a tile of the store; 2,048 in a Census.",
+            ),
+        ),
+        costs=block_costs,
+        reads=(JOINID, DATASET),
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def build(
     """
     from curate.corpus.build import build_corpus
     from curate.errors import CorpusError
+    from curate.rates import measured
     from curate.recipe import NAME_PATTERN, Recipe
     from curate.workspace import Workspace
 
@@ -87,17 +89,24 @@ def build(
         release = wanted.census.release
         uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
     settings = workspace.settings.census
+    is_begun = (workspace.corpora_path / f".{chosen}.partial").exists()
     with workspace.open_census(release=release, uri=uri) as census:
-        corpus = build_corpus(
-            wanted,
-            census,
-            workspace.corpora_path / chosen,
-            genes=genes,
-            ontology=ontology,
-            region=settings.region,
-            endpoint=settings.endpoint,
-            anonymous=settings.anonymous,
+        n_cells = census.n_cells(wanted.organism)
+        # A build that goes on from another's blocks tells nothing about the time of a whole one.
+        timing = (
+            nullcontext() if is_begun else measured(workspace.root, "corpus build", n_cells, unit="cells")
         )
+        with timing:
+            corpus = build_corpus(
+                wanted,
+                census,
+                workspace.corpora_path / chosen,
+                genes=genes,
+                ontology=ontology,
+                region=settings.region,
+                endpoint=settings.endpoint,
+                anonymous=settings.anonymous,
+            )
     _report(corpus, (), top=10, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,24 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Take over an embedding made elsewhere: one row a cell, in the order of the corpus.",
 )
+@click.option(
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Compute nothing: print what it would read, hold and take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, *, corpus: str | None, name: str, file: Path | None, as_json: bool, **settings: Any
+    ctx: click.Context,
+    /,
+    *,
+    corpus: str | None,
+    name: str,
+    file: Path | None,
+    is_explained: bool,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Compute an embedding of a corpus, streaming.
 
@@ -48,14 +63,32 @@ def command(
         curate embed
         curate embed sctab --n-components 30 --name pca-30
         curate embed sctab --from scvi.npy --name scvi
+        curate embed --explain
     """
-    from curate.build.embed import embed
+    from curate.build.embed import BLOCK_CELLS, embed
     from curate.build.embed_file import import_embedding
+    from curate.build.explain import EMBED_PASSES, corpus_nonzeros, explain_embed
+    from curate.cli.explanation import show
+    from curate.rates import measured
     from curate.workspace import Workspace
 
-    source = Workspace.find(ctx.obj).corpus(corpus)
+    workspace = Workspace.find(ctx.obj)
+    source = workspace.corpus(corpus)
+    if is_explained:
+        if file is not None:
+            raise click.UsageError("--from copies a file; --explain is about computing an embedding")
+        sizes = {key: settings[key] for key in ("n_components", "n_hvgs")}
+        found = explain_embed(source, root=workspace.root, block_cells=BLOCK_CELLS, **sizes)
+        show([found], as_json=as_json)
+        return
     if file is None:
-        embedding = embed(source, name=name, **settings)
+        path = source.embeddings_path / name
+        is_begun = path.exists() or (path.parent / f".{path.name}.partial").exists()
+        nonzeros = EMBED_PASSES * corpus_nonzeros(source)[0]
+        # A run that goes on from another's passes tells nothing about the time of a whole one.
+        timing = nullcontext() if is_begun else measured(workspace.root, "embed", nonzeros, unit="non-zeros")
+        with timing:
+            embedding = embed(source, name=name, **settings)
     else:
         _refuse_settings_of_pca(ctx, settings)
         embedding = import_embedding(source, file, name=name)

@@ -238,6 +238,7 @@ class Census:
         joinids: NDArray[np.int64],
         *,
         var_joinids: NDArray[np.int64] | None = None,
+        totals_over: NDArray[np.int64] | None = None,
         layer: str = "raw",
         block_cells: int = BLOCK_CELLS,
     ) -> Iterator[CountsBlock]:
@@ -253,6 +254,8 @@ class Census:
             int64 [n] ascending.
         var_joinids
             int64 [m], the genes wanted in the order wanted; all when None.
+        totals_over
+            The genes that the totals of the cells are taken over; those wanted when None.
         layer
             "raw" or another layer that is stored.
         block_cells
@@ -267,16 +270,23 @@ class Census:
         """
         array = self._layer(organism, layer)
         _check_joinids("cells", joinids, n=array.shape[0], ascending=True)
-        if var_joinids is not None:
-            if not len(var_joinids):
-                raise ValueError("var_joinids holds no genes")
-            _check_joinids("genes", var_joinids, n=array.shape[1], ascending=False)
+        for name, genes in {"var_joinids": var_joinids, "totals_over": totals_over}.items():
+            if genes is not None:
+                if not len(genes):
+                    raise ValueError(f"{name} holds no genes")
+                _check_joinids("genes", genes, n=array.shape[1], ascending=False)
         if block_cells < 1:
             raise ValueError(f"block_cells is {block_cells}; it must be at least 1")
 
         def blocks() -> Iterator[CountsBlock]:
             with self._store.reading(f"X/{layer} of {organism}"):
-                yield from read_blocks(array, joinids, var_joinids=var_joinids, block_cells=block_cells)
+                yield from read_blocks(
+                    array,
+                    joinids,
+                    var_joinids=var_joinids,
+                    totals_over=totals_over,
+                    block_cells=block_cells,
+                )
 
         return blocks()
 

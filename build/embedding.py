@@ -57,8 +57,10 @@ class EmbeddingDocument(Document):
         Everything that decides the values, given the corpus.
     n_genes
         Genes that the model reads; none for an imported embedding.
+    n_cells_fitted
+        Cells that mean, variance and components were fitted on.
     n_cells_sampled
-        Cells that the variable genes were chosen on.
+        Cells among them that the variable genes were chosen on.
     n_cells_without_counts
         Cells with no count in the genes of the corpus; they are embedded as cells of zeros.
     """
@@ -72,6 +74,7 @@ class EmbeddingDocument(Document):
     n_cells: int
     n_components: int
     n_genes: int | None = None
+    n_cells_fitted: int | None = None
     n_cells_sampled: int | None = None
     n_cells_without_counts: int | None = None
     explained_variance: tuple[float, ...] = ()

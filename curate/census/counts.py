@@ -131,13 +131,13 @@ def _read(
         for batch in table.to_batches()
     ]
     indptr, totals = np.zeros(len(cells) + 1, np.int64), np.zeros(len(cells))
-    for part in parts:
-        _count(*part, cells, genes.column, genes.is_counted, indptr, totals)
+    for rows, columns, values in parts:
+        _count(rows, columns, values, cells, genes.column, genes.is_counted, indptr, totals)
     np.cumsum(indptr, out=indptr)
     indices, data = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.float32)
     following = indptr[:-1].copy()
-    for part in parts:
-        _place(*part, cells, genes.column, following, indices, data)
+    for rows, columns, values in parts:
+        _place(rows, columns, values, cells, genes.column, following, indices, data)
     counts = sp.csr_array((data, indices, indptr), shape=(len(cells), genes.n))
     # Tiles of one fragment come in order; other fragments, or genes asked for in another order, do not.
     counts.sort_indices()

@@ -37,7 +37,13 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
     with ExitStack() as stack:
         try:
             address: Any = scheduler or stack.enter_context(
-                LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    silence_logs=40,
+                )
             )
             client = stack.enter_context(Client(address, timeout="30s"))
         except OSError as error:

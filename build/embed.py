@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 HVG_FRACTION = 0.1
 PASSES = "passes"
-BLOCK_CELLS = 4096
+BLOCK_CELLS = 2048
 
 
 @dataclass(frozen=True)

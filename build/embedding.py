@@ -52,7 +52,7 @@ class EmbeddingDocument(Document):
     id
         Digest of the corpus' id and of the values: embeddings with the same id are the same numbers.
     model
-        "pca", or "file" for values that were imported.
+        "pca"; "file" or "census" for values that were imported.
     parameters
         Everything that decides the values, given the corpus.
     n_genes
@@ -69,7 +69,7 @@ class EmbeddingDocument(Document):
     id: str
     name: str
     corpus: str
-    model: Literal["pca", "file"]
+    model: Literal["pca", "file", "census"]
     parameters: dict[str, int | float | str]
     n_cells: int
     n_components: int

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from curate.census import layout, location, obs_reader
+from curate.census import embeddings, layout, location, obs_reader
 from curate.census.counts import BLOCK_CELLS, CountsBlock, read_blocks
 from curate.census.store import Store
 from curate.errors import CensusError
@@ -289,6 +289,37 @@ class Census:
                 )
 
         return blocks()
+
+    def read_embedding(
+        self, organism: str, name: str, joinids: NDArray[np.int64]
+    ) -> tuple[int, Iterator[NDArray[np.float32]]]:
+        """Read an embedding that the store carries in obsm, or that is hosted beside the public release.
+
+        Parameters
+        ----------
+        name
+            Such as "scvi".
+        joinids
+            int64 [n] ascending.
+
+        Returns
+        -------
+        int, iterator
+            The number of dimensions d, and blocks of rows float32 [b, d] in the order of joinids.
+
+        Raises
+        ------
+        CensusError
+            When there is no such embedding, or a cell has none.
+        """
+        _check_joinids("cells", joinids, n=self.n_cells(organism), ascending=True)
+        array = embeddings.find_embedding(self._store, organism, name, release=self.release)
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            with self._store.reading(f"the embedding {name!r} of {organism}"):
+                yield from embeddings.read_embedding(array, joinids, name=name)
+
+        return int(array.shape[1]), blocks()
 
     def _layer(self, organism: str, layer: str) -> soma.SparseNDArray:
         layers = self.layers(organism)

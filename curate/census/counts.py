@@ -88,8 +88,8 @@ class _Genes:
         column[wanted] = np.arange(len(wanted), dtype=np.int32)
         is_counted = np.zeros(n_genes, np.bool_)
         is_counted[wanted if totals_over is None else totals_over] = True
-        coordinates = _coordinates(np.flatnonzero(is_counted | (column >= 0)), dense=_DENSE_GENES)
-        return cls(len(wanted), coordinates, column, is_counted)
+        span = coordinates(np.flatnonzero(is_counted | (column >= 0)), dense=_DENSE_GENES)
+        return cls(len(wanted), span, column, is_counted)
 
 
 def _blocks(
@@ -114,7 +114,8 @@ def _block_end(joinids: NDArray[np.int64], start: int, n_cells: int) -> int:
     return aligned if aligned > start else end
 
 
-def _coordinates(joinids: NDArray[np.int64], *, dense: float) -> slice | pa.Array:
+def coordinates(joinids: NDArray[np.int64], *, dense: float) -> slice | pa.Array:
+    """Return what to ask TileDB for: these joinids, or their whole range where so many of it are wanted."""
     first, last = int(joinids[0]), int(joinids[-1])
     is_dense = len(joinids) >= dense * (last - first + 1)
     # A range of TileDB includes its end.
@@ -127,7 +128,7 @@ def _read(
     """Return the counts of some cells, their totals, and the number of non-zeros that were read for them."""
     parts = [
         [column.to_numpy() for column in batch.columns]
-        for table in array.read((_coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables()
+        for table in array.read((coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables()
         for batch in table.to_batches()
     ]
     indptr, totals = np.zeros(len(cells) + 1, np.int64), np.zeros(len(cells))

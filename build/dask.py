@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
                     threads_per_worker=1,
                     processes=True,
                     dashboard_address=None,
-                    silence_logs=40,
+                    silence_logs=logging.ERROR,
                 )
             )
             client = stack.enter_context(Client(address, timeout="30s"))

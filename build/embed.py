@@ -8,8 +8,8 @@
 6. what was made, and how, is written down.
 
 How far a pass has come is kept beside the embedding until that is complete, so that a run that was killed
-goes on from there. The passes work on units of cells (`units`) and add them up in order (`passes`), in threads
-or in Dask workers (`schedule`).
+goes on from there. Passes work on units of cells (`units`) and put them together in order (`passes`), in
+threads or in Dask workers (`schedule`).
 """
 
 from __future__ import annotations

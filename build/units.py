@@ -2,7 +2,7 @@
 
 Cells lie in windows of WINDOW consecutive joinids, which are rows of tiles of the Census: a window is read as
 a whole or not at all. Units are runs of whole windows with about UNIT_CELLS cells together. They depend on
-the corpus alone, so that sums taken unit by unit have the same bits in one process, in many, and after a break.
+the corpus alone, so that sums taken unit by unit have the same bits in one process, in many, after a break.
 """
 
 from __future__ import annotations

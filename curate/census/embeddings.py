@@ -38,7 +38,7 @@ def find_embedding(store: Store, organism: str, name: str, *, release: str) -> s
         found = open_hosted(name, organism=experiment[1], release=release)
     if not isinstance(found, soma.SparseNDArray):
         raise CensusError(
-            f"the embedding {name!r} at {found.uri} is no sparse array, as those of the Census are"
+            f"the embedding {name!r} at {found.uri} is a {type(found).__name__}, not a SparseNDArray"
         )
     info = json.loads(found.metadata.get(INFO_KEY, "{}"))
     of = info.get("census_version", release), info.get("experiment_name", experiment[1])

@@ -115,7 +115,7 @@ def open_hosted(name: str, *, organism: str, release: str) -> Any:
         return soma.open(f"{HOSTED_EMBEDDINGS}/{release}/{found['id']}", context=context)
     except ValueError as error:
         raise CensusError(
-            f"neither the store nor the list of hosted embeddings has an {what} for release {release}: {error}"
+            f"neither the store nor the list of hosted embeddings has an {what} in release {release}"
         ) from error
     except (requests.RequestException, OSError) as error:
         raise CensusError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--hvg-fraction",
     type=float,
-    help="Share of the cells that the genes are chosen on, among those.  [default: 0.1, if fitted on so many]",
+    help="Share of the cells, among those, that the genes are chosen on.  [default: 0.1 or all of those]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which cells they are fitted on.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes of a local Dask cluster.")
@@ -59,8 +59,8 @@ def command(
     scanpy's: the counts are read three times. They are never held as a whole. A run that was killed goes on
     where it was, less a minute, when the command is given again.
 
-    With --workers or --scheduler Dask works on the cells (pip install 'cellcurate[dask]'); the numbers are the
-    same.
+    With --workers or --scheduler Dask works on the cells (pip install 'cellcurate[dask]'); the numbers are
+    the same.
 
     \b
     Examples:

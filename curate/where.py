@@ -204,12 +204,12 @@ def _expression(condition: _Condition, enumerations: Mapping[str, Sequence[str]]
     column = pl.col(condition.column)
     match condition.operator:
         case "in" | "not in":
-            values = (
-                _matching(condition, enumerations[condition.column])
-                if condition.column in enumerations
-                else list(condition.values)
-            )
-            is_in = column.is_in(values).fill_null(value=False) if values else pl.lit(False)
+            if condition.column in enumerations:
+                values = _matching(condition, enumerations[condition.column])
+                is_in = column.is_in(values) if values else pl.lit(False)
+            else:
+                is_in = pl.any_horizontal([column == value for value in condition.values])
+            is_in = is_in.fill_null(value=False)
             return is_in if condition.operator == "in" else ~is_in
         case "<":
             ordered = column < condition.values[0]

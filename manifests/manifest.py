@@ -16,6 +16,7 @@ from curate.manifests.reading import CELLS_FILE, RESTORE, file_digest_of, read_d
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from anndata import AnnData
 
@@ -44,7 +45,7 @@ class Manifest:
     known_corpus: Corpus | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def load(cls, ref: str, *, workspace: Workspace | None = None) -> Manifest:
+    def load(cls, ref: str | Path, *, workspace: Workspace | None = None) -> Manifest:
         """Open a manifest.
 
         Parameters

@@ -93,10 +93,14 @@ def read_obs(corpus: Corpus, cells: Cells, columns: Sequence[str]) -> pl.DataFra
     CorpusError
         When the corpus lacks a column, naming the nearest.
     """
-    held = corpus.columns(list(columns))
     own = corpus_rows(corpus, cells.census_joinids())
     if len(own) == len(cells):
-        return held[own]
+        return columns_of_rows(corpus, columns, pl.Series(own))
     rows = np.full(len(cells), ABSENT, dtype=np.int64)
     rows[cells.rows_of(CENSUS)] = own
-    return held.select(pl.all().gather(pl.Series(rows).replace(ABSENT, None)))
+    return columns_of_rows(corpus, columns, pl.Series(rows).replace(ABSENT, None))
+
+
+def columns_of_rows(corpus: Corpus, columns: Sequence[str], rows: pl.Series) -> pl.DataFrame:
+    """Return columns of corpus rows, null where a row is null; whole columns are held one at a time."""
+    return pl.DataFrame([corpus.columns([name]).select(pl.col(name).gather(rows))[name] for name in columns])

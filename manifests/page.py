@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from curate.manifests.document import ManifestDocument
 
-BAR_WIDTH = 24
+BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -27,7 +27,7 @@ def page(document: ManifestDocument, *, tags: Sequence[str] = (), top: int = 8) 
     top
         Labels to show of each obs column.
     """
-    title = Text.assemble((document.ref, "bold"), "  ", (document.id, "dim"))
+    title = Text(document.ref, style="bold")
     columns = [_composition(document, column, top=top) for column in document.composition]
     return Group(title, _facts(document, tags), *columns, _footnotes(document))
 
@@ -62,6 +62,7 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
     corpus, selection, splits = document.corpus, document.selection, document.splits
     available = selection.n_available or corpus.n_cells
     lines = [
+        ("id", document.id),
         (
             "created",
             f"{document.created:%Y-%m-%d %H:%M} UTC by curate {document.software.get('curate', '?')}",
@@ -104,10 +105,10 @@ def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:
     table = Table(
         box=None, padding=(0, 2, 0, 0), title_justify="left", header_style="bold cyan", expand=False
     )
-    table.add_column(f"\n{column}{' *' if multivalued else ''}", width=40, no_wrap=True, overflow="ellipsis")
-    table.add_column("\ncells", justify="right", width=11)
-    table.add_column("\nshare", justify="right", width=8)
-    table.add_column(f"\n{len(counts):,} labels", width=BAR_WIDTH, style="cyan")
+    table.add_column(f"\n{column}{' *' if multivalued else ''}", width=34, no_wrap=True, overflow="ellipsis")
+    table.add_column("\ncells", justify="right", width=10, no_wrap=True)
+    table.add_column("\nshare", justify="right", width=8, no_wrap=True)
+    table.add_column(f"\n{len(counts):,} labels", width=BAR_WIDTH, style="cyan", no_wrap=True)
     largest = max(counts.values()) / document.n_cells
     for label, n in list(counts.items())[:top]:
         share = n / document.n_cells
@@ -125,9 +126,9 @@ def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:
 
 def _footnotes(document: ManifestDocument) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
-    table.add_column("\ndiversity", width=40)
+    table.add_column("\ndiversity")
     for name in ("labels", "Shannon bits", "inverse Simpson", "Gini-Simpson"):
-        table.add_column(f"\n{name}", justify="right")
+        table.add_column(f"\n{name}", justify="right", no_wrap=True)
     for column, held in document.diversity.items():
         table.add_row(
             f"{column} of {'all' if held.split is None else held.split} cells",

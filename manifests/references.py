@@ -12,7 +12,7 @@ from curate.manifests.registry import Registry
 from curate.workspace import Workspace
 
 
-def resolve(ref: str, *, workspace: Workspace | None = None) -> Manifest:
+def resolve(ref: str | Path, *, workspace: Workspace | None = None) -> Manifest:
     """Open a manifest by any reference; see `Manifest.load`.
 
     Raises
@@ -22,9 +22,9 @@ def resolve(ref: str, *, workspace: Workspace | None = None) -> Manifest:
     WorkspaceError
         When `ref` is a name and there is no workspace.
     """
-    if is_url(ref):
+    if isinstance(ref, str) and is_url(ref):
         return Manifest.open(ref, workspace=workspace or _workspace_around())
-    if _looks_like_a_path(ref):
+    if isinstance(ref, Path) or _looks_like_a_path(ref):
         return Manifest.open(_checked_path(ref), workspace=workspace or _workspace_around())
     held = workspace or Workspace.find()
     return Registry(held.manifests_path, workspace=held).resolve(ref)
@@ -34,7 +34,7 @@ def _looks_like_a_path(ref: str) -> bool:
     return ref.startswith((".", "~")) or os.sep in ref
 
 
-def _checked_path(ref: str) -> str:
+def _checked_path(ref: str | Path) -> str:
     folder = Path(ref).expanduser()
     folder = folder.parent if folder.name == DOCUMENT_FILE else folder
     if not folder.exists():
@@ -49,7 +49,7 @@ def _checked_path(ref: str) -> str:
             f"name one of its versions: {', '.join(versions)}" if versions else "name the folder of a version"
         )
         raise ManifestError(f"{ref} has no {DOCUMENT_FILE}; {hint}")
-    return str(folder)
+    return str(folder.absolute())
 
 
 def _workspace_around() -> Workspace | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,3 +137,12 @@ def atlas_workspace(tmp_path_factory: pytest.TempPathFactory, atlas_census: Path
 def fresh_workspace(tmp_path: Path, atlas_workspace: Path) -> Path:
     """A copy of `atlas_workspace`, to write to."""
     return Path(shutil.copytree(atlas_workspace, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real h5ad files: $CURATE_SHARED/data, by default beside the checkout."""
+    folder = Path(os.environ.get("CURATE_SHARED", "../shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not there (set CURATE_SHARED)")
+    return folder

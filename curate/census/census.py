@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from curate.census import embeddings, layout, location, obs_reader
 from curate.census.counts import BLOCK_CELLS, CountsBlock, read_blocks
+from curate.census.joinids import check_joinids, range_or_joinids
 from curate.census.store import Store
 from curate.errors import CensusError
 from curate.nearest import nearest
@@ -38,6 +39,9 @@ class Census:
         census_info/summary: label → value.
     release
         The build date of the release, such as "2025-11-08".
+    content
+        What stands for its counts: a digest of them in a store that curate made, so that the same files make
+        the same store on any day; else the release.
     schema_version
         The version of the Census schema, such as "2.4.0".
     organisms
@@ -52,6 +56,7 @@ class Census:
         table = self._store.table(layout.INFO, layout.SUMMARY)
         self.summary: dict[str, str] = dict(zip(table["label"], table["value"], strict=True))
         self.release = self.summary.get("census_build_date") or self.summary.get("label") or self.uri
+        self.content = self.summary.get(layout.CONTENT_DIGEST, self.release)
         self.schema_version = self.summary.get("census_schema_version", layout.UNKNOWN)
 
     @classmethod
@@ -160,7 +165,7 @@ class Census:
         columns
             Standard columns, which are null where the release lacks them, or others that are stored.
         where
-            Only cells that match; TileDB applies it while reading.
+            Only cells that match. TileDB applies it while reading, unless it compares numbers.
         joinids
             Only these cells, int64 [n] ascending, or a half-open range of joinids; applied before `where`.
 
@@ -175,7 +180,7 @@ class Census:
         CensusError
             When a column is neither standard nor stored, or reading fails.
         FilterError
-            When `where` names a column that is not stored.
+            When `where` names a column that is not stored, or compares text with numbers.
         """
         obs = self._obs(organism)
         stored = self.obs_columns(organism)
@@ -184,12 +189,18 @@ class Census:
             if name not in stored and name not in layout.STANDARD:
                 hint = nearest(name, {*stored, *layout.STANDARD})
                 raise CensusError(f"obs of {organism} in {self.uri} has no column {name!r}; {hint}")
-        value_filter = None if where is None else self._value_filter(organism, where)
-        span = _range_or_joinids(joinids, self.n_cells(organism))
+        value_filter = None
+        if where is not None:
+            self._check_filter(organism, where)
+            if obs_reader.can_push_down(where, obs):
+                value_filter, where = self._value_filter(organism, where), None
+        span = range_or_joinids(joinids, self.n_cells(organism))
 
         def tables() -> Iterator[pa.Table]:
             with self._store.reading(f"obs of {organism}"):
-                yield from obs_reader.read_tables(obs, wanted, value_filter=value_filter, joinids=span)
+                yield from obs_reader.read_tables(
+                    obs, wanted, value_filter=value_filter, where=where, joinids=span
+                )
 
         return tables()
 
@@ -269,12 +280,12 @@ class Census:
             When joinids do not ascend, or var_joinids repeat or are none.
         """
         array = self._layer(organism, layer)
-        _check_joinids("cells", joinids, n=array.shape[0], ascending=True)
+        check_joinids("cells", joinids, n=array.shape[0], ascending=True)
         for name, genes in {"var_joinids": var_joinids, "totals_over": totals_over}.items():
             if genes is not None:
                 if not len(genes):
                     raise ValueError(f"{name} holds no genes")
-                _check_joinids("genes", genes, n=array.shape[1], ascending=False)
+                check_joinids("genes", genes, n=array.shape[1], ascending=False)
         if block_cells < 1:
             raise ValueError(f"block_cells is {block_cells}; it must be at least 1")
 
@@ -312,7 +323,7 @@ class Census:
         CensusError
             When there is no such embedding, or a cell has none.
         """
-        _check_joinids("cells", joinids, n=self.n_cells(organism), ascending=True)
+        check_joinids("cells", joinids, n=self.n_cells(organism), ascending=True)
         array = embeddings.find_embedding(self._store, organism, name, release=self.release)
 
         def blocks() -> Iterator[NDArray[np.float32]]:
@@ -349,33 +360,13 @@ class Census:
             values.update(pc.unique(table[column]).drop_null().cast(pa.string()).to_pylist())
         return sorted(values)
 
+    def _check_filter(self, organism: str, where: Where) -> None:
+        obs = self._obs(organism)
+        where.check(self.obs_columns(organism))
+        types = pa.schema([(name, obs_reader.read_type(name, obs)) for name in sorted(where.columns)])
+        where.mask(pl.DataFrame(pl.from_arrow(types.empty_table())))  # refuses text compared with numbers
+
     def _value_filter(self, organism: str, where: Where) -> str:
-        stored = self.obs_columns(organism)
-        where.check(stored)
         obs = self._obs(organism)
         texts = [name for name in where.columns if pa.types.is_dictionary(obs_reader.read_type(name, obs))]
         return where.to_soma({name: self.enumeration(organism, name) for name in texts})
-
-
-def _range_or_joinids(joinids: NDArray[np.int64] | slice | None, n: int) -> NDArray[np.int64] | slice:
-    if joinids is None:
-        return slice(0, n)
-    if isinstance(joinids, slice):
-        first, last, step = joinids.indices(n)
-        if step != 1:
-            raise ValueError(f"joinids {joinids} have a step; give an array instead")
-        return slice(first, last)
-    _check_joinids("cells", joinids, n=n, ascending=True)
-    return joinids
-
-
-def _check_joinids(what: str, joinids: NDArray[np.int64], *, n: int, ascending: bool) -> None:
-    if joinids.dtype != np.int64 or joinids.ndim != 1:
-        raise ValueError(f"joinids of {what} are {joinids.dtype} {joinids.shape}; give int64 [n]")
-    if not len(joinids):
-        return
-    if int(joinids.min()) < 0 or int(joinids.max()) >= n:
-        raise CensusError(f"joinids {joinids.min()} to {joinids.max()} of {what}: there are 0 to {n - 1}")
-    steps = np.diff(joinids if ascending else np.sort(joinids))
-    if (steps <= 0).any():
-        raise ValueError(f"joinids of {what} must {'ascend' if ascending else 'be distinct'}")

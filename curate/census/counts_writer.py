@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import tiledbsoma as soma
 
 from curate.census import layout
 from curate.census.tables import next_millisecond, tiledb_errors
+from curate.documents import canonical_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +47,8 @@ class CountsWriter:
         self._n_genes = len(gene_lengths)
         self._gene_lengths = gene_lengths
         self._path = path
-        self._layers = ("raw",) if schema_version.startswith("1.0") else ("raw", "normalized")
+        has_normalized = layout.version(schema_version) >= layout.STATISTICS_SINCE
+        self._layers = ("raw", "normalized") if has_normalized else ("raw",)
         self._uris = {}
         for layer in self._layers:
             array = x.add_new_sparse_ndarray(
@@ -64,6 +67,7 @@ class CountsWriter:
         ] = []
         self._waiting_nonzeros = 0
         self.gene_nnz = np.zeros(self._n_genes, np.int64)
+        self._hashes = [hashlib.sha256() for _ in ("nonzeros a cell", "genes", "counts")]
 
     def add(
         self, blocks: Iterable[sp.csr_array], obs: pl.DataFrame, *, measured: NDArray[np.bool_]
@@ -82,6 +86,12 @@ class CountsWriter:
             if n_cells + counts.shape[0] > obs.height:
                 raise ValueError(f"blocks hold more than the {obs.height} cells of obs")
             self._take(counts, is_full_length[n_cells : n_cells + counts.shape[0]])
+            for held, values in zip(
+                self._hashes,
+                (np.diff(counts.indptr).astype("<i8"), counts.indices.astype("<i8"), counts.data),
+                strict=True,
+            ):
+                held.update(values.tobytes())
             parts.append(_statistics(counts))
             gene_nnz += np.bincount(counts.indices, minlength=self._n_genes)
             n_cells += counts.shape[0]
@@ -96,6 +106,11 @@ class CountsWriter:
                 for name in CellStatistics.__dataclass_fields__
             )
         )
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of all counts so far, in joinid order, whatever the blocks that they came in."""
+        return canonical_digest({"counts": [held.hexdigest() for held in self._hashes]})
 
     def skip(self, n_cells: int) -> None:
         """Leave cells without counts."""

@@ -65,13 +65,14 @@ class InfoWriter:
             for label, term_id, total, unique in obs.group_by(by).agg(sizes).iter_rows():
                 self._count(category, term_id, label, total, unique)
 
-    def finish(self, info: soma.Collection[Any]) -> None:
+    def finish(self, info: soma.Collection[Any], *, content_digest: str) -> None:
         """Write the tables."""
         total, unique = self._counts["all", "na", "na"]
         summary = self._heading | {
             "total_cell_count": str(total),
             "unique_cell_count": str(unique),
             f"number_donors_{self._organism}": str(self._n_donors),
+            layout.CONTENT_DIGEST: content_digest,
         }
         write_table(
             info, layout.SUMMARY, pl.DataFrame({"label": list(summary), "value": list(summary.values())})

@@ -19,6 +19,8 @@ INFO, DATA, RNA, OBSM = "census_info", "census_data", "RNA", "obsm"
 SUMMARY, DATASETS, CELL_COUNTS, ORGANISMS = "summary", "datasets", "summary_cell_counts", "organisms"
 PRESENCE = "feature_dataset_presence_matrix"
 UNKNOWN = "unknown"
+#: label in the summary of a store that curate made: sha256 of its genes and counts
+CONTENT_DIGEST = "curate_content_sha256"
 
 #: organism -> (label, ontology term)
 KNOWN_ORGANISMS = {
@@ -76,6 +78,8 @@ def _with_term(name: str) -> list[ObsColumn]:
     return [ObsColumn(each, pa.string(), True) for each in (name, f"{name}_ontology_term_id")]
 
 
+#: since when X has "normalized" and var has nnz and n_measured_obs; since when text is stored as enumerations
+STATISTICS_SINCE, ENUMERATIONS_SINCE = (1, 1), (1, 2)
 STATISTICS = ("raw_sum", "nnz", "raw_mean_nnz", "raw_variance_nnz", "n_measured_vars")
 OBS_COLUMNS: tuple[ObsColumn, ...] = (
     ObsColumn("soma_joinid", pa.int64()),
@@ -93,11 +97,11 @@ OBS_COLUMNS: tuple[ObsColumn, ...] = (
     *_with_term("tissue"),
     ObsColumn("tissue_type", pa.string(), True, since=(1, 3)),
     *_with_term("tissue_general"),
-    ObsColumn("raw_sum", pa.float64(), since=(1, 1)),
-    ObsColumn("nnz", pa.int64(), since=(1, 1)),
-    ObsColumn("raw_mean_nnz", pa.float64(), since=(1, 1)),
-    ObsColumn("raw_variance_nnz", pa.float64(), since=(1, 1)),
-    ObsColumn("n_measured_vars", pa.int64(), since=(1, 1)),
+    ObsColumn("raw_sum", pa.float64(), since=STATISTICS_SINCE),
+    ObsColumn("nnz", pa.int64(), since=STATISTICS_SINCE),
+    ObsColumn("raw_mean_nnz", pa.float64(), since=STATISTICS_SINCE),
+    ObsColumn("raw_variance_nnz", pa.float64(), since=STATISTICS_SINCE),
+    ObsColumn("n_measured_vars", pa.int64(), since=STATISTICS_SINCE),
 )
 STANDARD = {column.name: column for column in OBS_COLUMNS}
 VAR_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -134,10 +138,15 @@ COUNTED = (
 )
 
 
+def version(schema_version: str) -> tuple[int, int]:
+    """Return the version of a Census schema, such as "1.0.0", to compare with `since`."""
+    major, minor = (int(part) for part in schema_version.split(".")[:2])
+    return major, minor
+
+
 def obs_columns(schema_version: str) -> tuple[ObsColumn, ...]:
     """Return the obs columns of a Census schema, such as "1.0.0"."""
-    major, minor = (int(part) for part in schema_version.split(".")[:2])
-    return tuple(column for column in OBS_COLUMNS if column.since <= (major, minor))
+    return tuple(column for column in OBS_COLUMNS if column.since <= version(schema_version))
 
 
 def obs_config(columns: Sequence[ObsColumn]) -> dict[str, Any]:

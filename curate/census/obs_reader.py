@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from curate.census import layout
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import tiledbsoma as soma
     from numpy.typing import NDArray
+
+    from curate.where import Where
 
 #: Cells looked at by one read: about 100 bytes of memory each for 20 columns.
 BLOCK_CELLS = 2**19
@@ -26,27 +29,40 @@ def read_tables(
     columns: Sequence[str],
     *,
     value_filter: str | None,
+    where: Where | None,
     joinids: NDArray[np.int64] | slice,
 ) -> Iterator[pa.Table]:
-    """Yield soma_joinid and `columns` of the cells wanted, in joinid order; empty tables too."""
-    stored = [name for name in columns if name in obs.schema.names]
+    """Yield soma_joinid and `columns` of the cells wanted, in joinid order; empty tables too, one at least.
+
+    TileDB applies `value_filter` while it reads, `where` is applied to what was read.
+    """
+    needed = list(dict.fromkeys([*columns, *sorted(where.columns if where else [])]))
+    needed = [name for name in needed if name != "soma_joinid"]
+    stored = [name for name in needed if name in obs.schema.names]
+    n_blocks = 0
     for wanted in _blocks(joinids):
-        is_range = isinstance(wanted, slice) or len(wanted) >= _DENSE * (wanted[-1] - wanted[0] + 1)
-        first, last = (
-            (wanted.start, wanted.stop - 1) if isinstance(wanted, slice) else (wanted[0], wanted[-1])
-        )
         table = obs.read(
-            coords=[slice(int(first), int(last)) if is_range else pa.array(wanted)],
+            coords=[_coordinates(wanted)],
             column_names=["soma_joinid", *stored],
             value_filter=value_filter,
         ).concat()
-        read = table["soma_joinid"].to_numpy()
-        if is_range and not isinstance(wanted, slice):
-            table = table.filter(pa.array(np.isin(read, wanted, assume_unique=True)))
-            read = table["soma_joinid"].to_numpy()
-        if (np.diff(read) < 0).any():
-            table = table.take(pa.array(np.argsort(read)))
-        yield _typed(table, columns, obs)
+        table = _typed(_in_order(table, wanted), needed, obs)
+        if where is not None:
+            table = table.filter(where.mask(pl.DataFrame(pl.from_arrow(table))).to_arrow())
+        yield table.select(["soma_joinid", *columns])
+        n_blocks += 1
+    if not n_blocks:
+        types = [("soma_joinid", pa.int64()), *((name, read_type(name, obs)) for name in columns)]
+        yield pa.schema(types).empty_table()
+
+
+def can_push_down(where: Where, obs: soma.DataFrame) -> bool:
+    """Return whether TileDB means what `where` means: not with numbers.
+
+    It cuts 5.5 to 5 beside a column of whole numbers, and a missing number is not unequal to any.
+    """
+    types = [read_type(name, obs) for name in where.columns]
+    return all(pa.types.is_dictionary(each) or each in (pa.string(), pa.bool_()) for each in types)
 
 
 def read_type(name: str, obs: soma.DataFrame) -> pa.DataType:
@@ -67,6 +83,22 @@ def _typed(table: pa.Table, columns: Sequence[str], obs: soma.DataFrame) -> pa.T
         arrays.append(table[name].cast(dtype) if is_there else pa.nulls(table.num_rows, dtype))
     typed = pa.Table.from_arrays(arrays, names=["soma_joinid", *columns])
     return typed.unify_dictionaries().combine_chunks()
+
+
+def _coordinates(wanted: NDArray[np.int64] | slice) -> slice | pa.Array:
+    # A range of TileDB includes its end.
+    if isinstance(wanted, slice):
+        return slice(wanted.start, wanted.stop - 1)
+    first, last = int(wanted[0]), int(wanted[-1])
+    return slice(first, last) if len(wanted) >= _DENSE * (last - first + 1) else pa.array(wanted)
+
+
+def _in_order(table: pa.Table, wanted: NDArray[np.int64] | slice) -> pa.Table:
+    read = table["soma_joinid"].to_numpy()
+    if not isinstance(wanted, slice) and not np.array_equal(read, wanted):
+        is_wanted = np.isin(read, wanted, assume_unique=True)
+        table, read = table.filter(pa.array(is_wanted)), read[is_wanted]
+    return table.take(pa.array(np.argsort(read))) if (np.diff(read) < 0).any() else table
 
 
 def _blocks(joinids: NDArray[np.int64] | slice) -> Iterator[NDArray[np.int64] | slice]:

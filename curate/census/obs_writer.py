@@ -17,7 +17,7 @@ from curate.census import layout
 from curate.census.tables import add_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from curate.census.counts_writer import CellStatistics
@@ -34,12 +34,22 @@ class ObsWriter:
     of one dataset.
     """
 
-    def __init__(self, spool: Path, columns: Sequence[layout.ObsColumn]) -> None:
+    def __init__(self, spool: Path, *, schema_version: str) -> None:
         self._spool = spool
-        self._columns = columns
+        self._columns = columns = layout.obs_columns(schema_version)
+        self._has_enumerations = layout.version(schema_version) >= layout.ENUMERATIONS_SINCE
         self._codes: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.is_enumeration}
         self._files: list[Path] = []
         self.n_cells = 0
+
+    def check(self, obs: pl.DataFrame, *, has_counts: bool) -> None:
+        """Raise ValueError when obs has columns that are not of the Census, or are assigned here."""
+        assigned = {"soma_joinid", "dataset_id"} | (set(layout.STATISTICS) if has_counts else set())
+        settable = [c.name for c in layout.OBS_COLUMNS if c.name not in assigned]
+        if unknown := sorted(set(obs.columns) - set(settable)):
+            raise ValueError(
+                f"obs has columns {', '.join(unknown)}; the columns to give are {', '.join(settable)}"
+            )
 
     def add(
         self,
@@ -75,9 +85,8 @@ class ObsWriter:
                 values = batch.column(column.name)
                 field = schema.field(column.name)
                 if column.is_enumeration:
-                    values = pa.DictionaryArray.from_arrays(
-                        values.cast(field.type.index_type), enumerations[column.name]
-                    )
+                    values = pa.DictionaryArray.from_arrays(values, enumerations[column.name])
+                    values = values.cast(field.type)
                 columns.append(values)
             table = pa.Table.from_arrays(columns, schema=schema)
             with soma.DataFrame.open(uri, "w") as array:
@@ -88,14 +97,6 @@ class ObsWriter:
     def _filled(
         self, dataset_id: str, obs: pl.DataFrame, statistics: CellStatistics | None, *, n_measured: int
     ) -> pl.DataFrame:
-        assigned = {"soma_joinid", "dataset_id"} | (
-            set(layout.STATISTICS) if statistics is not None else set()
-        )
-        settable = [c.name for c in layout.OBS_COLUMNS if c.name not in assigned]
-        if unknown := sorted(set(obs.columns) - set(settable)):
-            raise ValueError(
-                f"obs has columns {', '.join(unknown)}; the columns to give are {', '.join(settable)}"
-            )
         given = {"dataset_id": pl.repeat(dataset_id, obs.height, dtype=pl.String, eager=True)}
         if statistics is not None:
             given |= {name: pl.Series(value) for name, value in vars(statistics).items()}
@@ -122,7 +123,7 @@ class ObsWriter:
         return pa.array(np.array(mapping, np.int32)[encoded.indices.to_numpy()])
 
     def _field(self, column: layout.ObsColumn, enumerations: dict[str, pa.Array]) -> pa.Field:
-        if not column.is_enumeration:
+        if not (column.is_enumeration and self._has_enumerations):
             return pa.field(column.name, pa.large_string() if column.type == pa.string() else column.type)
         n_values = len(enumerations[column.name])
         index = pa.int8() if n_values < 2**7 else pa.int16() if n_values < 2**15 else pa.int32()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,7 @@ from curate.census.counts_writer import CountsWriter
 from curate.census.info_writer import Dataset, InfoWriter
 from curate.census.obs_writer import ObsWriter
 from curate.census.tables import check_space, tiledb_errors, write_table
+from curate.documents import canonical_digest
 from curate.errors import CensusError, WriteError
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+#: Rows of the presence matrix written at a time.
+_DATASETS = 64
 GENE_COLUMNS = ("feature_id", "feature_name", "feature_type", "feature_length")
 
 
@@ -39,7 +43,7 @@ class CensusWriter:
     Use it as a context manager: the store is written aside and takes its place at `path` when the block ends
     without an error; on an error, an interrupt or a full disk nothing of it remains. Cells get their
     soma_joinid in the order in which they are added. Memory is bounded by the obs of one dataset, one block
-    of counts and about 300 MB, whatever the number of datasets.
+    of counts and about 500 MB, whatever the number of cells.
 
     Parameters
     ----------
@@ -54,8 +58,8 @@ class CensusWriter:
     label
         One line that says what the store is, kept in census_info/summary.
     schema_version
-        Census schema whose columns are written. Older ones lack columns: 1.0.0 has neither statistics nor
-        observation_joinid nor tissue_type nor the layer "normalized".
+        Census schema to write by. Older ones lack columns: 1.0.0 has neither statistics nor
+        observation_joinid nor tissue_type nor the layer "normalized", and its text is not enumerated.
 
     Raises
     ------
@@ -86,7 +90,7 @@ class CensusWriter:
         self._schema_version = schema_version
         self._info = InfoWriter(organism, build_date=build_date, label=label, schema_version=schema_version)
         self._n_measured_obs = np.zeros(genes.height, np.int64)
-        self._measured: list[NDArray[np.int64]] = []
+        self._measured: list[NDArray[np.uint8]] = []  # a bit a gene
         self._writing: AbstractContextManager[None] | None = None
 
     def __enter__(self) -> Self:
@@ -130,12 +134,13 @@ class CensusWriter:
             )
         if obs.is_empty():
             raise ValueError(f"the dataset {dataset.dataset_id!r} has no cells")
+        self._obs.check(obs, has_counts=blocks is not None)
         if blocks is None:
             self._counts.skip(obs.height)
         statistics = None if blocks is None else self._counts.add(blocks, obs, measured=measured)
         filled = self._obs.add(dataset.dataset_id, obs, statistics, n_measured=int(measured.sum()))
         self._info.add(dataset, filled)
-        self._measured.append(np.flatnonzero(measured))
+        self._measured.append(np.packbits(measured))
         self._n_measured_obs[measured] += obs.height
 
     @contextmanager
@@ -167,7 +172,7 @@ class CensusWriter:
                 path=self.path,
                 schema_version=self._schema_version,
             )
-        self._obs = ObsWriter(folder / ".obs", layout.obs_columns(self._schema_version))
+        self._obs = ObsWriter(folder / ".obs", schema_version=self._schema_version)
 
     def _finish(self, folder: Path) -> None:
         if not self._measured:
@@ -182,23 +187,32 @@ class CensusWriter:
             self._write_genes(rna)
         info: soma.Collection[Any]
         with soma.Collection.open(str(folder / layout.INFO), "w") as info:
-            self._info.finish(info)
+            self._info.finish(info, content_digest=self._content_digest())
+
+    def _content_digest(self) -> str:
+        return canonical_digest(
+            {
+                "genes": self._genes["feature_id"].to_list(),
+                "measured": hashlib.sha256(b"".join(map(bytes, self._measured))).hexdigest(),
+                "counts": self._counts.digest,
+            }
+        )
 
     def _write_genes(self, rna: soma.Measurement) -> None:
         statistics = pl.DataFrame({"nnz": self._counts.gene_nnz, "n_measured_obs": self._n_measured_obs})
-        var = pl.concat([self._genes, statistics], how="horizontal")
+        has_statistics = layout.version(self._schema_version) >= layout.STATISTICS_SINCE
+        var = pl.concat([self._genes, statistics], how="horizontal") if has_statistics else self._genes
         write_table(rna, "var", var, config=layout.var_config())
-        rows = np.repeat(np.arange(len(self._measured)), [len(each) for each in self._measured])
-        columns = np.concatenate(self._measured)
+        shape = (len(self._measured), self._genes.height)
         check_space(rna.uri)
-        with rna.add_new_sparse_ndarray(
-            layout.PRESENCE, type=pa.bool_(), shape=(len(self._measured), self._genes.height)
-        ) as presence:
-            presence.write(
-                pa.table(
-                    {"soma_dim_0": rows, "soma_dim_1": columns, "soma_data": np.ones(len(rows), np.bool_)}
-                )
-            )
+        with rna.add_new_sparse_ndarray(layout.PRESENCE, type=pa.bool_(), shape=shape) as presence:
+            for first in range(0, len(self._measured), _DATASETS):
+                packed = np.stack(self._measured[first : first + _DATASETS])
+                rows, columns = np.nonzero(np.unpackbits(packed, axis=1, count=self._genes.height))
+                are_measured = np.ones(len(rows), np.bool_)
+                table = {"soma_dim_0": rows + first, "soma_dim_1": columns, "soma_data": are_measured}
+                if len(rows):
+                    presence.write(pa.table(table))
 
     def _read_back(self, folder: Path) -> None:
         """Raise WriteError unless what was written can be read.
@@ -220,7 +234,7 @@ class CensusWriter:
         expected = (
             self._obs.n_cells,
             int(self._counts.gene_nnz.sum()),
-            sum(len(each) for each in self._measured),
+            sum(int(np.bitwise_count(each).sum()) for each in self._measured),
         )
         if found != expected:
             raise WriteError(

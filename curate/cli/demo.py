@@ -34,7 +34,7 @@ def command(folder: Path, *, n_cells: int, seed: int) -> None:
     console.print(diff_page(made.diff, top=5))
     console.print(
         f"\nNext, in {folder}:\n"
-        "  curate corpus show                     what is in the corpus, and what each rule dropped\n"
+        "  curate corpus show                     what each rule of the recipe dropped\n"
         "  curate manifests list                  the subsets that were built\n"
         "  curate manifests show sketch-0.01-s0   one of them\n"
         "  curate diff random-0.1-s0 sketch-0.1-s0\n"

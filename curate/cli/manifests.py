@@ -241,7 +241,7 @@ def _print_report(report: Report) -> None:
     for check in report.checks:
         table.add_row("", Text(check.outcome, style=styles[check.outcome]), check.name, check.detail)
     console = console_of_data()
-    console.print(Text.assemble((report.ref, "bold"), "  ", (report.id, "dim")))
+    console.print(Text.assemble((report.ref, "bold"), "  ", (report.id[:12], "dim")))
     console.print(table)
 
 

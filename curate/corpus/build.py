@@ -109,7 +109,7 @@ def _read(recipe: Recipe, census: Census, plan: Plan, folder: Path, *, block_cel
         {
             "format": FORMAT,
             "uri": census.uri,
-            "release": census.release,
+            "census": census.content,
             "n_cells": census.n_cells(recipe.organism),
             "organism": recipe.organism,
             "cells": recipe.cells.model_dump(mode="json"),
@@ -198,7 +198,7 @@ def _seal(
     content = {
         "format": FORMAT,
         "organism": recipe.organism,
-        "release": census.release,
+        "census": census.content,
         "genes": genes.digest,
         "identity": plan.identity,
         "cells": sealed.content,
@@ -230,6 +230,7 @@ def _census_record(
     is_local = "://" not in census.uri
     return CensusRecord(
         release=census.release,
+        content=census.content,
         schema_version=census.schema_version,
         uri=str(Path(census.uri).resolve()) if is_local else census.uri,
         relative_path=os.path.relpath(census.uri, folder) if is_local else None,

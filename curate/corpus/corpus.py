@@ -98,7 +98,7 @@ class Corpus:
 
     @property
     def id(self) -> str:
-        """sha256 (hex) of the content: which cells with which values, which genes, of which release."""
+        """sha256 (hex) of the content: which cells with which values, which genes, of which Census."""
         return self.header.id
 
     @property
@@ -217,12 +217,12 @@ class Corpus:
             endpoint=record.endpoint,
             anonymous=record.anonymous,
         )
-        if census.release != record.release:
+        if census.content != record.content:
             found = census.release
             census.close()
             raise CorpusError(
-                f"corpus {self.name} was built from release {record.release}, {census.uri} is {found}; "
-                "soma_joinids hold inside one release only"
+                f"corpus {self.name} was built from another Census (release {record.release}) than "
+                f"{census.uri} (release {found}); soma_joinids hold inside one Census only"
             )
         return census
 

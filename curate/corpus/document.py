@@ -19,10 +19,12 @@ IdentityKind = Literal["dataset_id+observation_joinid", "release+soma_joinid"]
 class CensusRecord(Document):
     """Which Census a corpus was built from, and where it was.
 
-    `relative_path` leads from the corpus' folder to a local store: a workspace that has moved still finds it.
+    `content` stands for its counts: a digest of them where there is one, else the release. `relative_path`
+    leads from the corpus' folder to a local store: a workspace that has moved still finds it.
     """
 
     release: str
+    content: str
     schema_version: str
     uri: str
     relative_path: str | None = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -65,12 +64,3 @@ def write_h5ad(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of real h5ad files: $CURATE_SHARED/data, by default beside the checkout."""
-    folder = Path(os.environ.get("CURATE_SHARED", "../shared")) / "data"
-    if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} is not there (set CURATE_SHARED)")
-    return folder

@@ -171,6 +171,39 @@ def test_a_filter_that_names_an_absent_column_is_refused(census: Census) -> None
         census.read_obs(HUMAN, ["cell_type"], where=Where.parse("celltype == 'B cell'"))
 
 
+@pytest.mark.parametrize(
+    ("where", "joinids"),
+    [
+        ("nnz == 5.5", []),
+        ("nnz < 5.5", [0]),
+        ("nnz != 5", [1, 2]),
+        ("not nnz == 5 and assay == 'unknown'", [1, 2]),
+        ("raw_sum in [1, 2]", [1]),
+        ("soma_joinid >= 1 and nnz > 0", [1]),
+    ],
+)
+def test_numbers_and_missing_numbers_are_compared_as_in_a_frame(
+    tmp_path: Path, coordinate_genes: pl.DataFrame, where: str, joinids: list[int]
+) -> None:
+    path = tmp_path / "store"
+    with CensusWriter(path, genes=coordinate_genes, build_date="2026-01-31", label="numbers") as writer:
+        obs = pl.DataFrame({"nnz": [5, 6, None], "raw_sum": [1.5, 2.0, None]})
+        writer.add_dataset(Dataset("d", "d"), obs, None, measured=np.ones(120, np.bool_))
+    with Census.open(uri=path) as census:
+        assert read_obs(census, "dataset_id", where=where)["soma_joinid"].to_list() == joinids
+
+
+def test_no_cells_are_one_empty_table_with_its_types(census: Census) -> None:
+    (table,) = census.read_obs(HUMAN, ["cell_type"], joinids=np.array([], np.int64))
+    assert table.num_rows == 0
+    assert table.schema == next(census.read_obs(HUMAN, ["cell_type"])).schema
+
+
+def test_a_filter_that_compares_text_with_numbers_is_refused(census: Census) -> None:
+    with pytest.raises(FilterError, match="the column 'nnz' holds numbers; 'a' equals none of them"):
+        census.read_obs(HUMAN, ["nnz"], where=Where.parse("nnz == 'a'"))
+
+
 def test_columns_that_an_older_release_lacks_are_typed_nulls(old_census: Census) -> None:
     assert "nnz" not in old_census.obs_columns(HUMAN)
     table = next(
@@ -185,6 +218,22 @@ def test_columns_that_an_older_release_lacks_are_typed_nulls(old_census: Census)
         pa.dictionary(pa.int32(), pa.string()),
         pa.string(),
     ]
+
+
+def test_text_that_an_older_release_does_not_enumerate_reads_and_filters_the_same(
+    census: Census, old_census: Census
+) -> None:
+    columns = ("disease", "cell_type", "donor_id", "is_primary_data")
+    where = "disease == 'COVID-19' and cell_type != 'B cell'"
+    assert read_obs(old_census, *columns).equals(read_obs(census, *columns))
+    assert read_obs(old_census, *columns, where=where).equals(read_obs(census, *columns, where=where))
+    assert sorted(census.enumeration(HUMAN, "cell_type")) == old_census.enumeration(HUMAN, "cell_type")
+
+
+def test_var_of_an_older_release_has_null_statistics(old_census: Census) -> None:
+    var = old_census.read_var(HUMAN)
+    assert var.select("nnz", "n_measured_obs").null_count().row(0) == (120, 120)
+    assert var.schema["nnz"] == pl.Int64
 
 
 def test_an_older_release_has_no_normalised_layer(old_census: Census) -> None:

@@ -201,17 +201,25 @@ def test_observation_joinids_are_distinct_hashes_of_dataset_and_name() -> None:
     assert joinids[0] == "K}so43k0Hv"
 
 
-def test_genes_that_a_dataset_did_not_measure_are_absent_from_the_presence_matrix(tmp_path: Path) -> None:
+def test_genes_that_a_dataset_did_not_measure_are_absent_from_the_presence_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.census.writer._DATASETS", 1)
     with writer(tmp_path / "store") as store:
         some = np.array([True, False, True])
         store.add_dataset(Dataset("a", ""), obs(2), [counts([[1, 0, 1], [1, 0, 0]])], measured=some)
         store.add_dataset(Dataset("b", ""), obs(1), [counts([[1, 1, 1]])], measured=all_measured())
+        store.add_dataset(Dataset("c", ""), obs(1), None, measured=~all_measured())
     with Census.open(uri=tmp_path / "store") as census:
-        assert census.presence(HUMAN).toarray().tolist() == [[True, False, True], [True, True, True]]
+        assert census.presence(HUMAN).toarray().tolist() == [
+            [True, False, True],
+            [True, True, True],
+            [False, False, False],
+        ]
         var = census.read_var(HUMAN)
     assert var["n_measured_obs"].to_list() == [3, 1, 3]
     assert var["nnz"].to_list() == [3, 1, 2]
-    assert read_obs(tmp_path / "store")["n_measured_vars"].to_list() == [2, 2, 3]
+    assert read_obs(tmp_path / "store")["n_measured_vars"].to_list() == [2, 2, 3, None]
 
 
 def test_cells_are_counted_by_category(tmp_path: Path) -> None:

@@ -117,3 +117,12 @@ def test_a_filter_means_what_python_means(text: str, rows: list[tuple[int, str]]
     code = compile(ast.parse(text, mode="eval"), "filter", "eval")
     expected = [eval(code, {"nnz": nnz, "kind": kind}) for nnz, kind in rows]
     assert Where.parse(text).mask(cells).to_list() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("x == 1", [True, False]), ("x in [1.0, 2]", [True, False]), ("n == 5.0", [False, True])],
+)
+def test_whole_and_broken_numbers_are_compared(text: str, expected: list[bool]) -> None:
+    frame = pl.DataFrame({"x": [1.0, 1.5], "n": [4, 5]})
+    assert Where.parse(text).mask(frame).to_list() == expected

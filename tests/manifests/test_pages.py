@@ -49,8 +49,9 @@ def test_a_page_says_what_was_selected_from_what(write: Write) -> None:
         parents=[ParentRecord(id="1" * 64, relation="base", ref="random@v2")],
     )
     shown = lines(page(manifest.document, tags=["paper"]))
-    assert shown[0] == f"random-0.1-s0@v1 {manifest.id}"
+    assert shown[0] == "random-0.1-s0@v1"
     for line in [
+        f"id {manifest.id}",
         f"corpus all ({manifest.document.corpus.id[:12]}), 600 cells, recipe all",
         "census 2026-01-31, homo_sapiens, 120 genes",
         "strategy sketch k=auto by=cell_type",
@@ -65,15 +66,33 @@ def test_a_page_says_what_was_selected_from_what(write: Write) -> None:
         "notes n_boxes=1,200",
         "excluded 12 cells: in an evaluation set against=kang",
         "parent base random@v2 (111111111111)",
-        "dataset-a 36 41.86 % ████████████████████████",
+        "dataset-a 36 41.86 % ████████████████████",
         "* a cell labelled 'A || B' counts for both: shares may add to more than 1",
     ]:
         assert line in shown
 
 
+def test_a_page_fits_a_terminal_of_80_columns(write: Write) -> None:
+    manifest = write()
+    labels = {f"{name} of a length that no column can hold in one line": 43 for name in ("one", "another")}
+    composition = manifest.document.composition | {"cell_type": labels}
+    document = manifest.document.model_copy(update={"composition": composition})
+    console = Console(width=80, markup=False, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(page(document))
+    shown = capture.get().splitlines()
+    (line,) = [line for line in shown if line.startswith("another of a length")]
+    assert line.split()[-4:-1] == ["43", "50.00", "%"]
+    assert len(line) <= 80
+    assert any(
+        line.split() == ["diversity", "labels", "Shannon", "bits", "inverse", "Simpson", "Gini-Simpson"]
+        for line in shown
+    )
+
+
 def test_labels_past_the_top_are_summed(write: Write) -> None:
     shown = lines(page(write().document, top=1))
-    assert "dataset-a 36 41.86 % ████████████████████████" in shown
+    assert "dataset-a 36 41.86 % ████████████████████" in shown
     assert "2 more 50 58.14 %" in shown
 
 

@@ -203,6 +203,7 @@ def test_load_takes_a_name_a_path_or_a_url(
     for ref in ("sketch-0.01-s0@v1", three[0].id[:9], three[0].folder, "./manifests/sketch-0.01-s0/v0001"):
         assert Manifest.load(ref).document == expected
     assert Manifest.load(f"{three[0].folder}/manifest.json").document == expected
+    assert Manifest.load(Path("manifests", "sketch-0.01-s0", "v0001")).folder == three[0].folder
     memory = fsspec.filesystem("memory")
     for name in ("manifest.json", "cells.parquet"):
         memory.pipe_file(f"/somewhere/{name}", Path(three[0].folder, name).read_bytes())

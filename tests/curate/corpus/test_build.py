@@ -102,7 +102,9 @@ GROUPS = [
 N_GENES = 4
 
 
-def write_store(path: Path, *, schema_version: str = "2.4.0", build_date: str = "2026-01-31") -> Path:
+def write_store(
+    path: Path, *, schema_version: str = "2.4.0", build_date: str = "2026-01-31", count: int = 1
+) -> Path:
     genes = pl.DataFrame(
         {
             "feature_id": [f"ENSG{j:011d}" for j in range(N_GENES)],
@@ -126,7 +128,7 @@ def write_store(path: Path, *, schema_version: str = "2.4.0", build_date: str = 
     ) as writer:
         for dataset in ("a", "b"):
             cells = obs.filter(pl.col("dataset_id") == dataset).drop("dataset_id")
-            counts = sp.csr_array(np.ones((cells.height, N_GENES), np.float32))
+            counts = sp.csr_array(np.full((cells.height, N_GENES), count, np.float32))
             writer.add_dataset(
                 Dataset(dataset, "by hand"), cells, [counts], measured=np.ones(N_GENES, np.bool_)
             )
@@ -171,6 +173,20 @@ def test_each_rule_of_the_study_drops_what_was_counted_by_hand(
     assert set(corpus.columns(["cell_type"])["cell_type"]) == {"B cell"}
     assert corpus.header.ontology is not None
     assert (corpus.header.ontology.source, corpus.header.ontology.release) == ("small.obo", "2020-02-03")
+
+
+def test_the_same_files_make_the_same_corpus_on_any_day(
+    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+) -> None:
+    corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus")
+    other_day = write_store(tmp_path / "other day", build_date="2027-12-31")
+    assert build(recipe(STUDY_RULES), other_day, tmp_path / "same").id == corpus.id
+    with corpus.open_census(uri=str(other_day)) as census:
+        assert census.release == "2027-12-31"
+    other_counts = write_store(tmp_path / "other counts", count=2)
+    assert build(recipe(STUDY_RULES), other_counts, tmp_path / "other").id != corpus.id
+    with pytest.raises(CorpusError, match="was built from another Census"):
+        corpus.open_census(uri=str(other_counts))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: A unit that runs, and one that waits, for every worker.
 UNITS_PER_WORKER = 2
+CONNECT_S = 30.0
 
 
 @contextmanager
@@ -42,11 +43,11 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",
                     silence_logs=logging.ERROR,
                 )
             )
-            client = stack.enter_context(Client(address, timeout="30s"))
+            client = stack.enter_context(Client(address, timeout=CONNECT_S))
         except OSError as error:
             raise EmbeddingError(f"cannot reach the Dask scheduler {scheduler}: {error}") from None
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])

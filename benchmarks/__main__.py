@@ -7,7 +7,9 @@ from importlib import import_module
 import click
 
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "embed": "benchmarks.embed",
+}
 
 
 class LazyGroup(click.Group):

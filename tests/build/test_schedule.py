@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
 
 JOINIDS = np.arange(100)
+NOWHERE = "127.0.0.1:0"
 UNITS = [Unit(((first, first + 10),)) for first in range(0, 100, 10)]
 
 

@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, str] = {
     "manifests": "benchmarks.manifests",
     "sketch": "benchmarks.sketch",
     "blocks": "benchmarks.blocks",
+    "embed": "benchmarks.embed",
 }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from curate.build.build import cells_of, find_candidates, find_strategy, make_requests
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
+from curate.build.cells import MIN_CELLS_FITTED
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from curate.build.selection import Strategy
     from curate.corpus import Corpus
 
-EMBED_PASSES = 3
 BASE_BYTES = 350e6
 """Resident memory of the process itself: Python, numpy, polars, pyarrow."""
 BUILD_BYTES_PER_CELL = 8 + 8 + 8 + 4 * 6 + 16
@@ -131,7 +131,13 @@ def explain_build(
 
 
 def explain_embed(
-    corpus: Corpus, *, root: Path, n_components: int, n_hvgs: int, block_cells: int
+    corpus: Corpus,
+    *,
+    root: Path,
+    n_components: int,
+    n_hvgs: int,
+    fit_fraction: float,
+    block_cells: int,
 ) -> Explanation:
     """Say what `embed` will read, hold and take; nothing of the store is read.
 
@@ -143,7 +149,7 @@ def explain_embed(
     size = counts_size(corpus)
     n_tiles = np.unique(corpus.joinids() // TILE_CELLS).size
     nonzeros, per_cell, source = corpus_nonzeros(corpus)
-    passes = EMBED_PASSES
+    passes = embed_passes(corpus, fit_fraction)
     n_genes = corpus.header.genes.n
     held = (
         41 * corpus.n_cells
@@ -169,6 +175,11 @@ def explain_embed(
             *_process(root, "embed", passes * nonzeros, "non-zeros", held_bytes=held),
         ),
     )
+
+
+def embed_passes(corpus: Corpus, fit_fraction: float) -> float:
+    """Return how often `embed` reads the counts: twice the cells it is fitted on, once all of them."""
+    return 1 + 2 * min(1.0, max(fit_fraction, MIN_CELLS_FITTED / corpus.n_cells))
 
 
 def corpus_nonzeros(corpus: Corpus) -> tuple[float, float, str]:

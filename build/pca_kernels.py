@@ -9,13 +9,13 @@ _CACHED_CELLS = 256
 
 
 @numba.njit(nogil=True)
-def add_moments(indptr, indices, counts, factors, sampled, first, last, sums):  # type: ignore[no-untyped-def]
-    """Add the cells first … last - 1 of a block to the sums [4, n_genes].
+def add_moments(indptr, indices, counts, factors, sampled, sums):  # type: ignore[no-untyped-def]
+    """Add the cells of a block to the sums [4, n_genes].
 
     The rows are sum and sum of squares of normalised expression over the sampled cells, then of its log1p
     over all cells.
     """
-    for cell in range(first, last):
+    for cell in range(len(indptr) - 1):
         for at in range(indptr[cell], indptr[cell + 1]):
             gene = indices[at]
             value = counts[at] / factors[cell]
@@ -28,7 +28,7 @@ def add_moments(indptr, indices, counts, factors, sampled, first, last, sums):  
 
 
 @numba.njit(nogil=True)
-def add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-untyped-def]
+def add_gram(indptr, indices, values, sums):  # type: ignore[no-untyped-def]
     """Add x xᵀ (upper triangle) of each cell to the sums [n_genes + 1, n_genes], and x to their last row.
 
     Gene by gene over a few cells at a time: one row of the sums and the cells then stay in the cache, which
@@ -37,8 +37,9 @@ def add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-unt
     """
     n_genes = sums.shape[1]
     one = np.uint64(1)
-    for low in range(first, last, _CACHED_CELLS):
-        high = min(low + _CACHED_CELLS, last)
+    n_cells = len(indptr) - 1
+    for low in range(0, n_cells, _CACHED_CELLS):
+        high = min(low + _CACHED_CELLS, n_cells)
         starts = np.zeros(n_genes + 1, np.uint64)
         for at in range(indptr[low], indptr[high]):
             starts[indices[at] + one] += one

@@ -99,7 +99,9 @@ def test_reading_the_counts_of_a_selection_takes_the_bytes_that_were_estimated(
 def test_embedding_reads_the_bytes_that_were_estimated(
     corpus: Corpus, tmp_path: Path, bytes_read: BytesRead
 ) -> None:
-    found = explain_embed(corpus, root=tmp_path, n_components=5, n_hvgs=100, block_cells=BLOCK_CELLS)
+    found = explain_embed(
+        corpus, root=tmp_path, n_components=5, n_hvgs=100, fit_fraction=0.1, block_cells=BLOCK_CELLS
+    )
     read = bytes_read(lambda: embed(corpus, name="explained", n_components=5, n_hvgs=100))
     assert 1 / FACTOR < read / number(found, "counts to read") < FACTOR
     assert number(found, "to write") == 4 * 5 * corpus.n_cells

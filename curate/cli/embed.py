@@ -92,10 +92,6 @@ def command(
     if is_explained:
         _explain(found, workspace, settings, as_json=as_json)
         return
-        _refuse_settings_of_pca(ctx, settings)
-    if settings["workers"] and settings["scheduler"]:
-        raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
-    found = Workspace.find(ctx.obj).corpus(corpus)
     if source is None:
         embedding = _computed(found, workspace, name or "pca", settings)
     else:

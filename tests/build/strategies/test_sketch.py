@@ -59,6 +59,14 @@ def test_both_engines_draw_every_box_equally_often(n: int) -> None:
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_order_of_the_cells_does_not_matter() -> None:
+    order = np.random.default_rng(2).permutation(600)
+    keys = np.random.default_rng(1).integers(0, 2**64, 600, dtype=np.uint64)
+    rng = np.random.default_rng(0)
+    shuffled = sketch(pl.DataFrame(), points()[order], 150, keys=keys[order], rng=rng, k=60).rows
+    np.testing.assert_array_equal(np.sort(order[shuffled]), chosen(points(), 150, k=60).rows)
+
+
 def test_the_notes_say_how_the_cells_were_covered() -> None:
     with_constant = np.column_stack([points(), np.full(600, 2.5)]).astype(np.float32)
     boxes = cover(points(), 60)

@@ -47,7 +47,7 @@ def command(
         "peer: random, the same fraction, seed and corpus",
         "tiles of 2,048 joinids; those that hold a cell of the corpus are counted, expected ones for random",
         "design effect: variance of the shares of cell types over that of as many random cells",
-        "distance: mean over 1,000 cells to the nearest chosen cell, in the embedding",
+        "distance: mean over 1,000 cells to the nearest of 50,000 chosen cells, in the embedding",
         "reading: `Census.read_counts` of the chosen cells, all genes, files in the page cache; bytes as "
         "TileDB counts them, beside the estimate of --explain",
         f"medians of {runs} runs",

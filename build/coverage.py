@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_PROBES = 1000
-MOST_CHOSEN = 250_000
+MOST_CHOSEN = 50_000
 _BLOCK = 1 << 14
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.census_options import CensusOptions, census_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,12 +32,7 @@ def command() -> None:
     "--recipe", required=True, metavar="NAME|FILE.toml", help="A shipped recipe (sctab, demo) or a file."
 )
 @click.option("--name", help="Name of the corpus; the recipe's by default.")
-@click.option(
-    "--release", metavar="RELEASE", help="Census release, such as 2025-11-08; goes before the recipe's."
-)
-@click.option(
-    "--uri", metavar="URI", help="Census-layout store: a folder or s3://…; goes before the recipe's."
-)
+@census_options
 @click.option(
     "--genes",
     metavar="FILE",
@@ -51,13 +48,15 @@ def build(
     *,
     recipe: str,
     name: str | None,
-    release: str | None,
-    uri: str | None,
+    census: CensusOptions,
     genes: Path | None,
     ontology: str | None,
     as_json: bool,
 ) -> None:
     """Apply a recipe to a Census: which cells, which genes, kept in the workspace as an index.
+
+    --release or --uri goes before the recipe's, and that before the workspace's; the workspace's region,
+    endpoint and anonymous hold for any uri, unless they are given here.
 
     Reads obs in a stream. A build that was killed goes on where it was when the command is given again.
 
@@ -72,8 +71,6 @@ def build(
     from curate.recipe import NAME_PATTERN, Recipe
     from curate.workspace import Workspace
 
-    if release and uri:
-        raise click.UsageError("name --release or --uri, not both")
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(f"{name!r}: take letters, digits, '.', '_' and '-'", param_hint="--name")
     workspace = Workspace.find(home)
@@ -81,14 +78,12 @@ def build(
     chosen = name or wanted.name
     if chosen in workspace.corpus_names():
         raise CorpusError(f"there is a corpus {chosen!r} already; name another one with --name")
-    if release is None and uri is None:
-        release = wanted.census.release
-        uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
-    settings = workspace.settings.census
-    with workspace.open_census(release=release, uri=uri) as census:
+    uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
+    settings = census.over(workspace, release=wanted.census.release, uri=uri)
+    with settings.open() as opened:
         corpus = build_corpus(
             wanted,
-            census,
+            opened,
             workspace.corpora_path / chosen,
             genes=genes,
             ontology=ontology,

@@ -120,7 +120,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_read(workspace: Work
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "demo", "--release", "a", "--uri", "b"], "--release or --uri, not both"),
+        (["--recipe", "demo", "--release", "a", "--uri", "b"], "give one of them"),
         (["--recipe", "demo", "--name", "../up"], "take letters, digits"),
         ([], "Missing option '--recipe'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +165,27 @@ def _print_header(console: Console, corpus: Corpus) -> None:
         "ontology": f"{ontology.release} ({ontology.source})" if ontology else "none needed",
         "identity": header.identity,
     }
+    if header.census.label:
+        lines["label"] = header.census.label
     for name, text in lines.items():
-        console.print(f"{name:<9} {text}", markup=False, soft_wrap=True)
+        _print_field(console, name, text)
     for note in header.notes:
-        console.print(f"{'note':<9} {note}", markup=False, soft_wrap=True)
+        _print_field(console, "note", note)
+
+
+def _print_field(console: Console, name: str, text: str) -> None:
+    """Print a field, its text wrapped between words: a path or uri stays whole."""
+    first = f"{name:<9} "
+    lines = textwrap.wrap(
+        text,
+        max(console.width, 2 * len(first)),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _print_dropped(console: Console, corpus: Corpus) -> None:
@@ -177,13 +195,13 @@ def _print_dropped(console: Console, corpus: Corpus) -> None:
     if not corpus.header.dropped:
         return
     table = Table(box=None)
-    table.add_column("rule", no_wrap=True, min_width=16)
+    table.add_column("rule", no_wrap=True)
     table.add_column("setting", no_wrap=True, max_width=14)
-    table.add_column("dropped", justify="right", no_wrap=True, min_width=10)
-    table.add_column("by itself", justify="right", no_wrap=True, min_width=10)
-    table.add_column("what it dropped", min_width=24)
+    table.add_column("dropped", justify="right", no_wrap=True)
+    table.add_column("by itself", justify="right", no_wrap=True)
+    table.add_column("what it dropped", overflow="fold")
     for each in corpus.header.dropped:
-        most = [f"{value} {n:,}" for value, n in list(each.values.items())[:2]]
+        most = [f"{n:,} {value}" for value, n in list(each.values.items())[:2]]
         rest = f" and {len(each.values) - 2} more" if len(each.values) > 2 else ""
         table.add_row(
             each.rule,
@@ -202,9 +220,11 @@ def _print_composition(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(f"{column} ({n_values:,})", "", "cells", "%", box=None)
-    for each in table.columns[2:]:
-        each.justify = "right"
+    table = Table(box=None)
+    table.add_column(f"{column} ({n_values:,})", overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("cells", justify="right", no_wrap=True)
+    table.add_column("%", justify="right", no_wrap=True)
     for value, n in rows:
         bar = "█" * max(1, round(BAR_WIDTH * n / rows[0][1]))
         table.add_row(escape(str(value)), bar, f"{n:,}", f"{100 * n / corpus.n_cells:.2f}")

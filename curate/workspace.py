@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,17 @@ class Workspace:
                 return cls(root=folder, settings=_read_settings(folder / SETTINGS_FILE))
         if named:
             raise _none(f"in {start}")
+        return None
+
+    @classmethod
+    def around(cls, path: str | Path) -> Workspace | None:
+        """Open the nearest workspace from a path upwards; None when there is none that can be read."""
+        start = Path(path).resolve()
+        for folder in (start, *start.parents):
+            if (folder / SETTINGS_FILE).is_file():
+                with suppress(WorkspaceError):
+                    return cls(root=folder, settings=_read_settings(folder / SETTINGS_FILE))
+                return None
         return None
 
     @classmethod

@@ -122,7 +122,9 @@ def read_blocks(
         advance(n_done)
         if n_done < n_cells:
             first = blocks[-1].counts.last_joinid + 1 if blocks else 0
-            tables = regrouped(census.read_obs(organism, needed, joinids=slice(first, None)), block_cells)
+            tables = regrouped(
+                census.read_obs(organism, needed, joinids=slice(first, None), as_stored=True), block_cells
+            )
             write = partial(_write, folder, rules, columns=columns, release=census.release)
             for block in mapped(write, enumerate(ahead(tables), len(blocks))):
                 blocks.append(block)
@@ -226,17 +228,18 @@ def filtered(table: pa.Table, rows: NDArray[np.bool_]) -> pa.Table:
     return table.remove_column(position).filter(mask).add_column(position, OBSERVATION_JOINID, texts)
 
 
-def _filtered_texts(texts: pa.StringArray, rows: NDArray[np.bool_]) -> pa.StringArray:
+def _filtered_texts(texts: pa.Array, rows: NDArray[np.bool_]) -> pa.Array:
     """Return some of the texts; where all have one length, as in the Census, at a fifth of the time."""
     n = len(texts)
     _, buffer, data = texts.buffers()
-    offsets = np.frombuffer(buffer, np.int32)[texts.offset : texts.offset + n + 1]
+    dtype = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    offsets = np.frombuffer(buffer, dtype)[texts.offset : texts.offset + n + 1]
     length = int(offsets[1] - offsets[0]) if n else 0
     if texts.null_count or length == 0 or (np.diff(offsets) != length).any():
         return texts.filter(pa.array(rows))
     held = np.frombuffer(data, f"V{length}", count=n, offset=int(offsets[0]))[rows]
-    ends = np.arange(0, length * (len(held) + 1), length, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(held), pa.py_buffer(ends), pa.py_buffer(held))
+    ends = np.arange(0, length * (len(held) + 1), length, dtype=dtype)
+    return type(texts).from_buffers(len(held), pa.py_buffer(ends), pa.py_buffer(held))
 
 
 def _passing_filter(table: pa.Table, where: Where | None) -> NDArray[np.bool_]:
@@ -277,7 +280,7 @@ def _compact(name: str, array: pa.Array) -> pa.Array:
         return array
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    if len(array.dictionary) > LARGEST_SMALL_CODE:
+    if array.type.index_type.bit_width <= 16 or len(array.dictionary) > LARGEST_SMALL_CODE:
         return array
     return pa.DictionaryArray.from_arrays(array.indices.cast(pa.uint16(), safe=False), array.dictionary)
 

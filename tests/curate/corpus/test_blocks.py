@@ -18,13 +18,14 @@ TEXTS = {
 MASKS = {"some": [1, 0, 1, 1, 0, 1], "all": [1] * 6, "none": [0] * 6}
 
 
+@pytest.mark.parametrize("dtype", [pa.string(), pa.large_string()], ids=str)
 @pytest.mark.parametrize("offset", [0, 2])
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
 @pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
 def test_the_marked_rows_are_kept_whatever_the_texts(
-    texts: list[str | None], mask: list[int], offset: int
+    texts: list[str | None], mask: list[int], offset: int, dtype: pa.DataType
 ) -> None:
-    columns = {"x": pa.array(range(6)), OBSERVATION_JOINID: pa.array(texts, pa.string())}
+    columns = {"x": pa.array(range(6)), OBSERVATION_JOINID: pa.array(texts, dtype)}
     columns["y"] = pa.array(list("abcdef")).dictionary_encode()
     table = pa.table(columns).slice(offset)
     rows = np.array(mask, dtype=np.bool_)[offset:]

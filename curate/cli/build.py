@@ -31,6 +31,8 @@ class Numbers(click.ParamType[list[Any]]):
             first, dash, last = part.strip().partition("-")
             try:
                 if dash and first and self.kind is int:
+                    if int(last) < int(first):
+                        self.fail(f"the range {part.strip()!r} is empty")
                     numbers += range(int(first), int(last) + 1)
                 else:
                     numbers.append(self.kind(part))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from curate.census import Census
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--endpoint", help="S3-compatible endpoint of the uri, such as http://127.0.0.1:9000.")
 @click.option("--anonymous", is_flag=True, help="Send no credentials to S3.")
 @click.option("--organism", help="Show this organism alone.")
-@click.option("--column", help="Count the cells of each label of this obs column.")
+@click.option(
+    "--column", help="Count the cells of each label of this obs column; of numbers show the quantiles."
+)
 @click.option("--where", metavar="FILTER", help='Count only these cells, such as "is_primary_data == True".')
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Labels to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with all labels.")
@@ -116,17 +119,19 @@ def _describe(census: Census, organism: str) -> dict[str, Any]:
 
 
 def _compose(census: Census, organism: str, column: str, where: str | None) -> dict[str, Any]:
-    from curate.census.composition import count_labels
+    from curate.census.composition import count_labels, count_numbers, holds_numbers
+    from curate.quantiles import quantiles
     from curate.where import Where
 
-    counts = count_labels(census, organism, column, where=Where.parse(where) if where else None)
-    return {
-        "organism": organism,
-        "column": column,
-        "where": where,
-        "n_cells": counts.n_cells,
-        "labels": counts.labels.to_dicts(),
-    }
+    condition = Where.parse(where) if where else None
+    what = {"organism": organism, "column": column, "where": where}
+    if holds_numbers(census, organism, column):
+        numbers = count_numbers(census, organism, column, where=condition)
+        values, counts = (numbers.values[name].to_numpy() for name in ("value", "n_cells"))
+        found = {"n_missing": numbers.n_missing, "quantiles": quantiles(values, counts)}
+        return what | {"n_cells": numbers.n_cells} | found
+    labels = count_labels(census, organism, column, where=condition)
+    return what | {"n_cells": labels.n_cells, "labels": labels.labels.to_dicts()}
 
 
 def _show(report: dict[str, Any], *, top: int) -> None:
@@ -153,9 +158,26 @@ def _show(report: dict[str, Any], *, top: int) -> None:
             console.print(f"{each['name']} has no {absent}; they are read as null")
     for each in report.get("composition", []):
         console.print()
+        if "quantiles" in each:
+            _show_numbers(console, each)
+            continue
         console.print(_composition_table(each, top=top))
         if (n_more := len(each["labels"]) - top) > 0:
             console.print(f"and {n_more:,} more: --top shows them, --json has all")
+
+
+def _show_numbers(console: Console, composition: dict[str, Any]) -> None:
+    from curate.quantiles import line
+
+    console.print(_counted(composition), markup=False)
+    console.print(f"{composition['column']}  {line(composition['quantiles'])}", markup=False)
+    if composition["n_missing"]:
+        console.print(f"{composition['n_missing']:,} cells have no value")
+
+
+def _counted(composition: dict[str, Any]) -> str:
+    condition = f" where {composition['where']}" if composition["where"] else ""
+    return f"{composition['n_cells']:,} cells of {composition['organism']}{condition}"
 
 
 def _composition_table(composition: dict[str, Any], *, top: int) -> Table:
@@ -163,8 +185,7 @@ def _composition_table(composition: dict[str, Any], *, top: int) -> Table:
     from rich.table import Table
 
     table = Table(composition["column"], "cells", "share", box=None)
-    condition = f" where {composition['where']}" if composition["where"] else ""
-    table.title = escape(f"{composition['n_cells']:,} cells of {composition['organism']}{condition}")
+    table.title = escape(_counted(composition))
     table.title_justify = "left"
     for number in (1, 2):
         table.columns[number].justify = "right"

@@ -12,14 +12,12 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
     from rich.console import Console
 
     from curate.corpus import Corpus
 
 SHOWN = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
 BAR_WIDTH = 30
-QUANTILES = {"least": 0.0, "5%": 0.05, "25%": 0.25, "median": 0.5, "75%": 0.75, "95%": 0.95, "most": 1.0}
 
 
 @click.group("corpus")
@@ -127,9 +125,13 @@ def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top
 def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) -> None:
     if columns is SHOWN:
         columns = [column for column in SHOWN if column in corpus.header.columns]
+    from curate.quantiles import line, quantiles
+
     described = corpus.columns(columns)
     numbers = {
-        column: _quantiles(described[column]) for column in columns if described[column].dtype.is_numeric()
+        column: quantiles(described[column].drop_nulls().to_numpy())
+        for column in columns
+        if described[column].dtype.is_numeric()
     }
     counted = {column: corpus.value_counts(column) for column in columns if column not in numbers}
     if as_json:
@@ -146,17 +148,13 @@ def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) 
     console = Console(highlight=False)
     _print_header(console, corpus)
     _print_dropped(console, corpus)
-    for column, quantiles in numbers.items():
+    for column, held in numbers.items():
         console.print()
-        console.print(f"{column}  " + "  ".join(f"{name} {value:,.0f}" for name, value in quantiles.items()))
+        console.print(f"{column}  {line(held)}", soft_wrap=True, markup=False)
     for column, counts in counted.items():
         _print_composition(
             console, corpus, column, list(counts.head(top).iter_rows()), n_values=counts.height
         )
-
-
-def _quantiles(values: pl.Series) -> dict[str, float]:
-    return {name: float(values.quantile(q, "nearest") or 0) for name, q in QUANTILES.items()}
 
 
 def _print_header(console: Console, corpus: Corpus) -> None:

@@ -4,11 +4,16 @@ import json
 from typing import TYPE_CHECKING
 
 import cellxgene_census
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from curate.census import Census
+from curate.census.composition import count_labels, count_numbers
 from curate.cli import curate
 from curate.errors import CensusError, FilterError, WorkspaceError
+from curate.quantiles import line, quantiles
+from curate.where import Where
 from curate.workspace import CensusSettings, Workspace
 
 if TYPE_CHECKING:
@@ -99,9 +104,30 @@ def test_info_of_an_unknown_column_names_the_nearest(coordinate_census: Path) ->
         run("census", "info", "--uri", coordinate_census, "--column", "diseases")
 
 
-def test_info_does_not_count_numbers(coordinate_census: Path) -> None:
-    with pytest.raises(CensusError, match="'raw_sum' holds numbers"):
-        run("census", "info", "--uri", coordinate_census, "--column", "raw_sum")
+@pytest.mark.parametrize("column", ["raw_sum", "nnz", "raw_mean_nnz"])
+def test_info_gives_the_quantiles_of_numbers(coordinate_census: Path, column: str) -> None:
+    arguments = ("census", "info", "--uri", coordinate_census, "--column", column, "--where", "sex == 'male'")
+    report = json.loads(run(*arguments, "--json"))
+    (found,) = report["composition"]
+    with Census.open(uri=coordinate_census) as census:
+        tables = census.read_obs("homo_sapiens", [column], where=Where.parse("sex == 'male'"))
+        values = pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in tables])[column]
+    assert (found["n_cells"], found["n_missing"]) == (280, 0)
+    assert found["quantiles"] == quantiles(values.to_numpy())
+    assert found["quantiles"]["least"] == values.min()
+    lines = run(*arguments).splitlines()
+    assert lines[-2:] == [
+        "280 cells of homo_sapiens where sex == 'male'",
+        f"{column}  {line(found['quantiles'])}",
+    ]
+
+
+def test_labels_and_numbers_are_counted_each_in_their_way(coordinate_census: Path) -> None:
+    with Census.open(uri=coordinate_census) as census:
+        with pytest.raises(CensusError, match="'raw_sum' holds numbers; `count_numbers` counts them"):
+            count_labels(census, "homo_sapiens", "raw_sum")
+        with pytest.raises(CensusError, match="'sex' holds labels; `count_labels` counts them"):
+            count_numbers(census, "homo_sapiens", "sex")
 
 
 def test_info_refuses_a_filter_that_does_not_parse(coordinate_census: Path) -> None:

@@ -118,7 +118,7 @@ def build(
     SelectionError
         When the strategy is unknown, a size is 0 or more than there is, or a parameter is out of range.
     EmbeddingError
-        When the strategy needs an embedding and there is none.
+        When the strategy needs an embedding and there is none, or its values are not those recorded.
     FilterError
         When `where` does not parse or names an absent column.
     """
@@ -129,6 +129,8 @@ def build(
             f"{strategy} needs an embedding of corpus {corpus.name!r}; "
             f"make one with `curate embed {corpus.name}`"
         )
+    if chosen.needs_embedding and embedding is not None:
+        embedding.verify()
     candidates = find_candidates(corpus, where)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells, where=where)
     cells = cells_of(corpus, candidates, chosen.columns(settings))
@@ -235,15 +237,17 @@ def make_requests(
     where: str | None,
 ) -> list[Request]:
     """Return one request a size and seed."""
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    seeds = [seed] if isinstance(seed, int) else list(dict.fromkeys(seed))
     if (fraction is None) == (n_cells is None):
         raise SelectionError("give either a fraction or a number of cells")
+    if not seeds or min(seeds) < 0:
+        raise SelectionError(f"seeds {', '.join(map(str, seeds)) or 'none'}; give whole numbers from 0")
     sizes: list[tuple[int, float | None]]
     if fraction is not None:
-        fractions = [fraction] if isinstance(fraction, int | float) else list(fraction)
+        fractions = [fraction] if isinstance(fraction, int | float) else list(dict.fromkeys(fraction))
         sizes = [(cells_of_fraction(each, n_candidates), each) for each in fractions]
     else:
-        numbers = [n_cells] if isinstance(n_cells, int) else list(n_cells or ())
+        numbers = [n_cells] if isinstance(n_cells, int) else list(dict.fromkeys(n_cells or ()))
         for number in numbers:
             check_n(number, n_candidates)
         sizes = [(number, None) for number in numbers]

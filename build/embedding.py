@@ -50,7 +50,9 @@ class EmbeddingDocument(Document):
     Attributes
     ----------
     id
-        Digest of the corpus' id and of the values: embeddings with the same id are the same numbers.
+        Digest of what decides the values; see `embedding_id`.
+    sha256
+        Of embedding.npy; checked whenever a manifest is built on it.
     model
         "pca", or "file" for values that were imported.
     parameters

@@ -31,6 +31,8 @@ class Numbers(click.ParamType[list[Any]]):
             first, dash, last = part.strip().partition("-")
             try:
                 if dash and first and self.kind is int:
+                    if int(last) < int(first):
+                        self.fail(f"the range {part.strip()!r} is empty")
                     numbers += range(int(first), int(last) + 1)
                 else:
                     numbers.append(self.kind(part))
@@ -153,7 +155,7 @@ def command(
         return
     registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
-    n_requests = len(fraction or n_cells or ()) * len(seed)
+    n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
     with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
         manifests = build(
             source,

@@ -21,7 +21,9 @@ def command(home: str | None, /, *, as_json: bool) -> None:
 
     workspace = Workspace.find(home)
     corpora = [workspace.corpus(name) for name in workspace.corpus_names()]
-    names = Registry(workspace.manifests_path).names()
+    registry = Registry(workspace.manifests_path)
+    names = registry.names()
+    damaged = [f"{entry.name}@v{entry.version}" for entry in registry.entries() if entry.problem]
     report = {
         "workspace": str(workspace.root),
         "census": workspace.settings.census.model_dump(),
@@ -35,6 +37,7 @@ def command(home: str | None, /, *, as_json: bool) -> None:
             for corpus in corpora
         ],
         "manifests": names,
+        "damaged_manifests": damaged,
     }
     if as_json:
         click.echo(json.dumps(report, indent=2))
@@ -53,6 +56,8 @@ def command(home: str | None, /, *, as_json: bool) -> None:
     console.print(f"workspace {workspace.root}", highlight=False)
     console.print(f"census    {census.uri or census.release}", highlight=False)
     console.print(f"manifests {len(names)} (`curate manifests list`)", highlight=False)
+    if damaged:
+        console.print(f"damaged   {', '.join(damaged)}", highlight=False, markup=False, style="red")
     if corpora:
         console.print(table)
     else:

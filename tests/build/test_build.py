@@ -1,5 +1,6 @@
 """build: from a corpus to manifests."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,22 @@ def test_a_cell_has_one_split_in_all_subsets(corpus: Corpus, registry: Registry)
     both = small.cells().join(large.cells(), on="soma_joinid", suffix="_large")
     assert both.height == 200
     assert (both["split"] == both["split_large"]).all()
+
+
+def test_a_size_or_seed_given_twice_is_built_once(corpus: Corpus, registry: Registry) -> None:
+    built = build(corpus, registry=registry, strategy="random", n_cells=[7, 7], seed=[0, 0])
+    assert [each.ref for each in built] == ["random-n7-s0@v1"]
+
+
+def test_changed_values_of_an_embedding_do_not_reach_a_manifest(
+    corpus: Corpus, embedding: Embedding, registry: Registry, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(embedding.path, tmp_path / "changed"))
+    values = np.load(folder / "embedding.npy")
+    np.save(folder / "embedding.npy", values[::-1].copy())
+    changed = Embedding.open(folder, corpus)
+    with pytest.raises(EmbeddingError, match="is damaged: the sha256 of its values"):
+        build(corpus, registry=registry, strategy="sketch", fraction=0.1, embedding=changed)
 
 
 def test_a_filter_restricts_the_choice_and_the_fraction_counts_what_passes(
@@ -159,6 +176,8 @@ def test_a_fraction_is_exact_in_decimals_and_rounds_down() -> None:
         ({"strategy": "random", "parameters": {"by": "sex"}}, SelectionError, "random has no parameter 'by'"),
         ({"strategy": "random", "where": "tisue == 'lung'"}, FilterError, "did you mean 'tissue'"),
         ({"strategy": "random", "where": "tissue == 'moon'"}, SelectionError, "no cell of corpus 'demo'"),
+        ({"strategy": "random", "seed": -1}, SelectionError, "seeds -1; give whole numbers from 0"),
+        ({"strategy": "random", "seed": []}, SelectionError, "seeds none; give whole numbers from 0"),
         ({"strategy": "sketch"}, EmbeddingError, "make one with `curate embed demo`"),
     ],
 )

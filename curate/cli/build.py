@@ -155,7 +155,7 @@ def command(
         return
     registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
-    n_requests = len(fraction or n_cells or ()) * len(seed)
+    n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
     with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
         manifests = build(
             source,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import nullcontext
 import textwrap
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -8,8 +8,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from curate.manifests.page import counted, percent
+from curate.manifests.page import percent
 from curate.quantiles import QUANTILES, shown
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -42,11 +44,6 @@ def bar(share: float, of: float, *, width: int = BAR_WIDTH) -> str:
 def percent(share: float) -> str:
     """Return a share as a percentage, small ones told apart from none."""
     return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
-
-
-def counted(n: int, noun: str) -> str:
-    """Return a number of things, the noun in the plural unless it is one."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def simulated(labels: Mapping[str, str | None]) -> str:

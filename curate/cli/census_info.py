@@ -110,11 +110,13 @@ def _show(report: dict[str, Any], *, top: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from curate.wording import counted
+
     console = Console(soft_wrap=True, highlight=False)
     label = f", {report['summary']['label']}" if "label" in report["summary"] else ""
     console.print(escape(f"{report['uri']}"))
     console.print(escape(f"release {report['release']}, schema {report['schema_version']}{label}"))
-    console.print(f"{report['n_datasets']:,} datasets")
+    console.print(counted(report["n_datasets"], "dataset"))
     table = Table("organism", "cells", "primary", "genes", "layers", box=None)
     for number in (1, 2, 3):
         table.columns[number].justify = "right"

@@ -441,6 +441,10 @@ def test_a_corpus_is_never_written_over(
             "descendants_of = 'naitve cell' names no term",
         ),
         (
+            '[cell_types]\ndescendants_of = "T cell"\n[ontology]\nsource = "small.obo"',
+            "descendants_of = 'T cell' has no kinds in the ontology",
+        ),
+        (
             '[ontology]\nsource = "none.obo"\n[cell_types]\nmin_ancestors = 3',
             r"none\.obo: no such ontology file",
         ),
@@ -459,8 +463,22 @@ def test_a_recipe_that_cannot_be_applied_is_refused(
     rules: str, message: str, store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        build(recipe('name = "any"\n' + rules), store, tmp_path / "corpus")
-    assert not (tmp_path / "corpus").exists()
+        build(recipe('name = "any"\n' + rules), store, tmp_path / "corpora" / "corpus")
+    assert not list(tmp_path.glob("corpora/*"))
+    assert not list(tmp_path.glob("corpora/.*"))
+
+
+@pytest.mark.parametrize("term", ["T foo", "T cell"])
+def test_a_term_that_keeps_nothing_is_refused_before_obs_is_read(
+    term: str, store: Path, recipe: Callable[[str], Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("obs was read")
+
+    monkeypatch.setattr(Census, "read_obs", read)
+    wanted = recipe(STUDY_RULES.replace("native cell", term))
+    with pytest.raises(RecipeError, match=f"descendants_of = '{term}'"):
+        build(wanted, store, tmp_path / "corpus")
 
 
 def test_a_rule_on_a_column_that_the_release_lacks_is_refused(

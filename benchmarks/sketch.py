@@ -45,7 +45,7 @@ def command(workspace: Path, *, name: str, runs: int, large: bool) -> None:
     notes = [
         "peer: geosketch.gs, same process layout, one run; both timed without imports, on the same array",
         "memory: peak of the process, pages of the memory-mapped embedding included",
-        "growth: the number of boxes grows too, hence shorter sides, more cuts to compare with and a table of "
+        "growth: the number of boxes grows too, hence shorter sides, more cuts to compare with, a table of "
         "boxes beyond the nearer caches; and a side that gives too many boxes ends its pass early",
         "CPU: of the covering, all threads; wall time where other processes run tells less",
         "cold: process start, imports and compilation included, with an empty cache of compiled code; it is "

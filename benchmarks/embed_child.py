@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from benchmarks.embed_data import ORGANISM
+from curate.build import cells
 from curate.build.cells import Cells
 from curate.build.embed import BLOCK_CELLS, HVG_FRACTION, embed
 from curate.build.schedule import THREADS
@@ -39,10 +40,10 @@ def raw_blocks(corpus: Corpus, fit_fraction: float) -> list[tuple[int, int]]:
     """Return the ranges of joinids that an embedding reads, in its order: twice those fitted on, then all."""
     with TemporaryDirectory() as folder:
         hvg_fraction = min(HVG_FRACTION, fit_fraction)
-        cells = Cells.of(corpus, Path(folder), fit_fraction=fit_fraction, hvg_fraction=hvg_fraction, seed=0)
-        runs = [run for unit in (*cells.fitted, *cells.fitted, *cells.units) for run in unit.runs]
+        found = Cells.of(corpus, Path(folder), fit_fraction=fit_fraction, hvg_fraction=hvg_fraction, seed=0)
+        runs = [run for unit in (*found.fitted, *found.fitted, *found.units) for run in unit.runs]
         return [
-            (int(cells.joinids[first]), int(cells.joinids[min(first + BLOCK_CELLS, stop) - 1]))
+            (int(found.joinids[first]), int(found.joinids[min(first + BLOCK_CELLS, stop) - 1]))
             for start, stop in runs
             for first in range(start, stop, BLOCK_CELLS)
         ]
@@ -66,6 +67,11 @@ def main() -> None:
     """Run one measurement."""
 
 
+def sample_as_asked(min_cells: int) -> None:
+    """Let the share decide how many cells are fitted on, on corpora too small for it."""
+    cells.MIN_CELLS_FITTED, cells.MIN_WINDOWS_FITTED = min_cells, 1
+
+
 @main.command()
 @click.argument("corpus", type=Path)
 @click.argument("warm_up", type=Path)
@@ -73,6 +79,7 @@ def main() -> None:
 @click.argument("n_runs", type=int)
 def throughput(corpus: Path, warm_up: Path, fit_fraction: float, n_runs: int) -> None:
     """Time raw reading, by one thread and by as many as embed has, and embed, in turns."""
+    sample_as_asked(1)
     opened = Corpus.open(corpus)
     embed_anew(Corpus.open(warm_up), 0.1)
     blocks = raw_blocks(opened, fit_fraction)
@@ -95,9 +102,7 @@ def throughput(corpus: Path, warm_up: Path, fit_fraction: float, n_runs: int) ->
 def ours(corpus: Path, fit_fraction: float, min_cells: int | None, **settings: Any) -> None:
     """Embed once."""
     if min_cells is not None:
-        from curate.build import cells
-
-        cells.MIN_CELLS_FITTED = min_cells
+        sample_as_asked(min_cells)
     wall_s, embedding = timed(embed_anew, Corpus.open(corpus), fit_fraction, **settings)
     click.echo(
         json.dumps(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
 
 MIN_CELLS_FITTED = 20_000
+#: Cells of one window are alike. Fitted on 3 of 30 windows of a simulated atlas, the embedding explains 89 % of
+#: the first ten components fitted on all cells; fitted on as many scattered cells, 99 %.
+MIN_WINDOWS_FITTED = 256
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Cells:
 
         def chosen(fraction: float) -> NDArray[np.bool_]:
             n = max(MIN_CELLS_FITTED, round(fraction * corpus.n_cells))
-            return windows.sample(n, rng=np.random.default_rng(seed))
+            return windows.sample(n, n_windows=MIN_WINDOWS_FITTED, rng=np.random.default_rng(seed))
 
         fitted, sampled = chosen(fit_fraction), chosen(hvg_fraction)
         return cls(

@@ -89,7 +89,7 @@ def embed(
     With `fit_fraction=1` the values are those that scanpy computes in 64 bits with normalize_total, log1p,
     highly_variable_genes, scale and pca, in that order, and the settings are those of DenAdel et al. 2026:
     genes chosen on 10 % of the cells, everything else fitted on all. The default fits all of it on 10 %, and
-    reads the counts 1.2 times instead of three.
+    reads the counts of a large corpus 1.2 times instead of three.
 
     Parameters
     ----------
@@ -100,12 +100,14 @@ def embed(
     n_hvgs
         Highly variable genes to keep (flavour "seurat"); all that vary when there are fewer.
     fit_fraction
-        Share of the cells that mean, variance and components are fitted on, but at least MIN_CELLS_FITTED
-        cells. All cells are projected. These are whole windows of 2,048 joinids spread evenly over the
-        corpus, not single cells: reading scattered cells would cost as much as reading all.
+        Share of the cells that mean, variance and components are fitted on. All cells are projected. These
+        are whole windows of 2,048 joinids spread evenly over the corpus, not single cells: reading scattered
+        cells would cost as much as reading all. Cells of a window are alike, so that there are at least
+        MIN_WINDOWS_FITTED windows (half a million cells) and MIN_CELLS_FITTED cells; a smaller corpus is
+        fitted on as a whole.
     hvg_fraction
-        Share of the cells that the variable genes are chosen on, some of those windows (again at least
-        MIN_CELLS_FITTED cells); 10 %, or `fit_fraction` when that is less.
+        Share of the cells that the variable genes are chosen on, some of those windows (again at least so
+        many); 10 %, or `fit_fraction` when that is less.
     target_sum
         Counts per cell after normalisation. What is normalised is the total over all genes of the corpus,
         not over the variable ones; a cell without any count stays zero and is counted in the header.

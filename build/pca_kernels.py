@@ -6,28 +6,37 @@ import numba
 import numpy as np
 
 _CACHED_CELLS = 256
+_SMALL_COUNTS = 64
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def add_moments(indptr, indices, counts, factors, sampled, sums):  # type: ignore[no-untyped-def]
     """Add the cells of a block to the sums [4, n_genes].
 
     The rows are sum and sum of squares of normalised expression over the sampled cells, then of its log1p
     over all cells.
     """
+    # Most counts are small, and the logarithm is what takes the time.
+    logs, of_cell = np.empty(_SMALL_COUNTS), np.full(_SMALL_COUNTS, -1)
     for cell in range(len(indptr) - 1):
         for at in range(indptr[cell], indptr[cell + 1]):
-            gene = indices[at]
-            value = counts[at] / factors[cell]
+            gene, count = indices[at], counts[at]
+            value = count / factors[cell]
             if sampled[cell]:
                 sums[0, gene] += value
                 sums[1, gene] += value * value
-            value = np.log1p(value)
+            small = np.int64(count)
+            if small < _SMALL_COUNTS and small == count:
+                if of_cell[small] != cell:
+                    logs[small], of_cell[small] = np.log1p(value), cell
+                value = logs[small]
+            else:
+                value = np.log1p(value)
             sums[2, gene] += value
             sums[3, gene] += value * value
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def add_gram(indptr, indices, values, sums):  # type: ignore[no-untyped-def]
     """Add x xᵀ (upper triangle) of each cell to the sums [n_genes + 1, n_genes], and x to their last row.
 

@@ -65,8 +65,8 @@ class Windows:
         """int64 [n_windows]."""
         return np.diff(self.edges)
 
-    def sample(self, n_cells: int, *, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Choose windows, evenly spread over the corpus, that hold at least `n_cells` cells together.
+    def sample(self, n_cells: int, *, n_windows: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Choose so many windows or more, evenly spread over the corpus, that hold so many cells or more.
 
         Window k has the key frac(u + k φ), with φ the golden ratio and u drawn from `rng`; those with the
         smallest keys are taken. So they are nearly as far apart as those of a systematic sample, datasets
@@ -80,7 +80,7 @@ class Windows:
         order = np.argsort(keys, kind="stable")
         n = int(np.searchsorted(np.cumsum(self.n_cells[order]), min(n_cells, int(self.edges[-1])))) + 1
         chosen = np.zeros(self.numbers.size, np.bool_)
-        chosen[order[:n]] = True
+        chosen[order[: max(n, n_windows)]] = True
         return chosen
 
     def units(self, chosen: NDArray[np.bool_] | None = None) -> list[Unit]:

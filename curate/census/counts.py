@@ -145,7 +145,7 @@ def _read(
     return counts, totals, sum(len(rows) for rows, _, _ in parts)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def _count(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
@@ -157,21 +157,27 @@ def _count(
     totals: NDArray[np.float64],
 ) -> None:
     """Count the wanted entries of each cell into indptr[1:], and add its counted values to totals."""
-    last, cell, is_wanted = -1, 0, False
-    for k in range(len(rows)):
+    start = 0
+    while start < len(rows):
         # Entries come in runs of one row: look for a cell once a run.
-        if rows[k] != last:
-            last = rows[k]
-            cell = np.searchsorted(cells, last)
-            is_wanted = cell < len(cells) and cells[cell] == last
+        row, total, n_wanted = rows[start], 0.0, 0
+        cell = np.searchsorted(cells, row)
+        is_wanted = cell < len(cells) and cells[cell] == row
+        k = start
+        while k < len(rows) and rows[k] == row:
+            if is_wanted:
+                gene = columns[k]
+                n_wanted += column[gene] >= 0
+                if is_counted[gene]:
+                    total += values[k]
+            k += 1
         if is_wanted:
-            if column[columns[k]] >= 0:
-                indptr[cell + 1] += 1
-            if is_counted[columns[k]]:
-                totals[cell] += values[k]
+            indptr[cell + 1] += n_wanted
+            totals[cell] += total
+        start = k
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def _place(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
@@ -183,14 +189,19 @@ def _place(
     data: NDArray[np.float32],
 ) -> None:
     """Write the wanted entries where their cell's next one stands."""
-    last, cell, is_wanted = -1, 0, False
-    for k in range(len(rows)):
-        if rows[k] != last:
-            last = rows[k]
-            cell = np.searchsorted(cells, last)
-            is_wanted = cell < len(cells) and cells[cell] == last
-        if is_wanted and column[columns[k]] >= 0:
-            at = following[cell]
-            following[cell] = at + 1
-            indices[at] = column[columns[k]]
-            data[at] = values[k]
+    start = 0
+    while start < len(rows):
+        row = rows[start]
+        cell = np.searchsorted(cells, row)
+        is_wanted = cell < len(cells) and cells[cell] == row
+        at = following[cell] if is_wanted else 0
+        k = start
+        while k < len(rows) and rows[k] == row:
+            if is_wanted and column[columns[k]] >= 0:
+                indices[at] = column[columns[k]]
+                data[at] = values[k]
+                at += 1
+            k += 1
+        if is_wanted:
+            following[cell] = at
+        start = k

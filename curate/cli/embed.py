@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=float,
     default=0.1,
     show_default=True,
-    help="Share of the cells that mean, variance and components are fitted on (at least 20,000 cells).",
+    help="Share of the cells that mean, variance and components are fitted on (half a million at least).",
 )
 @click.option(
     "--hvg-fraction",
@@ -63,10 +63,11 @@ def command(
     """Compute an embedding of a corpus, streaming.
 
     PCA of log-normalised, scaled expression of the highly variable genes. It is fitted on 10 % of the cells,
-    whole rows of tiles spread evenly over the corpus, and every cell is projected: the counts are read 1.2
-    times. With --fit-fraction 1 it is fitted on all cells, as in DenAdel et al. 2026, and the values are
-    scanpy's: the counts are read three times. They are never held as a whole. A run that was killed goes on
-    where it was, less a minute, when the command is given again.
+    whole rows of tiles spread evenly over the corpus, but on half a million at least; every cell is
+    projected. So the counts of a large corpus are read 1.2 times. With --fit-fraction 1 it is fitted on all
+    cells, as in DenAdel et al. 2026, and the values are scanpy's: the counts are read three times. They are
+    never held as a whole. A run that was killed goes on where it was, less a minute, when the command is
+    given again.
 
     With --workers or --scheduler Dask works on the cells (pip install 'cellcurate[dask]'); the numbers are
     the same.

@@ -178,10 +178,18 @@ def test_a_checkpoint_that_cannot_be_read_costs_its_pass_alone(
 
 
 @pytest.mark.usefixtures("small_units")
+def test_a_sample_has_windows_enough(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 4)
+    assert embed(corpus, **SMALL, fit_fraction=0.01).header.n_cells_fitted in (4 * 64, 3 * 64 + 24)
+
+
+@pytest.mark.usefixtures("small_units")
 def test_only_the_cells_that_are_fitted_on_decide_the_model(
     corpus: Corpus, coordinate_counts: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
     embedding = embed(corpus, **SMALL, fit_fraction=0.3, hvg_fraction=0.1)
     header = embedding.header
     # Three windows of 64 cells and the last, of 24.
@@ -192,7 +200,7 @@ def test_only_the_cells_that_are_fitted_on_decide_the_model(
     x = coordinate_counts.astype(np.float64)
     x = np.log1p(x / x.sum(axis=1, keepdims=True) * 1e4)[:, genes]
     windows = Windows.of(corpus.joinids())
-    fitted = np.repeat(windows.sample(180, rng=np.random.default_rng(0)), windows.n_cells)
+    fitted = np.repeat(windows.sample(180, n_windows=1, rng=np.random.default_rng(0)), windows.n_cells)
     np.testing.assert_allclose(model.scaling.mean, x[fitted].mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(model.scaling.std, x[fitted].std(axis=0, ddof=1), rtol=1e-12)
     assert embedding.values.shape == (600, 5)
@@ -203,6 +211,7 @@ def test_fitting_on_a_sample_reads_the_sample_and_then_every_cell_once(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
     n_read: list[int] = []
     blocks = Counts.blocks
 
@@ -271,6 +280,7 @@ def test_variable_genes_are_chosen_on_windows_by_seed(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
     sampled = [embed(corpus, **SMALL, hvg_fraction=0.1, seed=s, name=f"seed-{s}") for s in (0, 1)]
     everything = embed(corpus, **SMALL, fit_fraction=1, hvg_fraction=1, name="all")
     assert [e.header.n_cells_sampled for e in (*sampled, everything)] == [

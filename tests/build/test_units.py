@@ -28,18 +28,20 @@ def test_units_hold_every_cell_once_and_in_order(joinids: np.ndarray) -> None:
 def test_a_sample_holds_whole_windows_and_enough_cells(joinids: np.ndarray, share: float, seed: int) -> None:
     windows = Windows.of(joinids)
     n = round(share * joinids.size)
-    chosen = windows.sample(n, rng=np.random.default_rng(seed))
+    chosen = windows.sample(n, n_windows=2, rng=np.random.default_rng(seed))
     taken = np.concatenate([unit.take(joinids) for unit in windows.units(chosen)])
     expected = joinids[np.isin(joinids // WINDOW, windows.numbers[chosen])]
     np.testing.assert_array_equal(taken, expected)
     assert taken.size >= n
+    assert chosen.sum() >= min(2, chosen.size)
 
 
 @given(joinid_sets, st.integers(0, 5))
 def test_a_larger_sample_holds_the_smaller_one(joinids: np.ndarray, seed: int) -> None:
     windows = Windows.of(joinids)
     small, large = (
-        windows.sample(round(share * joinids.size), rng=np.random.default_rng(seed)) for share in (0.1, 0.4)
+        windows.sample(round(share * joinids.size), n_windows=1, rng=np.random.default_rng(seed))
+        for share in (0.1, 0.4)
     )
     assert (large | ~small).all()
 
@@ -62,7 +64,9 @@ def test_windows_that_are_apart_are_read_apart() -> None:
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.37])
 def test_a_sample_is_spread_evenly(share: float) -> None:
     n = 1_000
-    chosen = Windows.of(np.arange(n * WINDOW)).sample(round(share * n * WINDOW), rng=np.random.default_rng(3))
+    chosen = Windows.of(np.arange(n * WINDOW)).sample(
+        round(share * n * WINDOW), n_windows=1, rng=np.random.default_rng(3)
+    )
     gaps = np.diff(np.flatnonzero(chosen))
     assert chosen.sum() == pytest.approx(share * n, abs=1)
     # The three-gap theorem: no gap is much longer than the mean, as gaps between random windows are.
@@ -71,5 +75,7 @@ def test_a_sample_is_spread_evenly(share: float) -> None:
 
 def test_other_seeds_take_other_windows() -> None:
     windows = Windows.of(np.arange(100 * WINDOW))
-    one, other = (windows.sample(20 * WINDOW, rng=np.random.default_rng(seed)) for seed in (0, 1))
+    one, other = (
+        windows.sample(20 * WINDOW, n_windows=1, rng=np.random.default_rng(seed)) for seed in (0, 1)
+    )
     assert (one != other).any()

@@ -69,9 +69,7 @@ class Where:
             tree = ast.parse(stripped, mode="eval").body
         except SyntaxError as error:
             # An offset of 0 stands for the end.
-            place = (
-                f"at character {error.offset}" if error.offset else f"at its end, after {stripped[-9:]!r}"
-            )
+            place = f"at character {error.offset}" if error.offset else f"at its end, after {stripped[-9:]!r}"
             raise FilterError(
                 f"filter {text!r} does not parse {place}; write for instance "
                 "\"tissue == 'lung' and assay in ['10x 3\\' v3']\""

@@ -190,6 +190,8 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
     from rich.console import Console
     from rich.table import Table
 
+    from curate.manifests.page import simulated
+
     table = Table(
         box=None,
         header_style="bold",
@@ -212,4 +214,7 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
             f"{row['shannon_bits']:.3f}",
             "new" if row["is_new"] else "was there",
         )
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if line := simulated({each.document.corpus.name: each.document.corpus.label for each in manifests}):
+        console.print(line)

@@ -15,8 +15,9 @@ from curate.manifests.document import (
     SelectionRecord,
     SplitRecord,
 )
-from curate.manifests.page import bar, counted, page, percent
+from curate.manifests.page import bar, page, percent
 from curate.manifests.page import simulated as simulated_line
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
 
 MIN_CELLS_FITTED = 20_000
-#: Cells of one window are alike. Fitted on 3 of 30 windows of a simulated atlas, the embedding explains 89 % of
-#: the first ten components fitted on all cells; fitted on as many scattered cells, 99 %.
+#: Cells of one window are alike. Fitted on 3 of 30 windows of a simulated atlas, the embedding explains 89 %
+#: of the first ten components fitted on all cells; fitted on as many scattered cells, 99 %.
 MIN_WINDOWS_FITTED = 256
 
 

@@ -8,6 +8,13 @@ import click
 
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
 BENCHMARKS: dict[str, str] = {
+    "make-corpus": "benchmarks.make_corpus",
+    "make-large": "benchmarks.make_large",
+    "index": "benchmarks.index",
+    "select": "benchmarks.select",
+    "manifests": "benchmarks.manifests",
+    "sketch": "benchmarks.sketch",
+    "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
 }
 

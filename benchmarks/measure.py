@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.table import gigabytes, seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -18,17 +20,16 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class Run:
-    """Medians over the runs of one command, process start included."""
+    """Medians over the runs of one command, process start included; `cpu_s` is of all its threads."""
 
     wall_s: float
+    cpu_s: float
     peak_bytes: int
     n_runs: int
     output: str
 
-    @property
-    def peak_gb(self) -> float:
-        """Peak resident memory in 10^9 bytes."""
-        return self.peak_bytes / 1e9
+    def __str__(self) -> str:
+        return f"{seconds(self.wall_s)} (CPU {seconds(self.cpu_s)}), {gigabytes(self.peak_bytes)}"
 
 
 def run(command: Sequence[str], *, n_runs: int = 3, before: Callable[[], object] | None = None) -> Run:
@@ -46,7 +47,7 @@ def run(command: Sequence[str], *, n_runs: int = 3, before: Callable[[], object]
     RuntimeError
         When it fails; the message ends with what it printed.
     """
-    walls, peaks, output = [], [], ""
+    walls, cpus, peaks, output = [], [], [], ""
     for _ in range(n_runs):
         if before is not None:
             before()
@@ -60,8 +61,11 @@ def run(command: Sequence[str], *, n_runs: int = 3, before: Callable[[], object]
         child.stdout.close()
         if child.returncode:
             raise RuntimeError(f"{' '.join(command)} exited with {child.returncode}: {output[-2000:]}")
+        cpus.append(usage.ru_utime + usage.ru_stime)
         peaks.append(usage.ru_maxrss * RSS_UNIT)
-    return Run(statistics.median(walls), int(statistics.median(peaks)), n_runs, output)
+    return Run(
+        statistics.median(walls), statistics.median(cpus), int(statistics.median(peaks)), n_runs, output
+    )
 
 
 def python(module: str, *arguments: object) -> list[str]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from curate.build.codes import BLOCK, count_codes
 from curate.build.diversity import gini_simpson, inverse_simpson, shannon_bits
 from curate.where import SEPARATOR
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from curate.manifests.document import Split
 
 COMPOSITION_COLUMNS = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
 DONOR_COLUMNS = ("dataset_id", "donor_id")
 DIVERSITY_COLUMNS = ("cell_type",)
 MISSING = "(missing)"
-NO_CODE = 2**32 - 1
+#: Pairs up to this many are counted in a table.
+LARGEST_TABLE = 2**27
 
 
 @dataclass(frozen=True)
@@ -95,11 +100,14 @@ def composition(cells: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 def n_donors(cells: pl.DataFrame) -> int:
     """Count distinct donors; a donor is (dataset_id, donor_id), as donor_id alone is not unique."""
-    dataset, donor = (
-        pl.col(name).cast(pl.Categorical).to_physical().cast(pl.UInt64).fill_null(NO_CODE)
-        for name in DONOR_COLUMNS
-    )
-    return int(cells.select((dataset * 2**32 + donor).n_unique()).item())
+    (dataset, n_datasets), (donor, n_codes) = (_codes(cells[name])[:2] for name in DONOR_COLUMNS)
+    if n_datasets * n_codes > LARGEST_TABLE:
+        return int(np.unique(dataset.astype(np.uint64) * n_codes + donor).size)
+    occurs = np.zeros(n_datasets * n_codes, dtype=np.bool_)
+    for start in range(0, dataset.size, BLOCK):
+        rows = slice(start, start + BLOCK)
+        occurs[dataset[rows].astype(np.int64) * n_codes + donor[rows]] = True
+    return int(occurs.sum())
 
 
 def diversity(cells: pl.DataFrame, column: str) -> Diversity:
@@ -127,11 +135,24 @@ def diversity(cells: pl.DataFrame, column: str) -> Diversity:
 
 
 def _count_labels(labels: pl.Series) -> dict[str, int]:
-    counted = (
-        labels.alias("label")
-        .value_counts(name="n")
-        .with_columns(pl.col("label").cast(pl.String).fill_null(MISSING))
-    )
-    split = counted.with_columns(pl.col("label").str.split(SEPARATOR).list.unique()).explode("label")
-    totals = split.group_by("label").agg(pl.col("n").sum()).sort(["n", "label"], descending=[True, False])
-    return {label: int(n) for label, n in totals.iter_rows()}
+    codes, n_codes, names = _codes(labels)
+    counts = count_codes(codes, n_codes)
+    totals: Counter[str] = Counter()
+    for code in np.flatnonzero(counts).tolist():
+        for label in set((MISSING if names[code] is None else names[code]).split(SEPARATOR)):
+            totals[label] += int(counts[code])
+    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _codes(column: pl.Series) -> tuple[NDArray[np.unsignedinteger], int, list[Any]]:
+    """Return a code a cell, their number, and the label of each code; null has the last code."""
+    if not isinstance(column.dtype, pl.Enum):
+        texts = column.cast(pl.String)
+        column = texts.cast(pl.Enum(texts.unique().drop_nulls().sort()))
+    assert isinstance(column.dtype, pl.Enum)
+    names = column.dtype.categories.to_list()
+    physical = column.to_physical()
+    if not physical.null_count():
+        return physical.to_numpy(), len(names), names
+    codes = physical.cast(pl.UInt32).fill_null(len(names)).to_numpy()
+    return codes, len(names) + 1, [*names, None]

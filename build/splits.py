@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+#: Cells at a time: what is computed on the way stays in the processor's cache.
+BLOCK = 2**15
+
+
 def assign_splits(
     identity: NDArray[np.uint64], *, ratios: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> NDArray[np.uint8]:
@@ -44,10 +48,20 @@ def assign_splits(
         When the ratios are not three shares that sum to 1.
     """
     if len(ratios) != len(SPLITS) or min(ratios) < 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-9):
+        if len(ratios) != len(SPLITS):
+            fault = f"are {len(ratios)} of {len(SPLITS)} shares"
+        elif min(ratios) < 0:
+            fault = f"hold {min(ratios):g}, less than 0"
+        else:
+            fault = f"sum to {sum(ratios):g}"
         raise SelectionError(
-            f"split ratios {', '.join(f'{ratio:g}' for ratio in ratios)} sum to {sum(ratios):g}; "
+            f"split ratios {', '.join(f'{ratio:g}' for ratio in ratios)} {fault}; "
             f"give {len(SPLITS)} shares ({', '.join(SPLITS)}) that sum to 1"
         )
-    uniform = cell_keys(identity, seed=seed, purpose="split") >> np.uint64(11)
     bounds = np.round(np.cumsum(ratios)[:-1] * 2.0**53).astype(np.uint64)
-    return np.searchsorted(bounds, uniform, side="right").astype(np.uint8)
+    splits = np.empty(identity.size, dtype=np.uint8)
+    for start in range(0, identity.size, BLOCK):
+        rows = slice(start, start + BLOCK)
+        uniform = cell_keys(identity[rows], seed=seed, purpose="split") >> np.uint64(11)
+        splits[rows] = np.searchsorted(bounds, uniform, side="right")
+    return splits

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
 from curate.errors import SourceError
 from curate.gene_tables import gene_table, par_y_genes, read_gene_table
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import scipy.sparse as sp
     from numpy.typing import NDArray
 
 __all__ = ["GeneMapping", "GeneSpace", "How", "gene_table", "map_genes", "strip_version"]
@@ -175,6 +175,8 @@ class GeneMapping:
             [n_cells, space.n_genes], the dtype of `counts`, column indices sorted within a row, none twice,
             int64 index pointers.
         """
+        import scipy.sparse as sp
+
         column = self.target[counts.indices]
         kept = column >= 0
         indptr = np.concatenate([[0], np.cumsum(kept)])[counts.indptr].astype(np.int64)

@@ -164,7 +164,9 @@ class Cells:
         return canonical_digest(
             {
                 source: {
-                    name: hashlib.sha256(values[self.rows_of(source)].astype(dtype).data).hexdigest()
+                    name: hashlib.sha256(
+                        values[self.rows_of(source)].astype(dtype, copy=False).data
+                    ).hexdigest()
                     for name, values, dtype in arrays
                     if values is not None
                 }

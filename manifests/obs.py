@@ -35,6 +35,13 @@ def find_rows(
         Joinids or identities, ascending and distinct each.
     """
     dtype = np.int32 if len(keys) < 2**31 else np.int64
+    if len(keys) and len(wanted) and _is_dense(keys, wanted):
+        # Both ascend: when every wanted key is there, their rows are those that are marked, in order.
+        is_wanted = np.zeros(_largest(keys, wanted) + 1, dtype=np.bool_)
+        is_wanted[wanted] = True
+        rows = np.flatnonzero(is_wanted[keys])
+        if len(rows) == len(wanted):
+            return rows
     return look_up(keys, np.arange(len(keys), dtype=dtype), wanted, absent=ABSENT)
 
 
@@ -55,14 +62,21 @@ def look_up(
     """
     if len(keys) == 0 or len(wanted) == 0:
         return np.full(len(wanted), absent, dtype=values.dtype)
-    largest = int(max(keys[-1], wanted[-1]))
-    if largest < DENSE * (len(keys) + len(wanted)):
-        table = np.full(largest + 1, absent, dtype=values.dtype)
+    if _is_dense(keys, wanted):
+        table = np.full(_largest(keys, wanted) + 1, absent, dtype=values.dtype)
         table[keys] = values
         return cast("NDArray[Value]", table[wanted])
     rows = np.searchsorted(keys, wanted)
     rows[rows == len(keys)] = 0
     return np.where(keys[rows] == wanted, values[rows], values.dtype.type(absent))
+
+
+def _is_dense(keys: NDArray[np.integer[Any]], wanted: NDArray[np.integer[Any]]) -> bool:
+    return _largest(keys, wanted) < DENSE * (len(keys) + len(wanted))
+
+
+def _largest(keys: NDArray[np.integer[Any]], wanted: NDArray[np.integer[Any]]) -> int:
+    return int(max(keys[-1], wanted[-1]))
 
 
 def corpus_rows(corpus: Corpus, joinids: NDArray[np.int64]) -> NDArray[np.signedinteger[Any]]:
@@ -94,13 +108,9 @@ def read_obs(corpus: Corpus, cells: Cells, columns: Sequence[str]) -> pl.DataFra
         When the corpus lacks a column, naming the nearest.
     """
     own = corpus_rows(corpus, cells.census_joinids())
+    held = corpus.columns(list(columns), rows=own.astype(np.int64, copy=False))
     if len(own) == len(cells):
-        return columns_of_rows(corpus, columns, pl.Series(own))
+        return held
     rows = np.full(len(cells), ABSENT, dtype=np.int64)
-    rows[cells.rows_of(CENSUS)] = own
-    return columns_of_rows(corpus, columns, pl.Series(rows).replace(ABSENT, None))
-
-
-def columns_of_rows(corpus: Corpus, columns: Sequence[str], rows: pl.Series) -> pl.DataFrame:
-    """Return columns of corpus rows, null where a row is null; whole columns are held one at a time."""
-    return pl.DataFrame([corpus.columns([name]).select(pl.col(name).gather(rows))[name] for name in columns])
+    rows[cells.rows_of(CENSUS)] = np.arange(len(own))
+    return held.select(pl.all().gather(pl.Series(rows).replace(ABSENT, None)))

@@ -6,18 +6,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import polars as pl
+import numpy as np
 
 from curate.build.composition import COMPOSITION_COLUMNS, summarise
 from curate.errors import ManifestError
 from curate.manifests.document import CENSUS, SPLITS
-from curate.manifests.obs import ABSENT, columns_of_rows, find_rows
+from curate.manifests.obs import ABSENT, find_rows
 from curate.manifests.reading import DOCUMENT_FILE, file_digest_of, parse_document, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from curate.corpus import Corpus
@@ -163,13 +162,13 @@ def _check_against_corpus(document: ManifestDocument, cells: Cells, corpus: Corp
             "composition", "not checked", f"{spiked:,} cells are spike-ins, whose labels are not at hand"
         )
         return
-    yield _check_summary(document, cells, corpus, rows)
+    yield _check_summary(document, cells, corpus, rows.astype(np.int64, copy=False))
 
 
 def _check_summary(
     document: ManifestDocument, cells: Cells, corpus: Corpus, rows: NDArray[np.int64]
 ) -> Check:
-    obs = columns_of_rows(corpus, [*COMPOSITION_COLUMNS, "donor_id"], pl.Series(rows))
+    obs = corpus.columns([*COMPOSITION_COLUMNS, "donor_id"], rows=rows)
     found = summarise(obs.with_columns(cells.splits()))
     recorded = {column: held.model_dump() for column, held in document.diversity.items()}
     measured = {column: asdict(held) for column, held in found.diversity.items()}

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curate.build.codes import count_codes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16
 _MAX = np.iinfo(np.uint64).max
 
 
@@ -42,7 +44,7 @@ def smallest_keys(
     -----
     Memory beyond input and output: one byte a cell, and the rows inside the brackets.
     """
-    counts = np.array([keys.size]) if codes is None else np.bincount(codes, minlength=quotas.size)
+    counts = np.array([keys.size]) if codes is None else count_codes(codes, quotas.size)
     lower, upper = _brackets(quotas, counts)
     while True:
         chosen, open_rows = _compare(keys, codes, lower, upper)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from curate.build.codes import count_codes
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def stratify(cells: pl.DataFrame, by: Sequence[str]) -> Strata:
     """
     coded = [_column_codes(cells, name) for name in by]
     codes = reduce(_combine, coded)
-    return Strata(codes, np.bincount(codes))
+    return Strata(codes, count_codes(codes))
 
 
 def parse_columns(value: object) -> tuple[str, ...]:
@@ -79,20 +80,26 @@ def _column_codes(cells: pl.DataFrame, name: str) -> NDArray[np.unsignedinteger]
     column = cells[name]
     if column.dtype.is_float():
         raise SelectionError(f"{name} holds measurements; group cells by a column of categories")
-    if not isinstance(column.dtype, (pl.Categorical, pl.Enum)):
-        column = column.cast(pl.String).cast(pl.Categorical)
-    present = column.unique()
-    in_order = present[present.cast(pl.String).arg_sort(nulls_last=True)]
-    # A null has no code of its own: it takes the one after the largest.
-    physical = column.to_physical().cast(pl.UInt32)
-    null = int(present.to_physical().cast(pl.UInt32).max() or 0) + 1  # type: ignore[arg-type]
-    table = np.zeros(null + 1, dtype=_dtype(len(present)))
-    table[_filled(in_order.to_physical().cast(pl.UInt32), null)] = np.arange(len(present))
-    return table[_filled(physical, null)]
+    if not isinstance(column.dtype, pl.Enum):
+        texts = column.cast(pl.String)
+        column = texts.cast(pl.Enum(texts.unique().drop_nulls().sort()))
+    assert isinstance(column.dtype, pl.Enum)
+    labels = column.dtype.categories
+    codes = _filled(column.to_physical(), len(labels))
+    occurs = np.flatnonzero(count_codes(codes, len(labels) + 1))
+    # A null has no label: it has the code after the last, and is the last stratum.
+    order = pl.Series([*labels, None], dtype=pl.String)[occurs].arg_sort(nulls_last=True).to_numpy()
+    in_order = occurs[order]
+    dtype = _dtype(in_order.size)
+    if np.array_equal(in_order, np.arange(in_order.size)):
+        return codes.astype(dtype, copy=False)
+    table = np.zeros(len(labels) + 1, dtype=dtype)
+    table[in_order] = np.arange(in_order.size)
+    return np.asarray(table[codes])
 
 
-def _filled(codes: pl.Series, null: int) -> NDArray[np.uint32]:
-    return codes.fill_null(null).to_numpy() if codes.null_count() else codes.to_numpy()
+def _filled(codes: pl.Series, null: int) -> NDArray[np.unsignedinteger]:
+    return codes.cast(pl.UInt32).fill_null(null).to_numpy() if codes.null_count() else codes.to_numpy()
 
 
 def _combine(

@@ -157,6 +157,7 @@ class Census:
         *,
         where: Where | None = None,
         joinids: NDArray[np.int64] | slice | None = None,
+        as_stored: bool = False,
     ) -> Iterator[pa.Table]:
         """Read columns of obs in joinid order, in tables of at most about half a million cells.
 
@@ -168,6 +169,9 @@ class Census:
             Only cells that match. TileDB applies it while reading, unless it compares numbers.
         joinids
             Only these cells, int64 [n] ascending, or a half-open range of joinids; applied before `where`.
+        as_stored
+            Leave the codes of text in the integers of the store (int8 to int32) and text as large_string: a
+            sixth quicker.
 
         Yields
         ------
@@ -199,7 +203,7 @@ class Census:
         def tables() -> Iterator[pa.Table]:
             with self._store.reading(f"obs of {organism}"):
                 yield from obs_reader.read_tables(
-                    obs, wanted, value_filter=value_filter, where=where, joinids=span
+                    obs, wanted, value_filter=value_filter, where=where, joinids=span, as_stored=as_stored
                 )
 
         return tables()

@@ -31,6 +31,7 @@ def read_tables(
     value_filter: str | None,
     where: Where | None,
     joinids: NDArray[np.int64] | slice,
+    as_stored: bool,
 ) -> Iterator[pa.Table]:
     """Yield soma_joinid and `columns` of the cells wanted, in joinid order; empty tables too, one at least.
 
@@ -46,7 +47,7 @@ def read_tables(
             column_names=["soma_joinid", *stored],
             value_filter=value_filter,
         ).concat()
-        table = _typed(_in_order(table, wanted), needed, obs)
+        table = _typed(_in_order(table, wanted), needed, obs, as_stored=as_stored)
         if where is not None:
             table = table.filter(where.mask(pl.DataFrame(pl.from_arrow(table))).to_arrow())
         yield table.select(["soma_joinid", *columns])
@@ -75,14 +76,25 @@ def read_type(name: str, obs: soma.DataFrame) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(stored) else stored
 
 
-def _typed(table: pa.Table, columns: Sequence[str], obs: soma.DataFrame) -> pa.Table:
+def _typed(table: pa.Table, columns: Sequence[str], obs: soma.DataFrame, *, as_stored: bool) -> pa.Table:
     arrays = [table["soma_joinid"]]
     for name in columns:
         dtype = read_type(name, obs)
-        is_there = name in table.column_names
-        arrays.append(table[name].cast(dtype) if is_there else pa.nulls(table.num_rows, dtype))
+        if name not in table.column_names:
+            arrays.append(pa.nulls(table.num_rows, dtype))
+        elif as_stored and _is_same_text(table.schema.field(name).type, dtype):
+            arrays.append(table[name])
+        else:
+            arrays.append(table[name].cast(dtype))
     typed = pa.Table.from_arrays(arrays, names=["soma_joinid", *columns])
     return typed.unify_dictionaries().combine_chunks()
+
+
+def _is_same_text(stored: pa.DataType, dtype: pa.DataType) -> bool:
+    """Return whether both are text in codes, or both plain text."""
+    if pa.types.is_dictionary(dtype):
+        return bool(pa.types.is_dictionary(stored))
+    return bool(pa.types.is_string(dtype) and pa.types.is_large_string(stored))
 
 
 def _coordinates(wanted: NDArray[np.int64] | slice) -> slice | pa.Array:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.census_options import CensusOptions, census_options
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -15,11 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--release", help="Census release: stable, latest or a date such as 2025-11-08.")
-@click.option("--uri", help="A store of the Census layout instead: a folder or s3://…")
-@click.option("--region", help="S3 region of the uri.")
-@click.option("--endpoint", help="S3-compatible endpoint of the uri, such as http://127.0.0.1:9000.")
-@click.option("--anonymous", is_flag=True, help="Send no credentials to S3.")
+@census_options
 @click.option("--organism", help="Show this organism alone.")
 @click.option(
     "--column", help="Count the cells of each label of this obs column; of numbers show the quantiles."
@@ -31,12 +29,8 @@ if TYPE_CHECKING:
 def info(
     home: str | None,
     /,
-    release: str | None,
-    uri: str | None,
-    region: str | None,
-    endpoint: str | None,
     *,
-    anonymous: bool,
+    census: CensusOptions,
     organism: str | None,
     column: str | None,
     where: str | None,
@@ -45,60 +39,37 @@ def info(
 ) -> None:
     """Show what a Census holds: release, schema, organisms, cells, datasets, composition.
 
-    Without --release and --uri it is the Census of the workspace, or the stable release outside of one.
+    Without --release and --uri it is the Census of the workspace, or the stable release outside of one. In a
+    workspace its region, endpoint and anonymous hold for any uri, unless they are given here.
 
     \b
         curate census info --uri store
         curate census info --release 2025-11-08 --column disease --top 10
     """
-    if release and uri:
-        raise click.UsageError("--release names a public release, --uri a store: give one of them")
-    if (region or endpoint or anonymous) and not uri:
-        raise click.UsageError("--region, --endpoint and --anonymous say how to reach a --uri; name it")
     if where and not column:
         raise click.UsageError("--where chooses the cells to count by --column; name it")
-    with _open(home, release, uri, region=region, endpoint=endpoint, anonymous=anonymous) as census:
-        organisms = [organism] if organism else list(census.organisms)
+    with _open(home, census) as opened:
+        organisms = [organism] if organism else list(opened.organisms)
         report: dict[str, Any] = {
-            "uri": census.uri,
-            "release": census.release,
-            "schema_version": census.schema_version,
-            "summary": census.summary,
-            "n_datasets": census.read_datasets().height,
-            "organisms": [_describe(census, each) for each in organisms],
+            "uri": opened.uri,
+            "release": opened.release,
+            "schema_version": opened.schema_version,
+            "summary": opened.summary,
+            "n_datasets": opened.read_datasets().height,
+            "organisms": [_describe(opened, each) for each in organisms],
         }
         if column:
-            report["composition"] = [_compose(census, each, column, where) for each in organisms]
+            report["composition"] = [_compose(opened, each, column, where) for each in organisms]
     if as_json:
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         _show(report, top=top)
 
 
-def _open(
-    home: str | None,
-    release: str | None,
-    uri: str | None,
-    *,
-    region: str | None,
-    endpoint: str | None,
-    anonymous: bool,
-) -> Census:
-    from curate.census import Census
-    from curate.errors import WorkspaceError
+def _open(home: str | None, census: CensusOptions) -> Census:
     from curate.workspace import Workspace
 
-    if release or uri:
-        return Census.open(
-            release or "stable", uri=uri, region=region, endpoint=endpoint, anonymous=anonymous
-        )
-    try:
-        workspace = Workspace.find(home)
-    except WorkspaceError:
-        if home:
-            raise
-        return Census.open()
-    return workspace.open_census()
+    return census.over(Workspace.find_any(home)).open()
 
 
 def _describe(census: Census, organism: str) -> dict[str, Any]:
@@ -139,11 +110,13 @@ def _show(report: dict[str, Any], *, top: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from curate.wording import counted
+
     console = Console(soft_wrap=True, highlight=False)
     label = f", {report['summary']['label']}" if "label" in report["summary"] else ""
     console.print(escape(f"{report['uri']}"))
     console.print(escape(f"release {report['release']}, schema {report['schema_version']}{label}"))
-    console.print(f"{report['n_datasets']:,} datasets")
+    console.print(counted(report["n_datasets"], "dataset"))
     table = Table("organism", "cells", "primary", "genes", "layers", box=None)
     for number in (1, 2, 3):
         table.columns[number].justify = "right"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from curate.build.embedding import Embedding
     from curate.corpus import Corpus
+    from curate.workspace import Workspace
 
 
 @click.command("embed")
@@ -39,6 +41,12 @@ if TYPE_CHECKING:
     help="Take over an embedding: FILE.npy, one row a cell in the order of the corpus, or census:NAME, one "
     "that the Census carries or hosts (scvi).",
 )
+@click.option(
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Compute nothing: print what it would read, hold and take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -48,6 +56,7 @@ def command(
     corpus: str | None,
     name: str | None,
     source: str | None,
+    is_explained: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -69,23 +78,52 @@ def command(
         curate embed sctab --fit-fraction 1 --name pca-all --workers 8
         curate embed sctab --from census:scvi
         curate embed sctab --from vectors.npy --name mine
+        curate embed --explain
     """
-    from curate.build.embed import embed
     from curate.workspace import Workspace
 
     if source is not None:
         _refuse_settings_of_pca(ctx, settings)
     elif settings["workers"] and settings["scheduler"]:
         raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
-    found = Workspace.find(ctx.obj).corpus(corpus)
+    if is_explained and source is not None:
+        raise click.UsageError("--from takes over what is there; --explain is about computing an embedding")
+    workspace = Workspace.find(ctx.obj)
+    found = workspace.corpus(corpus)
+    if is_explained:
+        _explain(found, workspace, settings, as_json=as_json)
+        return
     if source is None:
-        embedding = embed(found, name=name or "pca", **settings)
+        embedding = _computed(found, workspace, name or "pca", settings)
     else:
         embedding = _take_over(found, source, name)
     if as_json:
         click.echo(embedding.header.model_dump_json(indent=2))
     else:
         _print(embedding, found)
+
+
+def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, as_json: bool) -> None:
+    from curate.build.embed import BLOCK_CELLS
+    from curate.build.explain import explain_embed
+    from curate.cli.explanation import show
+
+    sizes = {key: settings[key] for key in ("n_components", "n_hvgs", "fit_fraction")}
+    show([explain_embed(corpus, root=workspace.root, block_cells=BLOCK_CELLS, **sizes)], as_json=as_json)
+
+
+def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[str, Any]) -> Embedding:
+    from curate.build.embed import embed
+    from curate.build.explain import corpus_nonzeros, embed_passes
+    from curate.rates import measured
+
+    path = corpus.embeddings_path / name
+    is_begun = path.exists() or (path.parent / f".{path.name}.partial").exists()
+    nonzeros = embed_passes(corpus, settings["fit_fraction"]) * corpus_nonzeros(corpus)[0]
+    # A run that goes on from another's passes tells nothing about the time of a whole one.
+    timing = nullcontext() if is_begun else measured(workspace.root, "embed", nonzeros, unit="non-zeros")
+    with timing:
+        return embed(corpus, name=name, **settings)
 
 
 def _take_over(corpus: Corpus, source: str, name: str | None) -> Embedding:

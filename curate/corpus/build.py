@@ -20,12 +20,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from curate import __version__
 from curate.atomic import atomic_file, atomic_folder
-from curate.corpus.blocks import Block, BlockCounts, read_blocks
-from curate.corpus.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus, as_frame
+from curate.corpus.blocks import Block, BlockCounts, read_blocks, whole
+from curate.corpus.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus
 from curate.corpus.document import FORMAT, CensusRecord, CorpusDocument, DroppedCells, GenesRecord
 from curate.corpus.plan import Plan, make_plan
 from curate.corpus.rules import TALLIED, TypeOutcome, apply_type_rules
@@ -33,6 +35,7 @@ from curate.corpus.seal import seal_cells
 from curate.documents import canonical_digest
 from curate.errors import RecipeError
 from curate.genes import GeneSpace
+from curate.threads import mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from curate.census import Census
     from curate.recipe import Recipe
 
-BLOCK_CELLS = 2**20
+BLOCK_CELLS = 2**19
 BLOCKS_FOLDER, PLAN_FILE = "blocks", "plan.txt"
 SOFTWARE = ("cellxgene-census", "numpy", "polars", "pyarrow", "tiledbsoma")
 
@@ -60,7 +63,7 @@ def build_corpus(
     """Apply a recipe to a Census and write the corpus to a folder.
 
     Memory is bounded by `block_cells` (about 500 bytes a cell of a block), not by the number of cells; disk,
-    while it runs, by about 60 bytes a cell that passes the rules on cells.
+    while it runs, by about 80 bytes a cell that passes the rules on cells.
 
     Parameters
     ----------
@@ -168,11 +171,25 @@ def _dropped_cells(recipe: Recipe, counts: Sequence[BlockCounts]) -> tuple[Dropp
 
 def _tally(blocks: Sequence[Block]) -> pl.DataFrame:
     """Count the kept cells of each cell type, term, dataset and donor."""
-    tallies = [
-        as_frame(block.read(list(TALLIED))).group_by(TALLIED).agg(pl.len().cast(pl.Int64).alias("n_cells"))
-        for block in blocks
-    ]
-    return pl.concat(tallies).group_by(TALLIED).agg(pl.col("n_cells").sum())
+    return pl.concat(mapped(_tally_block, blocks)).group_by(TALLIED).agg(pl.col("n_cells").sum())
+
+
+def _tally_block(block: Block) -> pl.DataFrame:
+    """Count by one number a cell, made of the four codes, which is quicker than by four labels."""
+    table = block.read(list(TALLIED))
+    columns = [whole(table[name]) for name in TALLIED]
+    sizes = [len(column.dictionary) + 1 for column in columns]
+    combined = np.zeros(table.num_rows, np.int64)
+    for column, size in zip(columns, sizes, strict=True):
+        combined *= size
+        combined += column.indices.cast(pa.int64()).fill_null(size - 1).to_numpy()
+    counted = pl.Series("code", combined).value_counts(name="n_cells")
+    codes = counted["code"].to_numpy()
+    labels = {}
+    for name, column, size in reversed(list(zip(TALLIED, columns, sizes, strict=True))):
+        codes, own = np.divmod(codes, size)
+        labels[name] = pl.Series([*column.dictionary.to_pylist(), None], dtype=pl.String)[own]
+    return pl.DataFrame(labels).select(TALLIED).with_columns(counted["n_cells"].cast(pl.Int64))
 
 
 def _clear(aside: Path) -> None:
@@ -232,6 +249,7 @@ def _census_record(
         release=census.release,
         content=census.content,
         schema_version=census.schema_version,
+        label=census.summary.get("label"),
         uri=str(Path(census.uri).resolve()) if is_local else census.uri,
         relative_path=os.path.relpath(census.uri, folder) if is_local else None,
         region=region,

@@ -25,6 +25,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from curate.corpus.columns import read_columns
 from curate.corpus.document import FORMAT, CorpusDocument
 from curate.errors import CorpusError
 from curate.genes import GeneSpace
@@ -111,18 +112,21 @@ class Corpus:
         """The folder of embeddings, one folder each; it need not exist."""
         return self.path / EMBEDDINGS_FOLDER
 
-    def columns(self, names: Sequence[str]) -> pl.DataFrame:
+    def columns(self, names: Sequence[str], *, rows: NDArray[np.int64] | None = None) -> pl.DataFrame:
         """Read some obs columns, in joinid order.
 
         Parameters
         ----------
         names
             Of `header.columns`, or soma_joinid, or observation_joinid (random text, in a file of its own).
+        rows
+            Only these rows, int64 [n] ascending; it spares memory, not reading.
 
         Returns
         -------
         DataFrame [n_cells]
-            In the order of `names`; text as categoricals. Memory: 4 bytes a cell for text, 8 for a number.
+            In the order of `names`; text as enums of the values that the corpus has, in alphabetical order.
+            Memory: 1 byte a cell for text of up to 255 values, 2 of up to 65,535; 8 for a number.
 
         Raises
         ------
@@ -136,9 +140,9 @@ class Corpus:
             if name not in available:
                 raise CorpusError(f"corpus {self.name} has no column {name!r}; {nearest(name, available)}")
         indexed = [name for name in dict.fromkeys(names) if name != OBSERVATION_JOINID]
-        held = as_frame(_read(self.path / CELLS_FILE, indexed)).get_columns() if indexed else []
+        held = read_columns(self.path / CELLS_FILE, indexed, rows=rows) if indexed else []
         if OBSERVATION_JOINID in names:
-            held += as_frame(_read(self._observation_joinids_path, [OBSERVATION_JOINID])).get_columns()
+            held += read_columns(self._observation_joinids_path, [OBSERVATION_JOINID], rows=rows)
         return pl.DataFrame(held).select(names)
 
     def joinids(self) -> NDArray[np.int64]:
@@ -170,7 +174,7 @@ class Corpus:
             each, so that the counts can add up to more than n_cells.
         """
         counts = self.columns([column])[column].value_counts(name="n_cells")
-        if counts.schema[column] == pl.Categorical:
+        if isinstance(counts.schema[column], pl.Enum):
             counts = counts.with_columns(pl.col(column).cast(pl.String).str.split(SEPARATOR)).explode(column)
         return (
             counts.rename({column: "value"})
@@ -190,7 +194,7 @@ class Corpus:
     @cached_property
     def gene_table(self) -> pl.DataFrame:
         """soma_joinid, feature_id, feature_name, feature_type and feature_length of each gene."""
-        return as_frame(_read(self.path / GENES_FILE, None))
+        return as_frame(_read(self.path / GENES_FILE))
 
     def open_census(self, *, uri: str | None = None) -> Census:
         """Open the Census that the corpus was built from.
@@ -212,7 +216,7 @@ class Corpus:
         record = self.header.census
         census = Census.open(
             record.release,
-            uri=uri or self._census_uri(),
+            uri=uri or self.census_uri(),
             region=record.region,
             endpoint=record.endpoint,
             anonymous=record.anonymous,
@@ -226,7 +230,8 @@ class Corpus:
             )
         return census
 
-    def _census_uri(self) -> str:
+    def census_uri(self) -> str:
+        """Return where the Census is that the corpus was built from; a local store may have moved with it."""
         record = self.header.census
         if record.relative_path is not None and not Path(record.uri).exists():
             moved = (self.path / record.relative_path).resolve()
@@ -238,12 +243,12 @@ class Corpus:
         return self.path / OBSERVATION_JOINIDS_FILE
 
 
-def _read(path: Path, names: list[str] | None) -> pa.Table:
+def _read(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, columns=names, memory_map=True)
+        return pq.read_table(path, memory_map=True)
     except (OSError, pa.ArrowException) as error:
         raise CorpusError(f"{path} cannot be read: {error}; build the corpus again") from None
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, ahead, regrouped
+from curate.corpus.blocks import IDENTITY, filtered, regrouped, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -24,6 +25,7 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINIDS_FILE,
 )
 from curate.progress import progress
+from curate.threads import ahead, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,15 +49,18 @@ class ContentDigest:
     def update(self, table: pa.Table, categories: dict[str, list[str]]) -> None:
         """Add the next cells."""
         for name in table.column_names:
-            column = table[name].combine_chunks()
-            missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+            column = whole(table[name])
+            missing = np.flatnonzero(column.is_null()) if column.null_count else np.zeros(0, np.int64)
             if name in categories:
                 # The code after the last stands for a missing value.
                 n = len(categories[name])
-                codes = column.indices.fill_null(n).to_numpy(zero_copy_only=False)
-                self._add(name, codes.astype(np.min_scalar_type(n)))
+                codes = column.indices.fill_null(n) if column.null_count else column.indices
+                self._add(
+                    name, codes.to_numpy(zero_copy_only=False).astype(np.min_scalar_type(n), copy=False)
+                )
             else:
-                values = column.fill_null(False if pa.types.is_boolean(column.type) else 0)
+                filler = False if pa.types.is_boolean(column.type) else 0
+                values = column.fill_null(filler) if column.null_count else column
                 self._add(name, values.to_numpy(zero_copy_only=False))
                 if missing.size:
                     self._add(f"{name}, rows missing", self.n_rows + missing)
@@ -95,27 +100,27 @@ def seal_cells(
     n_cells, categories = _survey(blocks, columns, kept_types)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
-    identity = np.lib.format.open_memmap(folder / IDENTITY_FILE, "w+", np.dtype("<u8"), (n_cells,))
     with (
         progress("Writing the index", n_cells) as advance,
         ThreadPoolExecutor(2) as pool,
         _Writer(folder / CELLS_FILE) as cells,
         _Writer(folder / OBSERVATION_JOINIDS_FILE) as texts,
+        (folder / IDENTITY_FILE).open("wb") as identity,
     ):
-        tables = (_kept_cells(block, columns, categories, kept_types) for block in blocks)
-        start = 0
+        np.lib.format.write_array_header_1_0(
+            identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
+        )
+        kept = partial(_kept_cells, columns=columns, categories=categories, kept_types=kept_types)
+        tables = mapped(kept, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
-            stop = start + table.num_rows
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
             if has_texts:
                 writing.append(pool.submit(texts.write, table.select([OBSERVATION_JOINID])))
-            identity[start:stop] = table[IDENTITY].to_numpy()
+            identity.write(whole(table[IDENTITY]).to_numpy().astype("<u8", copy=False).data)
             digest.update(table.select([JOINID, IDENTITY, *columns]), categories)
             for each in writing:
                 each.result()
             advance(table.num_rows)
-            start = stop
-    identity.flush()
     return SealedCells(n_cells, {"columns": digest.content(), "categories": categories})
 
 
@@ -166,49 +171,67 @@ def _survey(
     """Count the cells to keep, and find the values that they have in each text column, sorted."""
     n_cells = 0
     values: dict[str, set[str]] = {}
-    for block in blocks:
-        names = [name for name in block.text_columns if name in columns]
-        table = block.read(names)
-        keep = _keep(block, kept_types)
-        n_cells += block.counts.n_kept if keep is None else int(keep.sum())
-        for name in names:
-            column = table[name].combine_chunks()
-            found = values.setdefault(name, set())
-            codes = (
-                column.indices.drop_null()
-                if keep is None
-                else column.indices.filter(pa.array(keep)).drop_null()
-            )
-            used = np.zeros(len(column.dictionary), np.bool_)
-            used[codes.to_numpy(zero_copy_only=False)] = True
-            found.update(column.dictionary.filter(pa.array(used)).to_pylist())
+    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept_types=kept_types), blocks):
+        n_cells += n_kept
+        for name, held in found.items():
+            values.setdefault(name, set()).update(held)
     return n_cells, {name: sorted(found) for name, found in values.items()}
 
 
+def _survey_block(
+    block: Block, *, columns: list[str], kept_types: frozenset[str] | None
+) -> tuple[int, dict[str, list[str]]]:
+    names = [name for name in block.text_columns if name in columns]
+    table = _of_types(block, kept_types, block.read(names))
+    values = {}
+    for name in names:
+        column = whole(table[name])
+        used = np.zeros(len(column.dictionary) + 1, np.bool_)
+        used[_codes(column)] = True
+        values[name] = column.dictionary.filter(pa.array(used[:-1])).to_pylist()
+    return table.num_rows, values
+
+
 def _kept_cells(
-    block: Block, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
+    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values."""
-    table = block.read()
-    keep = _keep(block, kept_types)
-    if keep is not None:
-        table = table.filter(pa.array(keep))
-    for name, values in categories.items():
-        column = table[name].combine_chunks()
-        position = {value: i for i, value in enumerate(values)}
-        codes = np.array([position.get(value, 0) for value in column.dictionary.to_pylist()], np.int32)
-        indices = pa.array(codes).take(column.indices)
-        recoded = pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
-        table = table.set_column(table.column_names.index(name), name, recoded)
-    return table
+    table = _of_types(block, kept_types, block.read())
+    arrays = [
+        _recoded(whole(table[name]), categories[name]) if name in categories else table[name]
+        for name in table.column_names
+    ]
+    return pa.table(arrays, names=table.column_names)
 
 
-def _keep(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.bool_] | None:
-    if kept_types is None:
-        return None
-    column = block.read(["cell_type"])["cell_type"].combine_chunks()
-    kept = pa.array([value in kept_types for value in column.dictionary.to_pylist()], pa.bool_())
-    keep: NDArray[np.bool_] = (
-        kept.take(column.indices).fill_null(None in kept_types).to_numpy(zero_copy_only=False)
+def _recoded(column: pa.DictionaryArray, values: list[str]) -> pa.Array:
+    """Return a column with codes into `values`, in the smallest integers for them."""
+    n = len(values)
+    position = {value: code for code, value in enumerate(values)}
+    table = np.array(
+        [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
     )
-    return keep
+    codes = table[_codes(column)]
+    mask = codes == n if column.null_count else None
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
+
+
+def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
+    """Return the codes of a column; null has the code after the last."""
+    indices = column.indices
+    if indices.null_count:
+        # In 32 bits, for the code may be one more than 16 bits hold.
+        indices = indices.cast(pa.int32()).fill_null(len(column.dictionary))
+    codes: NDArray[np.integer[Any]] = indices.to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _of_types(block: Block, kept_types: frozenset[str] | None, table: pa.Table) -> pa.Table:
+    """Return the rows of a table of the block whose cell type is kept."""
+    if kept_types is None:
+        return table
+    has_types = "cell_type" in table.column_names
+    column = whole((table if has_types else block.read(["cell_type"]))["cell_type"])
+    kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
+    rows = kept[_codes(column)]
+    return table if rows.all() else filtered(table, rows)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from curate.build import covering
 from curate.build.build import build, cells_of_fraction
 from curate.build.embedding import Embedding
 from curate.build.strategies import STRATEGIES
@@ -72,6 +73,49 @@ def test_several_sizes_and_seeds_are_built_in_one_call_and_random_nests(
     assert joinids(built[0]) < joinids(built[2])
     assert joinids(built[1]) < joinids(built[3])
     assert joinids(built[2]) != joinids(built[3])
+
+
+def test_sketches_of_several_sizes_and_seeds_share_one_covering_and_nest(
+    corpus: Corpus, embedding: Embedding, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covered = []
+
+    def counted(*arguments: object, **named: object) -> covering.Covering:
+        covered.append(arguments)
+        return cover(*arguments, **named)  # type: ignore[arg-type]
+
+    cover = covering.cover
+    monkeypatch.setattr(covering, "cover", counted)
+    ladder = build(
+        corpus,
+        registry=registry,
+        strategy="sketch",
+        fraction=[0.01, 0.1, 0.5, 1],
+        seed=[0, 1],
+        embedding=embedding,
+    )
+    assert len(covered) == 1
+    for seed in (0, 1):
+        one, ten, half, whole = (joinids(manifest) for manifest in ladder[seed::2])
+        assert one < ten < half < whole
+    other = Registry(tmp_path / "other")
+    (alone,) = build(corpus, registry=other, strategy="sketch", fraction=0.1, seed=1, embedding=embedding)
+    assert alone.id == ladder[3].id
+
+
+@pytest.mark.parametrize("engine", ["curate", "geosketch"])
+def test_a_sketch_with_replacement_holds_each_cell_once_with_the_times_it_was_drawn(
+    engine: str, corpus: Corpus, embedding: Embedding, registry: Registry
+) -> None:
+    parameters = {"replace": "yes", "engine": engine, "k": 20}
+    (manifest,) = build(
+        corpus, registry=registry, strategy="sketch", n_cells=500, embedding=embedding, parameters=parameters
+    )
+    cells = manifest.cells()
+    assert cells["weight"].sum() == 500
+    assert cells["soma_joinid"].n_unique() == cells.height < 500
+    assert manifest.document.selection.parameters["replace"] is True
+    assert manifest.verify().ok
 
 
 def test_a_cell_has_one_split_in_all_subsets(corpus: Corpus, registry: Registry) -> None:

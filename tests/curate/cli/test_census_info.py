@@ -146,3 +146,47 @@ def test_info_refuses_a_filter_that_does_not_parse(coordinate_census: Path) -> N
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str], message: str) -> None:
     assert message in refused("census", "info", *arguments)
+
+
+@pytest.mark.parametrize("command", [["census", "info"], ["corpus", "build", "--recipe", "demo"]])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--uri", "s3://b/c"], ("s3://b/c", "eu-west-1", "http://127.0.0.1:9", True)),
+        (
+            ["--uri", "s3://b/c", "--endpoint", "http://127.0.0.1:10", "--region", "us-east-1"],
+            ("s3://b/c", "us-east-1", "http://127.0.0.1:10", True),
+        ),
+        (["--endpoint", "http://127.0.0.1:10"], ("s3://own/store", "eu-west-1", "http://127.0.0.1:10", True)),
+    ],
+)
+def test_options_go_before_the_access_of_the_workspace_in_every_command(
+    command: list[str],
+    options: list[str],
+    expected: tuple[str, str, str, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def unreachable(release: str, *, uri: str, region: str, endpoint: str, anonymous: bool) -> Census:
+        asked.append((uri, region, endpoint, anonymous))
+        raise CensusError("not reached")
+
+    settings = CensusSettings(
+        uri="s3://own/store", region="eu-west-1", endpoint="http://127.0.0.1:9", anonymous=True
+    )
+    Workspace.create(tmp_path, census=settings)
+    monkeypatch.setattr(Census, "open", unreachable)
+    with pytest.raises(CensusError, match="not reached"):
+        run("-C", tmp_path, *command, *options)
+    assert asked == [expected]
+
+
+def test_a_broken_workspace_is_told_rather_than_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "curate.toml").write_text("[census")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkspaceError, match="is not TOML"):
+        run("census", "info", "--uri", "s3://b/c")

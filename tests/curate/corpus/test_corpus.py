@@ -32,12 +32,12 @@ def copied(corpus: Corpus, tmp_path: Path) -> Path:
     return shutil.copytree(corpus.path, tmp_path / "copied")
 
 
-def test_columns_come_in_the_order_asked_for_as_categoricals_and_numbers(
+def test_columns_come_in_the_order_asked_for_as_enums_and_numbers(
     corpus: Corpus, coordinate_obs: pl.DataFrame
 ) -> None:
     frame = corpus.columns(["donor_id", "soma_joinid", "observation_joinid", "raw_sum"])
     assert frame.schema == {
-        "donor_id": pl.Categorical(),
+        "donor_id": pl.Enum(coordinate_obs[100:]["donor_id"].unique().sort()),
         "soma_joinid": pl.Int64(),
         "observation_joinid": pl.String(),
         "raw_sum": pl.Float64(),

@@ -68,8 +68,11 @@ def import_embedding(corpus: Corpus, file: Path, *, name: str) -> Embedding:
 def _read_npy(file: Path, corpus: Corpus) -> NDArray[Any]:
     try:
         values: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise EmbeddingError(f"{file} is not a .npy file of numbers: {error}") from None
+    except OSError as error:
+        raise EmbeddingError(f"{file} cannot be read: {error.strerror or error}") from None
+    except (ValueError, EOFError):
+        # What numpy says advises to unpickle.
+        raise EmbeddingError(f"{file} is not a .npy file of numbers, or it is cut short") from None
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "fiu":
         raise EmbeddingError(f"{file} holds no matrix of numbers; give a .npy file [n_cells, n_components]")
     if values.shape[0] != corpus.n_cells or values.shape[1] == 0:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from curate.atomic import atomic_folder
 from curate.errors import CorpusError, ManifestError, WriteError
+from curate.manifests.identities import PORTABLE_COLUMNS
 from curate.manifests.manifest import Manifest
 from curate.manifests.obs import read_obs
 from curate.manifests.reading import CELLS_FILE, DOCUMENT_FILE, is_url, unreachable
@@ -14,8 +15,6 @@ from curate.manifests.write import file_record
 
 if TYPE_CHECKING:
     import polars as pl
-
-PORTABLE_COLUMNS = ("dataset_id", "observation_joinid")
 
 
 def export(manifest: Manifest, destination: str, *, portable: bool = False) -> Manifest:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import tiledbsoma as soma
 
+from curate.census.faults import FAULTS, sentence
 from curate.errors import CensusError
 from curate.nearest import nearest
 
@@ -49,8 +50,10 @@ def open_release(release: str, tiledb_config: Mapping[str, str]) -> soma.Collect
             f"cannot reach the Census release {release!r}: no network, or census.cellxgene.cziscience.com is "
             f"blocked ({type(error).__name__}); {ELSEWHERE}"
         ) from error
-    except (soma.SOMAError, RuntimeError) as error:
-        raise CensusError(f"cannot open the Census release {release!r}: {error}; {ELSEWHERE}") from error
+    except FAULTS as error:
+        raise CensusError(
+            f"cannot open the Census release {release!r}: {sentence(error)}; {ELSEWHERE}"
+        ) from error
 
 
 def open_uri(
@@ -84,9 +87,9 @@ def open_uri(
             f"there is no Census at {place}: "
             + (f"it is no SOMA collection, it lacks {LAYOUT}" if is_local else "nothing is stored there")
         ) from error
-    except (soma.SOMAError, RuntimeError, TypeError) as error:
+    except (*FAULTS, TypeError) as error:
         hint = "" if is_local else "; check --uri, --region and --endpoint"
-        raise CensusError(f"cannot open {place}: {error}{hint}") from error
+        raise CensusError(f"cannot open {place}: {sentence(error)}{hint}") from error
 
 
 LAYOUT = "census_info and census_data"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +84,7 @@ def command(
         path = source.embeddings_path / name
         is_begun = path.exists() or (path.parent / f".{path.name}.partial").exists()
         nonzeros = EMBED_PASSES * corpus_nonzeros(source)[0]
-        # A run that goes on from another's passes tells nothing about the time of a whole one.
-        timing = nullcontext() if is_begun else measured(workspace.root, "embed", nonzeros, unit="non-zeros")
-        with timing:
+        with measured(workspace.root, "embed", nonzeros, unit="non-zeros", is_whole=not is_begun):
             embedding = embed(source, name=name, **settings)
     else:
         _refuse_settings_of_pca(ctx, settings)

@@ -32,6 +32,7 @@ def command(home: str | None, /, *, as_json: bool) -> None:
                 "name": corpus.name,
                 "id": corpus.id,
                 "n_cells": corpus.n_cells,
+                "label": corpus.header.census.label,
                 "embeddings": embedding_names(corpus),
             }
             for corpus in corpora
@@ -44,6 +45,8 @@ def command(home: str | None, /, *, as_json: bool) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+
+    from curate.manifests.page import simulated
 
     census = workspace.settings.census
     table = Table("corpus", "id", "cells", "embeddings", box=None)
@@ -60,5 +63,7 @@ def command(home: str | None, /, *, as_json: bool) -> None:
         console.print(f"damaged   {', '.join(damaged)}", highlight=False, markup=False, style="red")
     if corpora:
         console.print(table)
+        if line := simulated({corpus.name: corpus.header.census.label for corpus in corpora}):
+            console.print(line, highlight=False, markup=False, style="yellow", soft_wrap=True)
     else:
         console.print("no corpus; make one with `curate corpus build --recipe NAME`")

@@ -75,6 +75,7 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
     console.print(table)
     for problem in dict.fromkeys(row["problem"] for row in rows if row["problem"]):
         console.print(Text(problem, style="red"), soft_wrap=True)
+    _print_simulated({row["corpus"]: row["label"] for row in rows if "id" in row})
 
 
 @command.command()
@@ -150,6 +151,7 @@ def log(home: str | None, *, name: str, as_json: bool) -> None:
         shown = [f"{version.n_cells:,}", ", ".join(version.tags), version.problem or changes]
         table.add_row(f"v{version.version}", version.id[:12], version.created[:16], *shown)
     console_of_data().print(table)
+    _print_simulated({version.corpus: version.label for version in versions})
 
 
 @command.command()
@@ -229,6 +231,7 @@ def _row(registry: Registry, entry: Any) -> dict[str, Any]:
         "id": document.id,
         "created": document.created.isoformat(),
         "corpus": document.corpus.name,
+        "label": document.corpus.label,
         "strategy": document.selection.strategy,
         "fraction": document.selection.fraction,
         "seed": document.selection.seed,
@@ -260,6 +263,13 @@ def _print_report(report: Report) -> None:
     console = console_of_data()
     console.print(Text.assemble((report.ref, "bold"), "  ", (report.id[:12], "dim")))
     console.print(table)
+
+
+def _print_simulated(labels: dict[str, str | None]) -> None:
+    from curate.manifests.page import simulated
+
+    if line := simulated(labels):
+        console_of_data().print(line, style="yellow", soft_wrap=True)
 
 
 def _print_json(content: Any) -> None:

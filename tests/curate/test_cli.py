@@ -78,6 +78,8 @@ def test_info_shows_what_the_workspace_holds(curate: Callable[..., Run], fresh_w
     shown = curate("-C", fresh_workspace, "info")
     assert "demo" in shown.out
     assert "pca" in shown.out
+    assert report["corpora"][0]["label"].startswith("Simulated by curate; no real cells: 1500 cells")
+    assert shown.out.splitlines()[-1] == "simulated data, no real cells: corpus demo"
 
 
 def test_init_makes_a_workspace_that_commands_find(

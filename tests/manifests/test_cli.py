@@ -164,6 +164,20 @@ def test_the_log_says_what_changed(write: Write, run: Callable[..., str]) -> Non
     assert [version["n_cells"] for version in json.loads(run("manifests", "log", "a", "--json"))] == [1, 2]
 
 
+def test_simulated_corpora_are_said_under_list_and_log(
+    write: Write, run: Callable[..., str], simulated: Corpus
+) -> None:
+    write("a", [1])
+    assert "simulated" not in run("manifests", "list")
+    write("b", [1], corpus=simulated)
+    said = "simulated data, no real cells: corpus all"
+    for command in (["list"], ["log", "b"]):
+        assert run("manifests", *command).splitlines()[-1] == said
+    labels = [row["label"] for row in json.loads(run("manifests", "list", "--json"))]
+    assert labels == ["coordinates", "Simulated by hand: 600 cells"]
+    assert "simulated" not in run("manifests", "log", "a")
+
+
 def test_a_tag_is_given_moved_and_removed(
     write: Write, run: Callable[..., str], workspace: Workspace
 ) -> None:

@@ -97,11 +97,19 @@ def rate_of(root: Path, work: str) -> Rate:
 
 
 @contextmanager
-def measured(root: Path, work: str, amount: float, *, unit: str) -> Iterator[None]:
-    """Time the block and keep its rate in the workspace, unless it fails or was too small to tell."""
+def measured(root: Path, work: str, amount: float, *, unit: str, is_whole: bool = True) -> Iterator[None]:
+    """Time the block and keep its rate in the workspace, unless it fails or was too small to tell.
+
+    Parameters
+    ----------
+    is_whole
+        False where the block goes on from what an earlier run has done: its time is not that of a whole one.
+    """
     start = time.perf_counter()
     yield
     seconds = time.perf_counter() - start
+    if not is_whole:
+        return
     rates = _load(root).rates
     before = rates.get(work)
     machine = this_machine()

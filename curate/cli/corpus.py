@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,23 +83,26 @@ def build(
     uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
     settings = census.over(workspace, release=wanted.census.release, uri=uri)
     is_begun = (workspace.corpora_path / f".{chosen}.partial").exists()
-    with settings.open() as opened:
-        n_cells = opened.n_cells(wanted.organism)
-        # A build that goes on from another's blocks tells nothing about the time of a whole one.
-        timing = (
-            nullcontext() if is_begun else measured(workspace.root, "corpus build", n_cells, unit="cells")
+    with (
+        settings.open() as opened,
+        measured(
+            workspace.root,
+            "corpus build",
+            opened.n_cells(wanted.organism),
+            unit="cells",
+            is_whole=not is_begun,
+        ),
+    ):
+        corpus = build_corpus(
+            wanted,
+            opened,
+            workspace.corpora_path / chosen,
+            genes=genes,
+            ontology=ontology,
+            region=settings.region,
+            endpoint=settings.endpoint,
+            anonymous=settings.anonymous,
         )
-        with timing:
-            corpus = build_corpus(
-                wanted,
-                opened,
-                workspace.corpora_path / chosen,
-                genes=genes,
-                ontology=ontology,
-                region=settings.region,
-                endpoint=settings.endpoint,
-                anonymous=settings.anonymous,
-            )
     _report(corpus, (), top=10, as_json=as_json)
 
 

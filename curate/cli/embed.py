@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +119,7 @@ def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[st
     path = corpus.embeddings_path / name
     is_begun = path.exists() or (path.parent / f".{path.name}.partial").exists()
     nonzeros = embed_passes(corpus, settings["fit_fraction"]) * corpus_nonzeros(corpus)[0]
-    # A run that goes on from another's passes tells nothing about the time of a whole one.
-    timing = nullcontext() if is_begun else measured(workspace.root, "embed", nonzeros, unit="non-zeros")
-    with timing:
+    with measured(workspace.root, "embed", nonzeros, unit="non-zeros", is_whole=not is_begun):
         return embed(corpus, name=name, **settings)
 
 

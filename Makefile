@@ -1,4 +1,5 @@
 # make demo: the whole way on embedded data. make test: the tests. Both make .venv when there is none.
+# make bench: the benchmarks there are; make bench BENCH="NAME ARGUMENT…" runs one.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,4 +25,4 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(or $(BENCH),--help)

@@ -13,6 +13,9 @@ BENCHMARKS: dict[str, str] = {
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
+    "sketch": "benchmarks.sketch",
+    "blocks": "benchmarks.blocks",
+    "embed": "benchmarks.embed",
 }
 
 

@@ -46,7 +46,8 @@ def report(name: str, title: str, rows: Sequence[Row], *, notes: Sequence[str] =
         One line each, under the table: what the peer is, what was left out.
     """
     table = _aligned([HEADINGS, *(row.fields for row in rows)])
-    command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+    # The last part of a path: where things lie is another matter on every machine.
+    command = shlex.join(["python", "-m", "benchmarks", *(Path(each).name for each in sys.argv[1:])])
     lines = [f"## {title}", "", f"`{command}`", "", *table, ""]
     lines += [*(f"- {note}" for note in notes), *([""] if notes else []), f"Machine: {Machine.here()}.", ""]
     text = "\n".join(lines)

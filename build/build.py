@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
+from curate.build.costs import measure_costs
 from curate.build.selection import Selection, Strategy, check_n
 from curate.build.splits import assign_splits
 from curate.build.strategies import STRATEGIES
@@ -100,7 +101,8 @@ def build(
     where
         Only cells that match choose from; the language of `curate.where`.
     embedding
-        For strategies that need one; it must be of this corpus.
+        For strategies that need one; it must be of this corpus. Those that measure what they cost do so on
+        it too, when it is given.
     parameters
         Settings of the strategy; the defaults stand in STRATEGIES.
     split_ratios, split_seed
@@ -118,7 +120,7 @@ def build(
     SelectionError
         When the strategy is unknown, a size is 0 or more than there is, or a parameter is out of range.
     EmbeddingError
-        When the strategy needs an embedding and there is none.
+        When the strategy needs an embedding and there is none, or its values are not those recorded.
     FilterError
         When `where` does not parse or names an absent column.
     """
@@ -129,21 +131,30 @@ def build(
             f"{strategy} needs an embedding of corpus {corpus.name!r}; "
             f"make one with `curate embed {corpus.name}`"
         )
-    candidates = _candidates(corpus, where)
-    requests = _requests(fraction, n_cells, seed, candidates.n_cells, where=where)
-    cells = _cells(corpus, candidates, chosen.columns(settings))
+    if chosen.needs_embedding and embedding is not None:
+        embedding.verify()
+    candidates = find_candidates(corpus, where)
+    requests = make_requests(fraction, n_cells, seed, candidates.n_cells, where=where)
+    cells = cells_of(corpus, candidates, chosen.columns(settings))
     values = candidates.of(embedding.values) if chosen.needs_embedding and embedding is not None else None
     # Several choices share one reading of all rows; a single one needs no more than its own.
     obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
+    shared = chosen.prepare(values, **settings) if chosen.prepare else {}
     manifests = []
     for request in requests:
-        selection = chosen.select(
+        keys = cell_keys(candidates.identity, seed=request.seed, purpose="select")
+        rng = np.random.default_rng(request.seed)
+        selection = chosen.select(cells, values, request.n_cells, keys=keys, rng=rng, **settings, **shared)
+        costs = measure_costs(
+            chosen,
+            corpus,
+            candidates,
             cells,
-            values,
-            request.n_cells,
-            keys=cell_keys(candidates.identity, seed=request.seed, purpose="select"),
-            rng=np.random.default_rng(request.seed),
-            **settings,
+            selection,
+            embedding=embedding,
+            keys=keys,
+            rng=rng,
+            settings=settings,
         )
         rows = candidates.to_corpus(selection.rows)
         splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
@@ -163,7 +174,7 @@ def build(
                     where=where,
                     embedding=embedding.id if chosen.needs_embedding and embedding is not None else None,
                     n_available=candidates.n_cells,
-                    notes=dict(selection.notes),
+                    notes={**selection.notes, **costs},
                 ),
                 splits=SplitRecord(ratios=dict(zip(SPLITS, split_ratios, strict=True)), seed=split_seed),
             )
@@ -205,7 +216,8 @@ def cells_of_fraction(fraction: float, n_candidates: int) -> int:
     return n
 
 
-def _candidates(corpus: Corpus, where: str | None) -> Candidates:
+def find_candidates(corpus: Corpus, where: str | None) -> Candidates:
+    """Return the cells of a corpus that pass a filter."""
     identity = corpus.identity()
     if where is None:
         return Candidates(rows=None, n_cells=corpus.n_cells, identity=identity)
@@ -220,7 +232,7 @@ def _candidates(corpus: Corpus, where: str | None) -> Candidates:
     return Candidates(rows=rows, n_cells=len(rows), identity=identity[rows])
 
 
-def _requests(
+def make_requests(
     fraction: float | Sequence[float] | None,
     n_cells: int | Sequence[int] | None,
     seed: int | Sequence[int],
@@ -228,22 +240,26 @@ def _requests(
     *,
     where: str | None,
 ) -> list[Request]:
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    """Return one request a size and seed."""
+    seeds = [seed] if isinstance(seed, int) else list(dict.fromkeys(seed))
     if (fraction is None) == (n_cells is None):
         raise SelectionError("give either a fraction or a number of cells")
+    if not seeds or min(seeds) < 0:
+        raise SelectionError(f"seeds {', '.join(map(str, seeds)) or 'none'}; give whole numbers from 0")
     sizes: list[tuple[int, float | None]]
     if fraction is not None:
-        fractions = [fraction] if isinstance(fraction, int | float) else list(fraction)
+        fractions = [fraction] if isinstance(fraction, int | float) else list(dict.fromkeys(fraction))
         sizes = [(cells_of_fraction(each, n_candidates), each) for each in fractions]
     else:
-        numbers = [n_cells] if isinstance(n_cells, int) else list(n_cells or ())
+        numbers = [n_cells] if isinstance(n_cells, int) else list(dict.fromkeys(n_cells or ()))
         for number in numbers:
             check_n(number, n_candidates)
         sizes = [(number, None) for number in numbers]
     return [Request(n_cells=n, fraction=share, seed=each) for n, share in sizes for each in seeds]
 
 
-def _cells(corpus: Corpus, candidates: Candidates, columns: Sequence[str]) -> pl.DataFrame:
+def cells_of(corpus: Corpus, candidates: Candidates, columns: Sequence[str]) -> pl.DataFrame:
+    """Read columns of the candidates; of none, a frame of as many rows."""
     if not columns:
         return pl.DataFrame(height=candidates.n_cells)
     cells = corpus.columns(list(columns))

@@ -1,41 +1,100 @@
-"""The counts of a corpus' cells as a stream of blocks."""
+"""The counts of a corpus' cells, from anywhere: in this process or in a worker on another machine."""
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curate.progress import progress
+from curate.census import Census
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from curate.census import Census
+    from curate.census import CountsBlock
     from curate.corpus import Corpus
 
 
 @dataclass(frozen=True)
-class Counts:
-    """The counts of a corpus' cells, in blocks, as often as they are asked for."""
+class Place:
+    """Where a Census is, and how to reach it."""
 
-    corpus: Corpus
-    census: Census
+    release: str
+    uri: str
+    region: str | None
+    endpoint: str | None
+    anonymous: bool
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counts of the genes of a corpus, in blocks of cells, wherever the Census can be reached."""
+
+    place: Place
+    organism: str
+    var_joinids: NDArray[np.int64]
     block_cells: int
 
     def blocks(
-        self, description: str, genes: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[slice, sp.csr_array]]:
-        """Yield the rows of each block and their counts [n, n_genes], of some genes or of all."""
-        joinids, var_joinids = self.corpus.joinids(), self.corpus.var_joinids()
-        if genes is not None:
-            var_joinids = var_joinids[genes]
-        with progress(description, joinids.size) as advance:
-            for block in self.census.read_counts(
-                self.corpus.header.organism, joinids, var_joinids=var_joinids, block_cells=self.block_cells
-            ):
-                yield slice(block.start, block.start + block.joinids.size), block.counts
-                advance(block.joinids.size)
+        self, runs: Sequence[NDArray[np.int64]], genes: NDArray[np.int64] | None = None
+    ) -> Iterator[CountsBlock]:
+        """Yield blocks of some cells, and of some genes or of all.
+
+        Totals are over all genes of the corpus.
+
+        Parameters
+        ----------
+        runs
+            The joinids of the cells, each array read by itself: nothing between two of them is.
+        """
+        wanted = self.var_joinids if genes is None else self.var_joinids[genes]
+        for joinids in runs:
+            with _OPENING:
+                blocks = _opened(self.place).read_counts(
+                    self.organism,
+                    joinids,
+                    var_joinids=wanted,
+                    totals_over=self.var_joinids,
+                    block_cells=self.block_cells,
+                )
+            yield from blocks
+
+
+@contextmanager
+def corpus_counts(corpus: Corpus, *, block_cells: int) -> Iterator[Counts]:
+    """Open the counts of a corpus, and close them.
+
+    Raises
+    ------
+    CensusError, CorpusError
+        When the Census cannot be opened, or is another release.
+    """
+    record = corpus.header.census
+    with corpus.open_census() as census:
+        place = Place(record.release, census.uri, record.region, record.endpoint, record.anonymous)
+        _OPEN[place] = census
+        try:
+            yield Counts(place, corpus.header.organism, corpus.var_joinids(), block_cells)
+        finally:
+            del _OPEN[place]
+
+
+#: What this process has open. A worker keeps it open for as long as it lives.
+_OPEN: dict[Place, Census] = {}
+_OPENING = threading.Lock()
+
+
+def _opened(place: Place) -> Census:
+    if place not in _OPEN:
+        _OPEN[place] = Census.open(
+            place.release,
+            uri=place.uri,
+            region=place.region,
+            endpoint=place.endpoint,
+            anonymous=place.anonymous,
+        )
+    return _OPEN[place]

@@ -50,15 +50,19 @@ class EmbeddingDocument(Document):
     Attributes
     ----------
     id
-        Digest of the corpus' id and of the values: embeddings with the same id are the same numbers.
+        Digest of what decides the values; see `embedding_id`.
+    sha256
+        Of embedding.npy; checked whenever a manifest is built on it.
     model
-        "pca", or "file" for values that were imported.
+        "pca"; "file" or "census" for values that were imported.
     parameters
         Everything that decides the values, given the corpus.
     n_genes
         Genes that the model reads; none for an imported embedding.
+    n_cells_fitted
+        Cells that mean, variance and components were fitted on.
     n_cells_sampled
-        Cells that the variable genes were chosen on.
+        Cells among them that the variable genes were chosen on.
     n_cells_without_counts
         Cells with no count in the genes of the corpus; they are embedded as cells of zeros.
     """
@@ -67,11 +71,12 @@ class EmbeddingDocument(Document):
     id: str
     name: str
     corpus: str
-    model: Literal["pca", "file"]
+    model: Literal["pca", "file", "census"]
     parameters: dict[str, int | float | str]
     n_cells: int
     n_components: int
     n_genes: int | None = None
+    n_cells_fitted: int | None = None
     n_cells_sampled: int | None = None
     n_cells_without_counts: int | None = None
     explained_variance: tuple[float, ...] = ()

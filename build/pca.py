@@ -2,8 +2,8 @@
 
 Counts become log1p(count / total * target_sum), scaled to mean 0 and variance 1 per gene, and clipped. Three
 passes over the cells make it: moments of every gene, the Gram matrix of the variable ones, the projection.
-Sums are taken in 64 bits, cell by cell inside chunks of CHUNK_CELLS cells and then chunk by chunk, always in
-the same order, so that neither the size of the blocks nor the number of threads changes one bit of them.
+Sums are taken in 64 bits and cell by cell in order, so that the size of the blocks does not change one bit.
+Indices of a block ascend within each cell.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from safetensors.numpy import load_file, save_file
 from curate.build.pca_kernels import add_gram, add_moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-CHUNK_CELLS = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,6 @@ class Scaling:
 
     def excess(self, counts: sp.csr_array, totals: NDArray[np.float64]) -> sp.csr_array:
         """Return scaled expression less `zero`: float64 [n_cells, n_genes], as sparse as the counts."""
-        counts = _ordered(counts)
         per_cell = np.repeat(_size_factors(totals, self.target_sum), np.diff(counts.indptr))
         genes = counts.indices
         scaled = (np.log1p(counts.data / per_cell) - self.mean[genes]) / self.std[genes]
@@ -126,128 +122,92 @@ class PcaModel:
         return cls(scaling=scaling, **arrays)
 
 
+@dataclass(frozen=True)
 class GeneMoments:
-    """First pass: sums of normalised and of log-normalised expression, per gene.
+    """Sums over cells of normalised and of log-normalised expression, per gene.
 
-    Memory: 64 bytes a gene, whatever the number of cells.
+    Attributes
+    ----------
+    sums
+        float64 [4, n_genes], as `moment_sums` adds them up.
+    n_cells, n_sampled
+        Cells in the sums; those of them that tell how variable genes are.
     """
 
-    def __init__(self, n_genes: int, *, target_sum: float) -> None:
-        self.target_sum = target_sum
-        self.n_sampled = 0
-        self._sums = _ChunkedSum((4, n_genes))
-
-    @property
-    def n_cells(self) -> int:
-        """Cells added so far."""
-        return self._sums.n_cells
-
-    def add(self, counts: sp.csr_array, totals: NDArray[np.float64], sampled: NDArray[np.bool_]) -> None:
-        """Add a block of cells; `sampled`, bool [n_cells], are those that tell how variable genes are."""
-        counts = _ordered(counts)
-        factors = _size_factors(totals, self.target_sum)
-        self.n_sampled += int(sampled.sum())
-        for rows, sums in self._sums.pieces(counts.shape[0]):
-            span = (rows.start, rows.stop)
-            add_moments(counts.indptr, counts.indices, counts.data, factors, sampled, *span, sums)
+    sums: NDArray[np.float64]
+    n_cells: int
+    n_sampled: int
+    target_sum: float
 
     def dispersion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and variance [n_genes] of normalised expression over the sampled cells."""
-        sums = self._sums.result()
-        return _mean_and_variance(sums[0], sums[1], self.n_sampled)
+        return _mean_and_variance(self.sums[0], self.sums[1], self.n_sampled)
 
     def scaling(self, genes: NDArray[np.int64], *, max_value: float) -> Scaling:
-        """Return the scaling of some genes, from all cells."""
-        sums = self._sums.result()[:, genes]
-        mean, variance = _mean_and_variance(sums[2], sums[3], self.n_cells)
+        """Return the scaling of some genes, from all cells in the sums."""
+        mean, variance = _mean_and_variance(self.sums[2, genes], self.sums[3, genes], self.n_cells)
         # What is left of the variance of a constant is rounding, not something to divide by.
         std = np.where(variance > 1e-12 * mean**2, np.sqrt(variance), 1.0)
         return Scaling(mean, std, target_sum=self.target_sum, max_value=max_value)
 
-    def save(self, path: Path) -> None:
-        """Write the finished sums as safetensors."""
-        numbers = np.array([self.n_cells, self.n_sampled])
-        save_file({"sums": self._sums.result(), "numbers": numbers}, path)
 
-    @classmethod
-    def load(cls, path: Path, *, target_sum: float) -> GeneMoments:
-        """Read sums that `save` wrote."""
-        arrays = load_file(path)
-        moments = cls(arrays["sums"].shape[1], target_sum=target_sum)
-        moments._sums.total += arrays["sums"]
-        moments._sums.n_cells, moments.n_sampled = (int(number) for number in arrays["numbers"])
-        return moments
+def moment_sums(
+    counts: sp.csr_array,
+    totals: NDArray[np.float64],
+    sampled: NDArray[np.bool_],
+    sums: NDArray[np.float64],
+    *,
+    target_sum: float,
+) -> None:
+    """Add cells to the sums of the first pass, one after the other.
 
-
-class ScaledGram:
-    """Second pass: the Gram matrix and the mean of scaled expression, both less its value at zero counts.
-
-    Centring takes that constant out again, so the sparse part alone gives the exact covariance.
-    Memory: 16 · n_genes² bytes (64 MB for 2,000 genes), whatever the number of cells.
+    Parameters
+    ----------
+    counts, totals
+        [n_cells, n_genes], raw; float64 [n_cells], of all genes.
+    sampled
+        bool [n_cells], the cells that tell how variable genes are.
+    sums
+        float64 [4, n_genes]: sum and sum of squares of normalised expression over the sampled cells, then of
+        its log1p over all.
     """
-
-    def __init__(self, scaling: Scaling) -> None:
-        self.scaling = scaling
-        n_genes = scaling.mean.size
-        self._sums = _ChunkedSum((n_genes + 1, n_genes))
-
-    def add(self, counts: sp.csr_array, totals: NDArray[np.float64]) -> None:
-        """Add a block of cells."""
-        excess = self.scaling.excess(counts, totals)
-        indptr, indices = (array.astype(np.uint64, copy=False) for array in (excess.indptr, excess.indices))
-        for rows, sums in self._sums.pieces(counts.shape[0]):
-            add_gram(indptr, indices, excess.data, rows.start, rows.stop, sums)
-
-    def fit(self, n_components: int) -> PcaModel:
-        """Return the leading components of the covariance."""
-        n_cells, sums = self._sums.n_cells, self._sums.result()
-        center = sums[-1] / n_cells
-        upper = (sums[:-1] - n_cells * np.outer(center, center)) / (n_cells - 1)
-        covariance = np.triu(upper) + np.triu(upper, 1).T
-        variances, vectors = _leading_eigenvectors(covariance, n_components)
-        largest = np.abs(vectors).argmax(axis=0)
-        vectors = vectors * np.where(vectors[largest, np.arange(n_components)] < 0, -1, 1)
-        return PcaModel(
-            scaling=self.scaling,
-            center=center,
-            components=np.ascontiguousarray(vectors.T, dtype=np.float32),
-            explained_variance=variances,
-            explained_variance_ratio=variances / np.trace(covariance),
-        )
+    factors = _size_factors(totals, target_sum)
+    add_moments(counts.indptr, counts.indices, counts.data, factors, sampled, sums)
 
 
-class _ChunkedSum:
-    """A sum over cells, taken in chunks of CHUNK_CELLS however the cells arrive."""
+def gram_sums(
+    scaling: Scaling, counts: sp.csr_array, totals: NDArray[np.float64], sums: NDArray[np.float64]
+) -> None:
+    """Add cells to the sums of the second pass, one after the other.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.total = np.zeros(shape)
-        self.n_cells = 0
-        self._partial = np.zeros(shape)
+    Scaled expression is taken less its value at zero counts. Centring takes that constant out again, so that
+    the sparse part alone gives the exact covariance.
 
-    def pieces(self, n_cells: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Yield the rows of a block that lie in one chunk, and the sum to add them to."""
-        start = 0
-        while start < n_cells:
-            stop = min(n_cells, start + CHUNK_CELLS - self.n_cells % CHUNK_CELLS)
-            yield slice(start, stop), self._partial
-            self.n_cells += stop - start
-            start = stop
-            if self.n_cells % CHUNK_CELLS == 0:
-                self.total += self._partial
-                self._partial[:] = 0
-
-    def result(self) -> NDArray[np.float64]:
-        return self.total + self._partial
+    Parameters
+    ----------
+    sums
+        float64 [n_genes + 1, n_genes]: the Gram matrix (its upper triangle), and in the last row the sum.
+    """
+    excess = scaling.excess(counts, totals)
+    indptr, indices = (array.astype(np.uint64, copy=False) for array in (excess.indptr, excess.indices))
+    add_gram(indptr, indices, excess.data, sums)
 
 
-def cell_totals(counts: sp.csr_array) -> NDArray[np.float64]:
-    """Return the counts per cell, float64 [n_cells]."""
-    # Not counts.sum(axis=1): that adds in the 32 bits of the counts.
-    return np.asarray(counts @ np.ones(counts.shape[1]))
-
-
-def _ordered(counts: sp.csr_array) -> sp.csr_array:
-    return counts if counts.has_sorted_indices else counts.sorted_indices()
+def fit(scaling: Scaling, sums: NDArray[np.float64], *, n_cells: int, n_components: int) -> PcaModel:
+    """Return the leading components of the covariance, from what `gram_sums` added up."""
+    center = sums[-1] / n_cells
+    upper = (sums[:-1] - n_cells * np.outer(center, center)) / (n_cells - 1)
+    covariance = np.triu(upper) + np.triu(upper, 1).T
+    variances, vectors = _leading_eigenvectors(covariance, n_components)
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.where(vectors[largest, np.arange(n_components)] < 0, -1, 1)
+    return PcaModel(
+        scaling=scaling,
+        center=center,
+        components=np.ascontiguousarray(vectors.T, dtype=np.float32),
+        explained_variance=variances,
+        explained_variance_ratio=variances / np.trace(covariance),
+    )
 
 
 def _size_factors(totals: NDArray[np.float64], target_sum: float) -> NDArray[np.float64]:

@@ -6,29 +6,38 @@ import numba
 import numpy as np
 
 _CACHED_CELLS = 256
+_SMALL_COUNTS = 64
 
 
-@numba.njit(nogil=True)
-def add_moments(indptr, indices, counts, factors, sampled, first, last, sums):  # type: ignore[no-untyped-def]
-    """Add the cells first … last - 1 of a block to the sums [4, n_genes].
+@numba.njit(nogil=True, cache=True)
+def add_moments(indptr, indices, counts, factors, sampled, sums):  # type: ignore[no-untyped-def]
+    """Add the cells of a block to the sums [4, n_genes].
 
     The rows are sum and sum of squares of normalised expression over the sampled cells, then of its log1p
     over all cells.
     """
-    for cell in range(first, last):
+    # Most counts are small, and the logarithm is what takes the time.
+    logs, of_cell = np.empty(_SMALL_COUNTS), np.full(_SMALL_COUNTS, -1)
+    for cell in range(len(indptr) - 1):
         for at in range(indptr[cell], indptr[cell + 1]):
-            gene = indices[at]
-            value = counts[at] / factors[cell]
+            gene, count = indices[at], counts[at]
+            value = count / factors[cell]
             if sampled[cell]:
                 sums[0, gene] += value
                 sums[1, gene] += value * value
-            value = np.log1p(value)
+            small = np.int64(count)
+            if small < _SMALL_COUNTS and small == count:
+                if of_cell[small] != cell:
+                    logs[small], of_cell[small] = np.log1p(value), cell
+                value = logs[small]
+            else:
+                value = np.log1p(value)
             sums[2, gene] += value
             sums[3, gene] += value * value
 
 
-@numba.njit(nogil=True)
-def add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)
+def add_gram(indptr, indices, values, sums):  # type: ignore[no-untyped-def]
     """Add x xᵀ (upper triangle) of each cell to the sums [n_genes + 1, n_genes], and x to their last row.
 
     Gene by gene over a few cells at a time: one row of the sums and the cells then stay in the cache, which
@@ -37,8 +46,9 @@ def add_gram(indptr, indices, values, first, last, sums):  # type: ignore[no-unt
     """
     n_genes = sums.shape[1]
     one = np.uint64(1)
-    for low in range(first, last, _CACHED_CELLS):
-        high = min(low + _CACHED_CELLS, last)
+    n_cells = len(indptr) - 1
+    for low in range(0, n_cells, _CACHED_CELLS):
+        high = min(low + _CACHED_CELLS, n_cells)
         starts = np.zeros(n_genes + 1, np.uint64)
         for at in range(indptr[low], indptr[high]):
             starts[indices[at] + one] += one

@@ -24,7 +24,7 @@ class Selection:
         int64 [n], ascending and distinct: row numbers in the cells that the strategy was given.
     weights
         float32 [n] or None: inverse inclusion probabilities, only where they differ by design from cell to
-        cell and a user of the subset needs them.
+        cell and a user of the subset needs them; after a draw with replacement, how often each was drawn.
     rank
         int32 [n] or None: the order in which the cells were drawn, only where the first m of them are a
         selection of m cells.
@@ -67,16 +67,27 @@ class Strategy:
         ``(cells, embedding, n, *, keys, rng, **parameters) -> Selection``, where `cells` is a polars frame of
         the corpus columns it asked for (none: a frame of no columns), `embedding` float32 [n_cells, d] or
         None, `keys` uint64 [n_cells], one random key a cell.
+    costs
+        ``(cells, embedding, selection, *, labels, keys, rng, embedding_rows, **parameters) -> notes``: where
+        the choice gives something up for something else, what it costs against `random`, measured.
+    reads
+        Corpus columns that it always reads, beside those that its parameter `by` names.
     nested
         With the same keys and an `rng` in the same state, the choice of m cells lies inside that of n > m.
+    prepare
+        ``(embedding, **parameters) -> {name: value}`` or None: what all sizes and seeds share, computed once
+        for one set of cells, and passed to `select` by keyword. It changes no result.
     """
 
     select: Callable[..., Selection]
     summary: str
     reference: str
     parameters: tuple[Parameter, ...] = ()
+    costs: Callable[..., Mapping[str, int | float | str]] | None = None
+    reads: tuple[str, ...] = ()
     needs_embedding: bool = False
     nested: bool = False
+    prepare: Callable[..., dict[str, Any]] | None = None
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return every parameter in its canonical form, defaults filled in, in the order of the table.
@@ -94,8 +105,8 @@ class Strategy:
         return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
 
     def columns(self, parameters: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the corpus columns that `select` reads: those that its parameter `by` names."""
-        return tuple(self.resolve(parameters).get("by", ()))
+        """Return the corpus columns that `select` reads: `reads`, and those that its parameter `by` names."""
+        return (*self.reads, *self.resolve(parameters).get("by", ()))
 
 
 def check_n(n: int, n_cells: int) -> None:

@@ -48,8 +48,14 @@ def assign_splits(
         When the ratios are not three shares that sum to 1.
     """
     if len(ratios) != len(SPLITS) or min(ratios) < 0 or not math.isclose(sum(ratios), 1.0, abs_tol=1e-9):
+        if len(ratios) != len(SPLITS):
+            fault = f"are {len(ratios)} of {len(SPLITS)} shares"
+        elif min(ratios) < 0:
+            fault = f"hold {min(ratios):g}, less than 0"
+        else:
+            fault = f"sum to {sum(ratios):g}"
         raise SelectionError(
-            f"split ratios {', '.join(f'{ratio:g}' for ratio in ratios)} sum to {sum(ratios):g}; "
+            f"split ratios {', '.join(f'{ratio:g}' for ratio in ratios)} {fault}; "
             f"give {len(SPLITS)} shares ({', '.join(SPLITS)}) that sum to 1"
         )
     bounds = np.round(np.cumsum(ratios)[:-1] * 2.0**53).astype(np.uint64)

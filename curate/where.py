@@ -62,14 +62,19 @@ class Where:
         FilterError
             When it does not parse, naming the place.
         """
+        stripped = text.strip()
+        if not stripped:
+            raise FilterError("the filter is empty; leave it out to take every cell")
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(stripped, mode="eval").body
         except SyntaxError as error:
+            # An offset of 0 stands for the end.
+            place = f"at character {error.offset}" if error.offset else f"at its end, after {stripped[-9:]!r}"
             raise FilterError(
-                f"filter {text!r} does not parse at character {error.offset}; write for instance "
+                f"filter {text!r} does not parse {place}; write for instance "
                 "\"tissue == 'lung' and assay in ['10x 3\\' v3']\""
             ) from None
-        return cls(text=text.strip(), condition=_condition(tree, negated=False, text=text))
+        return cls(text=stripped, condition=_condition(tree, negated=False, text=text))
 
     @property
     def columns(self) -> frozenset[str]:

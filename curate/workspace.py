@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,18 @@ class CensusSettings(Document):
     region: str | None = None
     endpoint: str | None = None
     anonymous: bool = False
+
+    def open(self) -> Census:
+        """Open it."""
+        from curate.census import Census
+
+        return Census.open(
+            self.release,
+            uri=self.uri,
+            region=self.region,
+            endpoint=self.endpoint,
+            anonymous=self.anonymous,
+        )
 
 
 class Defaults(Document):
@@ -60,15 +73,39 @@ class Workspace:
         WorkspaceError
             When there is none, or its curate.toml cannot be read.
         """
+        found = cls.find_any(home)
+        if found is None:
+            raise _none(f"in {Path.cwd()} or above it")
+        return found
+
+    @classmethod
+    def find_any(cls, home: str | Path | None = None) -> Workspace | None:
+        """Open the workspace that `find` would; None where there is none and none was named.
+
+        Raises
+        ------
+        WorkspaceError
+            When there is none where one was named, or its curate.toml cannot be read.
+        """
         named = home or os.environ.get("CURATE_HOME")
         start = Path(named).resolve() if named else Path.cwd()
         for folder in [start] if named else [start, *start.parents]:
             if (folder / SETTINGS_FILE).is_file():
                 return cls(root=folder, settings=_read_settings(folder / SETTINGS_FILE))
-        searched = f"in {start}" if named else f"in {start} or above it"
-        raise WorkspaceError(
-            f"no {SETTINGS_FILE} {searched}; make a workspace with `curate init` or `curate demo`"
-        )
+        if named:
+            raise _none(f"in {start}")
+        return None
+
+    @classmethod
+    def around(cls, path: str | Path) -> Workspace | None:
+        """Open the nearest workspace from a path upwards; None when there is none that can be read."""
+        start = Path(path).resolve()
+        for folder in (start, *start.parents):
+            if (folder / SETTINGS_FILE).is_file():
+                with suppress(WorkspaceError):
+                    return cls(root=folder, settings=_read_settings(folder / SETTINGS_FILE))
+                return None
+        return None
 
     @classmethod
     def create(cls, root: Path, *, census: CensusSettings | None = None) -> Workspace:
@@ -135,19 +172,21 @@ class Workspace:
 
     def open_census(self, *, release: str | None = None, uri: str | None = None) -> Census:
         """Open the Census of curate.toml, or another release or uri with the same access settings."""
-        from curate.census import Census
+        return self.census_settings(release=release, uri=uri).open()
 
+    def census_settings(self, *, release: str | None = None, uri: str | None = None) -> CensusSettings:
+        """Return those of curate.toml, or another release or uri with the same access, paths made whole."""
         settings = self.settings.census
         chosen = uri or (None if release else settings.uri)
         if chosen is not None and "://" not in chosen:
             chosen = str(self.root / chosen) if uri is None else str(Path(chosen).resolve())
-        return Census.open(
-            release or settings.release,
-            uri=chosen,
-            region=settings.region,
-            endpoint=settings.endpoint,
-            anonymous=settings.anonymous,
-        )
+        return settings.model_copy(update={"release": release or settings.release, "uri": chosen})
+
+
+def _none(searched: str) -> WorkspaceError:
+    return WorkspaceError(
+        f"no {SETTINGS_FILE} {searched}; make a workspace with `curate init` or `curate demo`"
+    )
 
 
 def _read_settings(path: Path) -> Settings:

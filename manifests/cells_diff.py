@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.manifests.document import CENSUS, SPLITS
+from curate.manifests.identities import portable_identity, why_not_comparable
 from curate.manifests.obs import corpus_rows, look_up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
 
     Keys = NDArray[np.integer[Any]]
@@ -26,7 +26,7 @@ class CellsDiff:
     Attributes
     ----------
     compared_by
-        "soma_joinid" inside one corpus, "identity" across two.
+        "soma_joinid" inside one Census, "identity" across two.
     jaccard
         both / (only_a + only_b + both).
     n_split_differs
@@ -47,13 +47,17 @@ class CellsDiff:
 def diff_cells(a: Manifest, b: Manifest) -> tuple[CellsDiff | None, tuple[str, ...]]:
     """Return which cells two manifests share, or None when that cannot be known, and what is to be said.
 
+    1. by soma_joinid, when both are of one corpus or of one Census;
+    2. else by identity: that of the corpora at hand, or of the columns that a portable export holds.
+
     Cells of a spike-in source are compared by source, fingerprint and row.
     """
     notes: tuple[str, ...] = ()
-    by_identity = a.document.corpus.id != b.document.corpus.id
-    if by_identity:
-        reason = _why_not_comparable(a, b)
-        notes = (_two_corpora(a, b, reason),)
+    by_identity = False
+    if a.document.corpus.id != b.document.corpus.id:
+        by_identity = not _of_one_census(a, b)
+        reason = why_not_comparable(a, b) if by_identity else None
+        notes = (_two_corpora(a, b, reason, by_identity=by_identity),)
         if reason:
             return None, notes
     of_a, of_b = _keys(a, by_identity=by_identity), _keys(b, by_identity=by_identity)
@@ -116,39 +120,51 @@ def _keys(manifest: Manifest, *, by_identity: bool) -> dict[tuple[str, str], tup
         rows = cells.rows_of(source)
         joinids, split = cells.soma_joinid[rows], cells.split[rows]
         if source == CENSUS and by_identity:
-            keys[source, ""] = _by_identity(manifest.corpus(), joinids, split)
+            keys[source, ""] = _by_identity(manifest, joinids, split)
         else:
             keys[source, fingerprints.get(source, "")] = (joinids, split)
     return keys
 
 
 def _by_identity(
-    corpus: Corpus, joinids: NDArray[np.int64], split: NDArray[np.uint8]
+    manifest: Manifest, joinids: NDArray[np.int64], split: NDArray[np.uint8]
 ) -> tuple[Keys, NDArray[np.uint8]]:
-    identity = corpus.identity()[corpus_rows(corpus, joinids)]
+    identity = portable_identity(manifest)
+    if identity is None:
+        corpus = manifest.corpus()
+        identity = corpus.identity()[corpus_rows(corpus, joinids)]
     order = np.argsort(identity)
     return identity[order], split[order]
 
 
-def _why_not_comparable(a: Manifest, b: Manifest) -> str | None:
-    """Return why cells of two corpora cannot be compared, or None when they can."""
-    for manifest in (a, b):
-        if manifest.find_corpus() is None:
-            return f"corpus {manifest.document.corpus.name!r} is not at hand"
+def _of_one_census(a: Manifest, b: Manifest) -> bool:
+    """Whether a soma_joinid names the same cell in both: the counts, the release and the organism are one."""
     of_a, of_b = a.document.corpus, b.document.corpus
-    if of_a.identity != of_b.identity:
-        return f"one names its cells by {of_a.identity}, the other by {of_b.identity}"
-    if "release" in of_a.identity and of_a.release != of_b.release:
-        return f"{of_a.identity} holds inside one release, and these are {of_a.release} and {of_b.release}"
-    return None
+    if (of_a.release, of_a.organism) != (of_b.release, of_b.organism):
+        return False
+    census = _census(a)
+    return census is not None and census == _census(b)
 
 
-def _two_corpora(a: Manifest, b: Manifest, reason: str | None) -> str:
+def _census(manifest: Manifest) -> str | None:
+    """Return what stands for the counts of the Census; of older manifests the corpus knows it."""
+    if manifest.document.corpus.census is not None:
+        return manifest.document.corpus.census
+    corpus = manifest.find_corpus()
+    return None if corpus is None else corpus.header.census.content
+
+
+def _two_corpora(a: Manifest, b: Manifest, reason: str | None, *, by_identity: bool) -> str:
     of_a, of_b = a.document.corpus, b.document.corpus
+    if not by_identity:
+        return (
+            f"two corpora of one Census (release {of_a.release}), {of_a.name} ({of_a.id[:12]}) and "
+            f"{of_b.name} ({of_b.id[:12]}): cells are compared by soma_joinid"
+        )
     how = (
         f"cells are not compared: {reason}" if reason else f"cells are compared by identity ({of_a.identity})"
     )
     return (
         f"two corpora, {of_a.name} ({of_a.id[:12]}, release {of_a.release}) and {of_b.name} ({of_b.id[:12]}, "
-        f"release {of_b.release}): soma_joinids of one mean nothing in the other; {how}"
+        f"release {of_b.release}), of two Censuses: soma_joinids of one mean nothing in the other; {how}"
     )

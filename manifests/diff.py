@@ -16,9 +16,12 @@ from curate.build.diversity import shannon_bits
 from curate.errors import ManifestError
 from curate.manifests.cells_diff import CellsDiff, diff_cells
 from curate.manifests.settings import SettingChange, changed_settings
+from curate.quantiles import kolmogorov_smirnov, quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
     from curate.manifests.manifest import Manifest
 
@@ -33,6 +36,7 @@ class Side:
     id: str
     corpus: str
     corpus_id: str
+    label: str | None
     n_cells: int
     n_donors: int
     diversity: dict[str, dict[str, Any]]
@@ -84,6 +88,29 @@ class CompositionShift:
 
 
 @dataclass(frozen=True)
+class NumberShift:
+    """How the values of an obs column of numbers differ.
+
+    Attributes
+    ----------
+    n_missing_a, n_missing_b
+        Cells without a value, as those of a spike-in are.
+    quantiles_a, quantiles_b
+        "least", "5%", …, "most" → value; empty when no cell has one.
+    kolmogorov_smirnov
+        Largest distance between the cumulative shares: 0 when equal, 1 when they do not overlap; None when
+        one side has no values.
+    """
+
+    column: str
+    n_missing_a: int
+    n_missing_b: int
+    quantiles_a: dict[str, float]
+    quantiles_b: dict[str, float]
+    kolmogorov_smirnov: float | None
+
+
+@dataclass(frozen=True)
 class ManifestDiff:
     """What differs between manifests A and B.
 
@@ -101,6 +128,7 @@ class ManifestDiff:
     cells: CellsDiff | None
     settings: tuple[SettingChange, ...]
     composition: tuple[CompositionShift, ...]
+    numbers: tuple[NumberShift, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -141,18 +169,15 @@ def diff(a: Manifest, b: Manifest, *, columns: Sequence[str] | None = None) -> M
         When the corpus has no such column.
     """
     cells, notes = diff_cells(a, b)
+    compared = [_compare(a, b, column) for column in columns or _shared_columns(a, b)]
     return ManifestDiff(
         a=_side(a),
         b=_side(b),
         notes=notes,
         cells=cells,
         settings=changed_settings(a.document, b.document),
-        composition=tuple(
-            shift(
-                column, _counts(a, column), _counts(b, column), n_a=a.document.n_cells, n_b=b.document.n_cells
-            )
-            for column in (_shared_columns(a, b) if columns is None else columns)
-        ),
+        composition=tuple(each for each in compared if isinstance(each, CompositionShift)),
+        numbers=tuple(each for each in compared if isinstance(each, NumberShift)),
     )
 
 
@@ -171,6 +196,19 @@ def shift(
         n_labels_b=len(counts_b),
         multivalued=sum(counts_a.values()) > n_a or sum(counts_b.values()) > n_b,
         movers=tuple(sorted(movers, key=lambda mover: (-abs(mover.points), mover.label))),
+    )
+
+
+def number_shift(column: str, a: pl.Series, b: pl.Series) -> NumberShift:
+    """Return how the values of a column of numbers differ, from the values of the cells of each side."""
+    of_a, of_b = (values.drop_nulls().to_numpy() for values in (a, b))
+    return NumberShift(
+        column=column,
+        n_missing_a=a.null_count(),
+        n_missing_b=b.null_count(),
+        quantiles_a=quantiles(of_a),
+        quantiles_b=quantiles(of_b),
+        kolmogorov_smirnov=kolmogorov_smirnov(of_a, of_b),
     )
 
 
@@ -207,6 +245,7 @@ def _side(manifest: Manifest) -> Side:
         id=manifest.id,
         corpus=document.corpus.name,
         corpus_id=document.corpus.id,
+        label=document.corpus.label,
         n_cells=document.n_cells,
         n_donors=document.n_donors,
         diversity={column: held.model_dump() for column, held in document.diversity.items()},
@@ -218,13 +257,21 @@ def _shared_columns(a: Manifest, b: Manifest) -> list[str]:
     return spiked + [column for column in a.document.composition if column in b.document.composition]
 
 
-def _counts(manifest: Manifest, column: str) -> dict[str, int]:
+def _compare(a: Manifest, b: Manifest, column: str) -> CompositionShift | NumberShift:
+    of_a, of_b = _counts(a, column), _counts(b, column)
+    if isinstance(of_a, dict) and isinstance(of_b, dict):
+        return shift(column, of_a, of_b, n_a=a.document.n_cells, n_b=b.document.n_cells)
+    if isinstance(of_a, dict) or isinstance(of_b, dict):
+        raise ManifestError(f"column {column!r} holds numbers in one corpus and labels in the other")
+    return number_shift(column, of_a, of_b)
+
+
+def _counts(manifest: Manifest, column: str) -> dict[str, int] | pl.Series:
+    """Return the cells of each label of a column, or the values of a column of numbers."""
     document = manifest.document
     if column == SOURCE:
         return manifest.held_cells.sources
     if column in document.composition:
         return document.composition[column]
     values = manifest.obs([column])[column]
-    if values.dtype.is_numeric():
-        raise ManifestError(f"column {column!r} holds numbers; name a column of labels, such as cell_type")
-    return composition(values.to_frame())[column]
+    return values if values.dtype.is_numeric() else composition(values.to_frame())[column]

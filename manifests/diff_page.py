@@ -9,12 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from curate.manifests.page import percent
+from curate.quantiles import QUANTILES, shown
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from curate.manifests.cells_diff import CellsDiff
-    from curate.manifests.diff import CompositionShift, ManifestDiff, Mover
+    from curate.manifests.diff import CompositionShift, ManifestDiff, Mover, NumberShift, Side
 
 _MEASURES = {"n_labels": "labels", "shannon_bits": "Shannon bits", "inverse_simpson": "inverse Simpson"}
 _MEASURES |= {"gini_simpson": "Gini-Simpson"}
@@ -32,6 +34,10 @@ def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
         ("A ", "dim"), (diff.a.ref, "bold"), ("  →  ", "dim"), ("B ", "dim"), (diff.b.ref, "bold")
     )
     parts: list[RenderableType] = [title]
+    parts += [
+        Text(f"{name}: {side.corpus}, {side.label}", style="yellow")
+        for name, side in _labelled(diff.a, diff.b)
+    ]
     parts += [Text(f"note: {note}", style="yellow") for note in diff.notes]
     if diff.same:
         parts.append(Text(f"the same content: both have the id {diff.a.id[:12]}"))
@@ -39,10 +45,18 @@ def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
     parts += [_settings(diff)] if diff.settings else []
     parts.append(_diversity(diff))
     parts += [_shift(shift, top=top) for shift in diff.composition]
+    parts += [_number_shift(shift) for shift in diff.numbers]
     if any(shift.multivalued for shift in diff.composition):
         text = "* a cell labelled 'A || B' counts for both: shares may add to more than 1"
         parts.append(Text(text, style="dim"))
     return Group(*parts)
+
+
+def _labelled(a: Side, b: Side) -> list[tuple[str, Side]]:
+    """Return the sides whose store says something about itself; once when both say the same."""
+    if (a.corpus, a.label) == (b.corpus, b.label):
+        return [("A and B", a)] if a.label else []
+    return [(name, side) for name, side in (("A", a), ("B", b)) if side.label]
 
 
 def _cells(cells: CellsDiff) -> Table:
@@ -96,17 +110,34 @@ def _shift(shift: CompositionShift, *, top: int) -> RenderableType:
     return Group(table, Text(f"{_summary(shift)}; {_more(len(moved), top)}", style="dim"))
 
 
+def _number_shift(shift: NumberShift) -> RenderableType:
+    table = _table(shift.column, "A", "B", "B - A")
+    for name in QUANTILES:
+        of_a, of_b = shift.quantiles_a.get(name), shift.quantiles_b.get(name)
+        change = "" if of_a is None or of_b is None else shown(of_b - of_a)
+        table.add_row(name, *("none" if held is None else shown(held) for held in (of_a, of_b)), change)
+    if shift.n_missing_a or shift.n_missing_b:
+        table.add_row("cells without a value", f"{shift.n_missing_a:,}", f"{shift.n_missing_b:,}", "")
+    distance = shift.kolmogorov_smirnov
+    summary = "not compared: one side has no values" if distance is None else f"{distance:.4f}"
+    return Group(table, Text(f"Kolmogorov-Smirnov {summary}", style="dim"))
+
+
 def _summary(shift: CompositionShift) -> str:
     bits = shift.jensen_shannon_bits
     divergence = "<0.0001" if 0 < bits < 0.00005 else f"{bits:.4f}"
     a, b = shift.n_labels_a, shift.n_labels_b
-    return f"Jensen-Shannon {divergence} bits; {f'{a:,}' if a == b else f'{a:,} → {b:,}'} labels"
+    return f"Jensen-Shannon {divergence} bits; {counted(a, 'label') if a == b else f'{a:,} → {b:,} labels'}"
 
 
 def _more(n_moved: int, top: int) -> str:
     if n_moved == 0:
         return "no share differs"
-    return f"{n_moved - top:,} smaller differences not shown" if n_moved > top else "all differences shown"
+    return (
+        f"{counted(n_moved - top, 'smaller difference')} not shown"
+        if n_moved > top
+        else "all differences shown"
+    )
 
 
 def _fold(mover: Mover) -> str:

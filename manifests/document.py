@@ -20,6 +20,9 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]{0,127}$"
+_CAME_LATER = ("census", "label")
+"""Keys of `corpus` that older manifests lack; their bytes are still those of their content."""
+
 TAG_PATTERN = r"^(?!v[0-9]+$)[A-Za-z][A-Za-z0-9._+=-]{0,63}$"
 
 
@@ -56,6 +59,13 @@ class CorpusRecord(Document):
     recipe: str
     n_cells: Count
     identity: str = Field(description="What names a cell across stores, for instance release+soma_joinid.")
+    census: str | None = Field(
+        default=None,
+        description="What stands for the counts of the Census; joinids hold across corpora of equal ones.",
+    )
+    label: str | None = Field(
+        default=None, description="What the store says about itself, such as that its cells are simulated."
+    )
 
 
 class GenesRecord(Document):
@@ -169,11 +179,19 @@ class ManifestDocument(Document):
 
     def to_bytes(self) -> bytes:
         """Return the bytes of manifest.json."""
-        return (json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(self._content(), indent=2, ensure_ascii=False) + "\n").encode()
 
     def sealed(self) -> ManifestDocument:
         """Return the document with the digest of its own content."""
-        return self.model_copy(update={"digest": header_digest(self.model_dump(mode="json"))})
+        return self.model_copy(update={"digest": header_digest(self._content())})
+
+    def _content(self) -> dict[str, Any]:
+        """Return what manifest.json holds: keys that came later are left out when they say nothing."""
+        content = self.model_dump(mode="json")
+        for key in _CAME_LATER:
+            if content["corpus"][key] is None:
+                del content["corpus"][key]
+        return content
 
     def content_id(self, cells_digest: str) -> str:
         """Return the id: sha256 over everything that decides the content, and over nothing else.

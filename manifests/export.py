@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from curate.atomic import atomic_folder
 from curate.errors import CorpusError, ManifestError, WriteError
+from curate.manifests.identities import PORTABLE_COLUMNS
 from curate.manifests.manifest import Manifest
 from curate.manifests.obs import read_obs
-from curate.manifests.reading import CELLS_FILE, DOCUMENT_FILE, is_url
+from curate.manifests.reading import CELLS_FILE, DOCUMENT_FILE, is_url, unreachable
 from curate.manifests.write import file_record
 
 if TYPE_CHECKING:
     import polars as pl
-
-PORTABLE_COLUMNS = ("dataset_id", "observation_joinid")
 
 
 def export(manifest: Manifest, destination: str, *, portable: bool = False) -> Manifest:
@@ -80,5 +79,9 @@ def _put(url: str, files: dict[str, bytes]) -> None:
         system.makedirs(path, exist_ok=True)
         for name, content in files.items():
             system.pipe_file(f"{path}/{name}", content)
-    except (OSError, ImportError, ValueError) as error:
+    except WriteError:
+        raise
+    except (ImportError, ValueError) as error:
         raise WriteError(f"could not write {url}: {error}") from error
+    except Exception as error:  # every backend of fsspec has errors of its own, and no common root
+        raise WriteError(unreachable(url, error)) from error

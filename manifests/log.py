@@ -18,6 +18,8 @@ class Version:
 
     Attributes
     ----------
+    corpus, label
+        Name of the corpus, and what its Census says about itself.
     changed
         Settings that differ from the version before; none in the first, or when only the cells differ.
     problem
@@ -28,6 +30,8 @@ class Version:
     id: str = ""
     created: str = ""
     n_cells: int = 0
+    corpus: str = ""
+    label: str | None = None
     tags: tuple[str, ...] = ()
     changed: tuple[SettingChange, ...] = ()
     problem: str | None = None
@@ -64,6 +68,8 @@ def _version(document: ManifestDocument, before: ManifestDocument | None, tags: 
         id=document.id,
         created=document.created.isoformat(),
         n_cells=document.n_cells,
+        corpus=document.corpus.name,
+        label=document.corpus.label,
         tags=tags,
         changed=changed_settings(before, document) if before else (),
     )

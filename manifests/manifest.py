@@ -12,7 +12,8 @@ from curate.errors import ManifestError
 from curate.manifests.cells import Cells
 from curate.manifests.document import SPLITS, ManifestDocument, Split
 from curate.manifests.obs import read_obs
-from curate.manifests.reading import CELLS_FILE, RESTORE, file_digest_of, read_document, read_file
+from curate.manifests.reading import CELLS_FILE, RESTORE, file_digest_of, is_url, read_document, read_file
+from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from curate.corpus import Corpus
     from curate.manifests.verify import Report
-    from curate.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -228,10 +228,18 @@ class Manifest:
         return found
 
     def find_corpus(self) -> Corpus | None:
-        """Return the corpus that the cells come from, if it is at hand."""
+        """Return the corpus that the cells come from, if it is at hand.
+
+        It is looked for in `workspace`, then in the workspace that the manifest's own folder lies in.
+        """
         if self.known_corpus is not None:
             return self.known_corpus
-        return self.workspace.corpus_by_id(self.document.corpus.id) if self.workspace is not None else None
+        wanted = self.document.corpus.id
+        found = self.workspace.corpus_by_id(wanted) if self.workspace is not None else None
+        if found is not None or is_url(self.folder):
+            return found
+        around = Workspace.around(self.folder)
+        return around.corpus_by_id(wanted) if around is not None and around != self.workspace else None
 
     def verify(self) -> Report:
         """Check every file, the id, every cell against the corpus, and every number in the header."""

@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.wording import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -44,6 +46,14 @@ def percent(share: float) -> str:
     return "<0.01 %" if 0 < share < 0.00005 else f"{100 * share:.2f} %"
 
 
+def simulated(labels: Mapping[str, str | None]) -> str:
+    """Return a line that says which corpora (name → label of their Census) are simulated; "" when none is."""
+    named = [name for name, label in labels.items() if label and "simulated" in label.casefold()]
+    if not named:
+        return ""
+    return f"simulated data, no real cells: corpus {', '.join(named)}"
+
+
 def assignments(values: Mapping[str, Any]) -> str:
     """Return settings as ``name=value`` side by side."""
     return " ".join(f"{name}={_shown(value)}" for name, value in values.items())
@@ -67,8 +77,12 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
             "created",
             f"{document.created:%Y-%m-%d %H:%M} UTC by curate {document.software.get('curate', '?')}",
         ),
-        ("corpus", f"{corpus.name} ({corpus.id[:12]}), {corpus.n_cells:,} cells, recipe {corpus.recipe}"),
-        ("census", f"{corpus.release}, {corpus.organism}, {document.genes.n:,} genes"),
+        (
+            "corpus",
+            f"{corpus.name} ({corpus.id[:12]}), {counted(corpus.n_cells, 'cell')}, recipe {corpus.recipe}",
+        ),
+        ("census", f"{corpus.release}, {corpus.organism}, {counted(document.genes.n, 'gene')}"),
+        *([("label", corpus.label)] if corpus.label else []),
         ("strategy", f"{selection.strategy} {assignments(selection.parameters)}".strip()),
         (
             "cells",
@@ -87,11 +101,11 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
     ]
     records = [
         *(
-            ("spike-in", f"{s.source}: {s.n_cells:,} cells, {s.mode} {assignments(s.parameters)}")
+            ("spike-in", f"{s.source}: {counted(s.n_cells, 'cell')}, {s.mode} {assignments(s.parameters)}")
             for s in document.spike_ins
         ),
         *(
-            ("excluded", f"{e.n_cells:,} cells: {e.reason} {assignments(e.parameters)}")
+            ("excluded", f"{counted(e.n_cells, 'cell')}: {e.reason} {assignments(e.parameters)}")
             for e in document.exclusions
         ),
         *(("parent", f"{p.relation} {p.ref or ''} ({p.id[:12]})") for p in document.parents),
@@ -108,7 +122,7 @@ def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:
     table.add_column(f"\n{column}{' *' if multivalued else ''}", width=34, no_wrap=True, overflow="ellipsis")
     table.add_column("\ncells", justify="right", width=10, no_wrap=True)
     table.add_column("\nshare", justify="right", width=8, no_wrap=True)
-    table.add_column(f"\n{len(counts):,} labels", width=BAR_WIDTH, style="cyan", no_wrap=True)
+    table.add_column(f"\n{counted(len(counts), 'label')}", width=BAR_WIDTH, style="cyan", no_wrap=True)
     largest = max(counts.values()) / document.n_cells
     for label, n in list(counts.items())[:top]:
         share = n / document.n_cells

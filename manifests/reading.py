@@ -37,20 +37,49 @@ def read_file(folder: str, name: str) -> bytes:
     Raises
     ------
     ManifestError
-        When it is missing or cannot be read.
+        When it is missing, cannot be read, or cannot be reached.
     """
+    if is_url(folder):
+        return _read_url(folder, name)
     try:
-        if not is_url(folder):
-            return Path(folder, name).read_bytes()
-        import fsspec
-
-        with fsspec.open(f"{folder.rstrip('/')}/{name}", "rb") as stream:
-            content: bytes = stream.read()
-            return content
+        return Path(folder, name).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{folder} has no {name}; {RESTORE}") from None
-    except (OSError, ImportError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ManifestError(f"could not read {name} of {folder}: {error}") from error
+
+
+def _read_url(url: str, name: str) -> bytes:
+    try:
+        import fsspec
+
+        with fsspec.open(f"{url.rstrip('/')}/{name}", "rb") as stream:
+            content: bytes = stream.read()
+            return content
+    except FileNotFoundError as error:
+        if _answered(error):
+            raise ManifestError(f"{url} has no {name}; {RESTORE}") from None
+        raise ManifestError(unreachable(url, error.__cause__ or error)) from error
+    except (ImportError, ValueError) as error:
+        raise ManifestError(f"could not read {name} of {url}: {error}") from error
+    except Exception as error:  # every backend of fsspec has errors of its own, and no common root
+        raise ManifestError(unreachable(url, error)) from error
+
+
+def unreachable(url: str, error: BaseException) -> str:
+    """Return what to say, in one line, when the backend of a URL fails."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{url} cannot be reached: {reason}; check the address, the network and the credentials"
+
+
+def _answered(error: FileNotFoundError) -> bool:
+    """Whether it was the server that said that there is no such file.
+
+    fsspec calls a file of a host that does not answer missing, too, and keeps what happened as the cause.
+    """
+    cause = error.__cause__
+    is_answer_of_s3 = hasattr(cause, "response")
+    return cause is None or isinstance(cause, FileNotFoundError) or is_answer_of_s3
 
 
 def file_digest_of(content: bytes) -> str:

@@ -22,7 +22,7 @@ from curate.errors import ManifestError, WriteError
 from curate.manifests.document import NAME_PATTERN, TAG_PATTERN, ManifestDocument
 from curate.manifests.manifest import Manifest
 from curate.manifests.reading import read_document
-from curate.nearest import nearest
+from curate.nearest import nearest, nearest_few
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,9 @@ class Registry:
             raise ManifestError(
                 f"no manifest named {name!r}: {self.path} holds none yet; make one with `curate build`"
             )
-        raise ManifestError(f"no manifest named {name!r}; {nearest(name, names)}")
+        raise ManifestError(
+            f"no manifest named {name!r}; {nearest_few(name, names)} (see `curate manifests list`)"
+        )
 
     def entries(self, name: str | None = None) -> list[Entry]:
         """Return every version of a name, or of all names; those that cannot be read say why."""

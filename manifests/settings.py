@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _RECORDS = ("corpus", "genes", "selection", "splits", "spike_ins", "exclusions", "parents")
 _FOUND = {
-    "corpus": {"uri"},
+    "corpus": {"uri", "census", "label"},
     "selection": {"notes", "n_available"},
     "splits": {"counts", "labels_in_one_split"},
 }

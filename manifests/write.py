@@ -187,6 +187,8 @@ def corpus_record(corpus: Corpus) -> CorpusRecord:
         recipe=header.recipe.name,
         n_cells=corpus.n_cells,
         identity=header.identity,
+        census=header.census.content,
+        label=header.census.label,
     )
 
 

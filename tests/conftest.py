@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +17,8 @@ import pytest
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 DATASET_SIZES = {"dataset-a": 250, "dataset-b": 200, "dataset-c": 150}
@@ -137,6 +143,46 @@ def atlas_workspace(tmp_path_factory: pytest.TempPathFactory, atlas_census: Path
 def fresh_workspace(tmp_path: Path, atlas_workspace: Path) -> Path:
     """A copy of `atlas_workspace`, to write to."""
     return Path(shutil.copytree(atlas_workspace, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def endpoint(coordinate_census: Path) -> Iterator[str]:
+    """An S3 server on this machine with `coordinate_census` at s3://curate/census."""
+    # In a process of its own: TileDB holds the lock of the interpreter while it waits for an answer.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _wait_for(port)
+    url = f"http://127.0.0.1:{port}"
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+    client.create_bucket(Bucket="curate")
+    for path in sorted(coordinate_census.rglob("*")):
+        if path.is_file():
+            key = f"census/{path.relative_to(coordinate_census)}"
+            client.put_object(Bucket="curate", Key=key, Body=path.read_bytes(), ACL="public-read")
+    yield url
+    server.kill()
+    server.wait()
+
+
+def _wait_for(port: int, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail(f"nothing answers on port {port} after {seconds} s")
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from curate.build.selection import Parameter, Strategy
+from curate.build.strategies.block_costs import block_costs
+from curate.build.strategies.blocks import blocks, parse_tile_cells, parse_tiles
 from curate.build.strategies.random import random
 from curate.build.strategies.reweight import reweight
-from curate.build.strategies.sketch import parse_alpha, parse_k, parse_max_iter, sketch
+from curate.build.strategies.sketch import (
+    parse_alpha,
+    parse_engine,
+    parse_k,
+    parse_max_iter,
+    parse_replace,
+    prepare,
+    sketch,
+)
 from curate.build.strategies.strata import parse_columns
 from curate.build.strategies.stratified import stratified
+from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS
 
 _BY = Parameter(
     name="by",
@@ -65,8 +76,46 @@ STRATEGIES: dict[str, Strategy] = {
                 metavar="N",
                 help="Coverings to try at most.",
             ),
+            Parameter(
+                name="replace",
+                default=False,
+                parse=parse_replace,
+                metavar="yes|no",
+                help="Draw with replacement; a cell's weight is then how often it was drawn.",
+            ),
+            Parameter(
+                name="engine",
+                default="curate",
+                parse=parse_engine,
+                metavar="curate|geosketch",
+                help="Our own, or geosketch itself, to compare with.",
+            ),
         ),
         needs_embedding=True,
         nested=True,
+        prepare=prepare,
+    ),
+    "blocks": Strategy(
+        select=blocks,
+        summary="Cells from few tiles of the store, cheap to read; every dataset contributes.",
+        reference="two-stage sampling, Cochran, Sampling Techniques (Wiley 1977)",
+        parameters=(
+            Parameter(
+                name="tiles",
+                default="auto",
+                parse=parse_tiles,
+                metavar="N|FRACTION|auto",
+                help="Tiles to read at most: a number, a fraction, or auto (5 x the fraction of cells).",
+            ),
+            Parameter(
+                name="tile_cells",
+                default=TILE_CELLS,
+                parse=parse_tile_cells,
+                metavar="N",
+                help="Joinids of a tile of the store; 2,048 in a Census.",
+            ),
+        ),
+        costs=block_costs,
+        reads=(JOINID, DATASET),
     ),
 }

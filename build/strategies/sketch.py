@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -12,12 +13,14 @@ from curate.build.selection import Selection, check_n
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import polars as pl
     from numpy.typing import NDArray
 
-_BLOCK = 1 << 16
+    from curate.build.covering import Covering
+
+Engine = Literal["curate", "geosketch"]
 
 
 def sketch(
@@ -30,12 +33,15 @@ def sketch(
     k: int | float | str = "auto",
     alpha: float = 0.1,
     max_iter: int = 200,
+    replace: bool = False,
+    engine: Engine = "curate",
+    covering: Callable[[], Covering] | None = None,
 ) -> Selection:
-    """Choose `n` cells by geometric sketching, without replacement.
+    """Choose `n` cells by geometric sketching.
 
     The embedding is covered by about `k` boxes of equal side; boxes are drawn uniformly, none again before
-    all have been, and one cell uniformly from each. With an `rng` in the same state and the same `k`, which
-    here does not depend on n, a choice of fewer cells lies inside this one.
+    all have been, and one cell uniformly from each. With the same keys, an `rng` in the same state and the
+    same `k`, which here does not depend on n, a choice of fewer cells lies inside this one.
 
     Parameters
     ----------
@@ -46,6 +52,14 @@ def sketch(
         The covering is accepted when it has (1 ± alpha) k boxes.
     max_iter
         Coverings to try at most.
+    replace
+        Draw cells with replacement. The selection then holds every cell that was drawn, fewer than `n`, and
+        how often as its weight.
+    engine
+        "curate" covers as geosketch does, box for box, and draws by the same law, by the keys of the cells.
+        "geosketch" is geosketch itself, seeded from `rng`: for comparison, up to some 100,000 cells.
+    covering
+        What `prepare` returned: a covering serves every size and seed.
 
     Raises
     ------
@@ -58,16 +72,48 @@ def sketch(
     Hie et al., Geometric sketching compactly summarizes the single-cell transcriptomic landscape, Cell
     Systems 2019, doi 10.1016/j.cels.2019.05.003.
     """
-    from geosketch import gs
-
     del cells
     check_n(n, keys.size)
     points = _checked(embedding, keys.size)
-    n_boxes = covering_size(k, keys.size)
-    seed = int(rng.integers(2**32))
-    with _legacy_state_restored():
-        drawn = gs(points, n, k=n_boxes, alpha=alpha, max_iter=max_iter, seed=seed, replace=False)
-    return Selection(_exactly(n, np.asarray(drawn, dtype=np.int64), keys), notes={"k": n_boxes})
+    notes: dict[str, int | float | str] = {"k": covering_size(k, keys.size)}
+    if n == keys.size and not replace:
+        return Selection(np.arange(n), notes=notes)
+    if engine == "geosketch":
+        drawn = _geosketch(points, n, rng=rng, k=notes["k"], alpha=alpha, max_iter=max_iter, replace=replace)
+        drawn = drawn if replace else _exactly(n, drawn, keys)
+    else:
+        from curate.build.covering_draw import draw, draw_with_replacement
+
+        shared = covering or prepare(points, k=k, alpha=alpha, max_iter=max_iter)["covering"]
+        boxes: Covering = shared()
+        notes |= {"n_boxes": boxes.n_boxes, "unit": boxes.unit}
+        if boxes.n_constant:
+            notes["n_constant_dimensions"] = boxes.n_constant
+        drawn = draw_with_replacement(boxes, n, rng=rng) if replace else draw(boxes, n, keys=keys)
+    if replace:
+        rows, times = np.unique(drawn, return_counts=True)
+        return Selection(rows, weights=times.astype(np.float32), notes=notes | {"n_draws": n})
+    return Selection(drawn, notes=notes)
+
+
+def prepare(
+    embedding: NDArray[np.float32],
+    *,
+    k: int | float | str = "auto",
+    alpha: float = 0.1,
+    max_iter: int = 200,
+    **other: object,
+) -> dict[str, Any]:
+    """Return the covering that sketches of these cells share, computed once, when first asked for."""
+    del other
+
+    @cache
+    def covering() -> Covering:
+        from curate.build.covering import cover
+
+        return cover(embedding, covering_size(k, embedding.shape[0]), alpha=alpha, max_iter=max_iter)
+
+    return {"covering": covering}
 
 
 def covering_size(k: int | float | str, n_cells: int) -> int:
@@ -115,6 +161,23 @@ def parse_max_iter(value: object) -> int:
     raise SelectionError(f"max_iter={value} must be a whole number from 1; geosketch's own value is 200")
 
 
+def parse_replace(value: object) -> bool:
+    """Read `replace`: yes or no."""
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if (text := str(value).lower()) in known:
+        return known[text]
+    raise SelectionError(f"replace={value} is neither yes nor no")
+
+
+def parse_engine(value: object) -> Engine:
+    """Read `engine`, one of the names in `Engine`."""
+    engines: tuple[Engine, ...] = get_args(Engine)
+    for engine in engines:
+        if value == engine:
+            return engine
+    raise SelectionError(f"no engine named {value!r}; there are: {', '.join(engines)}")
+
+
 def _number(value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
@@ -127,22 +190,20 @@ def _checked(embedding: NDArray[np.float32] | None, n_cells: int) -> NDArray[np.
         raise SelectionError("sketch needs an embedding; make one with `curate embed`")
     if embedding.ndim != 2 or embedding.shape[0] != n_cells:
         raise SelectionError(f"the embedding has shape {embedding.shape} for {n_cells:,} cells")
-    low = np.full(embedding.shape[1], np.inf)
-    high = -low
-    for start in range(0, n_cells, _BLOCK):
-        block = embedding[start : start + _BLOCK]
-        finite = np.isfinite(block)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise SelectionError(
-                f"the embedding holds {block[row, column]} at row {start + row}, dimension {column}; "
-                "sketch needs finite numbers"
-            )
-        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    # One constant dimension separates nothing and is harmless; when all are, there is no space to cover.
-    if n_cells > 1 and not (high > low).any():
-        raise SelectionError(f"all {n_cells:,} cells lie at one point of the embedding; use random instead")
     return embedding
+
+
+def _geosketch(
+    points: NDArray[np.float32], n: int, *, rng: np.random.Generator, **parameters: Any
+) -> NDArray[np.int64]:
+    from geosketch import gs
+
+    from curate.build.covering_cuts import read_dimensions
+
+    read_dimensions(points, n_threads=1)  # refuses what geosketch would stumble over
+    seed = int(rng.integers(2**32))
+    with _legacy_state_restored():
+        return np.asarray(gs(points, n, seed=seed, **parameters), dtype=np.int64)
 
 
 def _exactly(n: int, drawn: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import scipy.sparse as sp
 
-from curate.census import layout, location, obs_reader
+from curate.census import embeddings, layout, location, obs_reader
 from curate.census.counts import BLOCK_CELLS, CountsBlock, read_blocks
 from curate.census.joinids import check_joinids, range_or_joinids
 from curate.census.store import Store
@@ -253,6 +253,7 @@ class Census:
         joinids: NDArray[np.int64],
         *,
         var_joinids: NDArray[np.int64] | None = None,
+        totals_over: NDArray[np.int64] | None = None,
         layer: str = "raw",
         block_cells: int = BLOCK_CELLS,
     ) -> Iterator[CountsBlock]:
@@ -268,6 +269,8 @@ class Census:
             int64 [n] ascending.
         var_joinids
             int64 [m], the genes wanted in the order wanted; all when None.
+        totals_over
+            The genes that the totals of the cells are taken over; those wanted when None.
         layer
             "raw" or another layer that is stored.
         block_cells
@@ -282,18 +285,56 @@ class Census:
         """
         array = self._layer(organism, layer)
         check_joinids("cells", joinids, n=array.shape[0], ascending=True)
-        if var_joinids is not None:
-            if not len(var_joinids):
-                raise ValueError("var_joinids holds no genes")
-            check_joinids("genes", var_joinids, n=array.shape[1], ascending=False)
+        for name, genes in {"var_joinids": var_joinids, "totals_over": totals_over}.items():
+            if genes is not None:
+                if not len(genes):
+                    raise ValueError(f"{name} holds no genes")
+                check_joinids("genes", genes, n=array.shape[1], ascending=False)
         if block_cells < 1:
             raise ValueError(f"block_cells is {block_cells}; it must be at least 1")
 
         def blocks() -> Iterator[CountsBlock]:
             with self._store.reading(f"X/{layer} of {organism}"):
-                yield from read_blocks(array, joinids, var_joinids=var_joinids, block_cells=block_cells)
+                yield from read_blocks(
+                    array,
+                    joinids,
+                    var_joinids=var_joinids,
+                    totals_over=totals_over,
+                    block_cells=block_cells,
+                )
 
         return blocks()
+
+    def read_embedding(
+        self, organism: str, name: str, joinids: NDArray[np.int64]
+    ) -> tuple[int, Iterator[NDArray[np.float32]]]:
+        """Read an embedding that the store carries in obsm, or that is hosted beside the public release.
+
+        Parameters
+        ----------
+        name
+            Such as "scvi".
+        joinids
+            int64 [n] ascending.
+
+        Returns
+        -------
+        int, iterator
+            The number of dimensions d, and blocks of rows float32 [b, d] in the order of joinids.
+
+        Raises
+        ------
+        CensusError
+            When there is no such embedding, or a cell has none.
+        """
+        check_joinids("cells", joinids, n=self.n_cells(organism), ascending=True)
+        array = embeddings.find_embedding(self._store, organism, name, release=self.release)
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            with self._store.reading(f"the embedding {name!r} of {organism}"):
+                yield from embeddings.read_embedding(array, joinids, name=name)
+
+        return int(array.shape[1]), blocks()
 
     def _layer(self, organism: str, layer: str) -> soma.SparseNDArray:
         layers = self.layers(organism)

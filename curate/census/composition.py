@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pyarrow as pa
 
-from curate.census import layout
 from curate.errors import CensusError
 from curate.progress import progress
 from curate.where import SEPARATOR
@@ -38,6 +37,23 @@ class LabelCounts:
     labels: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class NumberCounts:
+    """The cells of each value of a column of numbers.
+
+    Attributes
+    ----------
+    n_cells, n_missing
+        The cells counted, and those of them that have no value.
+    values
+        value, n_cells: in ascending order.
+    """
+
+    n_cells: int
+    n_missing: int
+    values: pl.DataFrame
+
+
 def count_labels(census: Census, organism: str, column: str, *, where: Where | None = None) -> LabelCounts:
     """Count the cells of each label of an obs column; memory does not grow with the cells.
 
@@ -46,10 +62,10 @@ def count_labels(census: Census, organism: str, column: str, *, where: Where | N
     CensusError
         When there is no such column, or it holds numbers.
     """
-    if (standard := layout.STANDARD.get(column)) and not (
-        standard.is_enumeration or standard.type in (pa.bool_(), pa.string())
-    ):
-        raise CensusError(f"the column {column!r} holds numbers; count a column of labels such as cell_type")
+    if holds_numbers(census, organism, column):
+        raise CensusError(
+            f"the column {column!r} holds numbers; `count_numbers` counts them, this a column of labels"
+        )
     counts: Counter[str] = Counter()
     n_cells = 0
     with progress(f"Counting {column}", census.n_cells(organism)) as advance:
@@ -65,3 +81,42 @@ def count_labels(census: Census, organism: str, column: str, *, where: Where | N
         schema={"label": pl.String, "n_cells": pl.Int64},
     )
     return LabelCounts(n_cells, frame.sort(["n_cells", "label"], descending=[True, False]))
+
+
+def holds_numbers(census: Census, organism: str, column: str) -> bool:
+    """Whether an obs column holds numbers, not labels.
+
+    Raises
+    ------
+    CensusError
+        When there is no such column.
+    """
+    (dtype,) = {
+        table.schema.field(column).type for table in census.read_obs(organism, [column], joinids=slice(0, 0))
+    }
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def count_numbers(census: Census, organism: str, column: str, *, where: Where | None = None) -> NumberCounts:
+    """Count the cells of each value of an obs column of numbers; memory: some 50 bytes a distinct value.
+
+    Raises
+    ------
+    CensusError
+        When there is no such column, or it holds no numbers.
+    """
+    if not holds_numbers(census, organism, column):
+        raise CensusError(f"the column {column!r} holds labels; `count_labels` counts them")
+    counts: pl.DataFrame | None = None
+    n_cells = n_missing = 0
+    with progress(f"Counting {column}", census.n_cells(organism)) as advance:
+        for table in census.read_obs(organism, [column], where=where):
+            values = pl.Series("value", table[column])
+            n_cells += len(values)
+            n_missing += values.null_count()
+            more = values.drop_nulls().value_counts(name="n_cells").cast({"n_cells": pl.Int64})
+            together = more if counts is None else pl.concat([counts, more])
+            counts = together.group_by("value").agg(pl.col("n_cells").sum())
+            advance(table.num_rows)
+    assert counts is not None  # one table comes at least
+    return NumberCounts(n_cells, n_missing, counts.sort("value"))

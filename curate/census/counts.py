@@ -39,11 +39,14 @@ class CountsBlock:
         int64 [b].
     counts
         float32 [b, n_genes], rows as joinids, columns as asked for, int64 index pointers, sorted indices.
+    totals
+        float64 [b], the counts of each cell in these genes, or in those that totals were asked for over.
     """
 
     start: int
     joinids: NDArray[np.int64]
     counts: sp.csr_array
+    totals: NDArray[np.float64]
 
 
 def read_blocks(
@@ -51,10 +54,12 @@ def read_blocks(
     joinids: NDArray[np.int64],
     *,
     var_joinids: NDArray[np.int64] | None,
+    totals_over: NDArray[np.int64] | None,
     block_cells: int,
 ) -> Iterator[CountsBlock]:
     """Yield the blocks of ascending joinids; one is read ahead while the caller works on the last."""
-    blocks = _blocks(array, joinids, _Genes.of(var_joinids, array.shape[1]), block_cells=block_cells)
+    genes = _Genes.of(var_joinids, array.shape[1], totals_over=totals_over)
+    blocks = _blocks(array, joinids, genes, block_cells=block_cells)
     with ThreadPoolExecutor(max_workers=1) as reader:
         upcoming = reader.submit(next, blocks, None)
         while (block := upcoming.result()) is not None:
@@ -64,19 +69,27 @@ def read_blocks(
 
 @dataclass(frozen=True)
 class _Genes:
-    """The genes wanted: how to ask TileDB for them, and the column of each soma_joinid, -1 for the others."""
+    """The genes wanted: how to ask TileDB for them, and the column of each soma_joinid, -1 for the others.
+
+    `is_counted` are those that totals are over.
+    """
 
     n: int
     coordinates: slice | pa.Array
     column: NDArray[np.int32]
+    is_counted: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, var_joinids: NDArray[np.int64] | None, n_genes: int) -> _Genes:
-        if var_joinids is None:
-            return cls(n_genes, slice(0, n_genes - 1), np.arange(n_genes, dtype=np.int32))
+    def of(
+        cls, var_joinids: NDArray[np.int64] | None, n_genes: int, *, totals_over: NDArray[np.int64] | None
+    ) -> _Genes:
+        wanted = np.arange(n_genes) if var_joinids is None else var_joinids
         column = np.full(n_genes, -1, np.int32)
-        column[var_joinids] = np.arange(len(var_joinids), dtype=np.int32)
-        return cls(len(var_joinids), _coordinates(np.sort(var_joinids), dense=_DENSE_GENES), column)
+        column[wanted] = np.arange(len(wanted), dtype=np.int32)
+        is_counted = np.zeros(n_genes, np.bool_)
+        is_counted[wanted if totals_over is None else totals_over] = True
+        span = coordinates(np.flatnonzero(is_counted | (column >= 0)), dense=_DENSE_GENES)
+        return cls(len(wanted), span, column, is_counted)
 
 
 def _blocks(
@@ -85,9 +98,9 @@ def _blocks(
     start, n_cells = 0, block_cells
     while start < len(joinids):
         end = _block_end(joinids, start, n_cells)
-        counts = _read(array, joinids[start:end], genes)
-        yield CountsBlock(start, joinids[start:end], counts)
-        mean_nnz = max(counts.nnz / (end - start), 1.0)
+        counts, totals, n_read = _read(array, joinids[start:end], genes)
+        yield CountsBlock(start, joinids[start:end], counts, totals)
+        mean_nnz = max(n_read / (end - start), 1.0)
         n_cells = min(block_cells, max(1, int(BLOCK_NONZEROS / mean_nnz)))
         start = end
 
@@ -101,22 +114,26 @@ def _block_end(joinids: NDArray[np.int64], start: int, n_cells: int) -> int:
     return aligned if aligned > start else end
 
 
-def _coordinates(joinids: NDArray[np.int64], *, dense: float) -> slice | pa.Array:
+def coordinates(joinids: NDArray[np.int64], *, dense: float) -> slice | pa.Array:
+    """Return what to ask TileDB for: these joinids, or their whole range where so many of it are wanted."""
     first, last = int(joinids[0]), int(joinids[-1])
     is_dense = len(joinids) >= dense * (last - first + 1)
     # A range of TileDB includes its end.
     return slice(first, last) if is_dense else pa.array(joinids)
 
 
-def _read(array: soma.SparseNDArray, cells: NDArray[np.int64], genes: _Genes) -> sp.csr_array:
+def _read(
+    array: soma.SparseNDArray, cells: NDArray[np.int64], genes: _Genes
+) -> tuple[sp.csr_array, NDArray[np.float64], int]:
+    """Return the counts of some cells, their totals, and the number of non-zeros that were read for them."""
     parts = [
         [column.to_numpy() for column in batch.columns]
-        for table in array.read((_coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables()
+        for table in array.read((coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables()
         for batch in table.to_batches()
     ]
-    indptr = np.zeros(len(cells) + 1, np.int64)
-    for rows, columns, _ in parts:
-        _count(rows, columns, cells, genes.column, indptr)
+    indptr, totals = np.zeros(len(cells) + 1, np.int64), np.zeros(len(cells))
+    for rows, columns, values in parts:
+        _count(rows, columns, values, cells, genes.column, genes.is_counted, indptr, totals)
     np.cumsum(indptr, out=indptr)
     indices, data = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.float32)
     following = indptr[:-1].copy()
@@ -125,30 +142,42 @@ def _read(array: soma.SparseNDArray, cells: NDArray[np.int64], genes: _Genes) ->
     counts = sp.csr_array((data, indices, indptr), shape=(len(cells), genes.n))
     # Tiles of one fragment come in order; other fragments, or genes asked for in another order, do not.
     counts.sort_indices()
-    return counts
+    return counts, totals, sum(len(rows) for rows, _, _ in parts)
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def _count(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
+    values: NDArray[np.float32],
     cells: NDArray[np.int64],
     column: NDArray[np.int32],
+    is_counted: NDArray[np.bool_],
     indptr: NDArray[np.int64],
+    totals: NDArray[np.float64],
 ) -> None:
-    """Count the wanted entries of each cell into indptr[1:]."""
-    last, cell, is_wanted = -1, 0, False
-    for k in range(len(rows)):
+    """Count the wanted entries of each cell into indptr[1:], and add its counted values to totals."""
+    start = 0
+    while start < len(rows):
         # Entries come in runs of one row: look for a cell once a run.
-        if rows[k] != last:
-            last = rows[k]
-            cell = np.searchsorted(cells, last)
-            is_wanted = cell < len(cells) and cells[cell] == last
-        if is_wanted and column[columns[k]] >= 0:
-            indptr[cell + 1] += 1
+        row, total, n_wanted = rows[start], 0.0, 0
+        cell = np.searchsorted(cells, row)
+        is_wanted = cell < len(cells) and cells[cell] == row
+        k = start
+        while k < len(rows) and rows[k] == row:
+            if is_wanted:
+                gene = columns[k]
+                n_wanted += column[gene] >= 0
+                if is_counted[gene]:
+                    total += values[k]
+            k += 1
+        if is_wanted:
+            indptr[cell + 1] += n_wanted
+            totals[cell] += total
+        start = k
 
 
-@numba.njit(nogil=True)
+@numba.njit(nogil=True, cache=True)
 def _place(
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
@@ -160,14 +189,19 @@ def _place(
     data: NDArray[np.float32],
 ) -> None:
     """Write the wanted entries where their cell's next one stands."""
-    last, cell, is_wanted = -1, 0, False
-    for k in range(len(rows)):
-        if rows[k] != last:
-            last = rows[k]
-            cell = np.searchsorted(cells, last)
-            is_wanted = cell < len(cells) and cells[cell] == last
-        if is_wanted and column[columns[k]] >= 0:
-            at = following[cell]
-            following[cell] = at + 1
-            indices[at] = column[columns[k]]
-            data[at] = values[k]
+    start = 0
+    while start < len(rows):
+        row = rows[start]
+        cell = np.searchsorted(cells, row)
+        is_wanted = cell < len(cells) and cells[cell] == row
+        at = following[cell] if is_wanted else 0
+        k = start
+        while k < len(rows) and rows[k] == row:
+            if is_wanted and column[columns[k]] >= 0:
+                indices[at] = column[columns[k]]
+                data[at] = values[k]
+                at += 1
+            k += 1
+        if is_wanted:
+            following[cell] = at
+        start = k

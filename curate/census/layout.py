@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SCHEMA_VERSION = "2.4.0"
-INFO, DATA, RNA = "census_info", "census_data", "RNA"
+INFO, DATA, RNA, OBSM = "census_info", "census_data", "RNA", "obsm"
 SUMMARY, DATASETS, CELL_COUNTS, ORGANISMS = "summary", "datasets", "summary_cell_counts", "organisms"
 PRESENCE = "feature_dataset_presence_matrix"
 UNKNOWN = "unknown"

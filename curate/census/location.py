@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import tiledbsoma as soma
 
+from curate.census.faults import FAULTS, sentence
 from curate.errors import CensusError
 from curate.nearest import nearest
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PUBLIC_BUCKETS = ("s3://cellxgene-census-public-us-west-2", "s3://cellxgene-data-public")
+#: As in cellxgene_census 1.18; every embedding lies under the release and its id.
+HOSTED_EMBEDDINGS = "s3://cellxgene-contrib-public/contrib/cell-census/soma"
 ELSEWHERE = "name a local folder or another copy with --uri"
 #: One column of a read is handed over in parts of this size; the 1 GiB of the package is for large machines.
 BUFFER_BYTES = 64 * 2**20
@@ -49,8 +52,10 @@ def open_release(release: str, tiledb_config: Mapping[str, str]) -> soma.Collect
             f"cannot reach the Census release {release!r}: no network, or census.cellxgene.cziscience.com is "
             f"blocked ({type(error).__name__}); {ELSEWHERE}"
         ) from error
-    except (soma.SOMAError, RuntimeError) as error:
-        raise CensusError(f"cannot open the Census release {release!r}: {error}; {ELSEWHERE}") from error
+    except FAULTS as error:
+        raise CensusError(
+            f"cannot open the Census release {release!r}: {sentence(error)}; {ELSEWHERE}"
+        ) from error
 
 
 def open_uri(
@@ -84,12 +89,44 @@ def open_uri(
             f"there is no Census at {place}: "
             + (f"it is no SOMA collection, it lacks {LAYOUT}" if is_local else "nothing is stored there")
         ) from error
-    except (soma.SOMAError, RuntimeError, TypeError) as error:
+    except (*FAULTS, TypeError) as error:
         hint = "" if is_local else "; check --uri, --region and --endpoint"
-        raise CensusError(f"cannot open {place}: {error}{hint}") from error
+        raise CensusError(f"cannot open {place}: {sentence(error)}{hint}") from error
 
 
 LAYOUT = "census_info and census_data"
+
+
+def open_hosted(name: str, *, organism: str, release: str) -> Any:
+    """Open an embedding that is hosted beside a public release, by its name, such as "scvi".
+
+    Raises
+    ------
+    CensusError
+        When the list of them cannot be reached or holds none of that name, or it does not open.
+    """
+    import cellxgene_census
+    import requests
+    from cellxgene_census.experimental import get_embedding_metadata_by_name
+
+    what = f"embedding {name!r} of {organism}"
+    try:
+        found = get_embedding_metadata_by_name(name, organism, release)
+        context = cellxgene_census.get_default_soma_context(
+            tiledb_config={"soma.init_buffer_bytes": str(BUFFER_BYTES)}
+        )
+        return soma.open(f"{HOSTED_EMBEDDINGS}/{release}/{found['id']}", context=context)
+    except ValueError as error:
+        raise CensusError(
+            f"neither the store nor the list of hosted embeddings has an {what} in release {release}"
+        ) from error
+    except (requests.RequestException, OSError) as error:
+        raise CensusError(
+            f"the store has no {what}, and the list of hosted ones cannot be reached "
+            f"({type(error).__name__}); take one over with --from FILE.npy"
+        ) from error
+    except (soma.SOMAError, RuntimeError) as error:
+        raise CensusError(f"cannot open the {what} of release {release}: {error}") from error
 
 
 def s3_config(uri: str, *, region: str | None, endpoint: str | None, anonymous: bool) -> dict[str, str]:

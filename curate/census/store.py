@@ -6,13 +6,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import tiledbsoma as soma
 
 from curate.census import layout
+from curate.census.faults import FAULTS, sentence
 from curate.errors import CensusError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import tiledbsoma as soma
 
 
 class Store:
@@ -47,7 +49,9 @@ class Store:
         """
         part = self._find(names)
         if isinstance(part, Exception):
-            raise CensusError(f"{self.uri} has no {'/'.join(names)}, or it does not open: {part}") from part
+            raise CensusError(
+                f"{self.uri} has no {'/'.join(names)}, or it does not open: {sentence(part)}"
+            ) from part
         return part
 
     def table(self, *names: str) -> pl.DataFrame:
@@ -80,8 +84,8 @@ class Store:
         """Turn the errors of TileDB into CensusError."""
         try:
             yield
-        except (soma.SOMAError, RuntimeError) as error:  # TileDB raises both
-            raise CensusError(f"could not read {what} from {self.uri}: {error}") from error
+        except FAULTS as error:
+            raise CensusError(f"could not read {what} from {self.uri}: {sentence(error)}") from error
 
     def _check(self, base: tuple[str, ...], required: Sequence[tuple[str, ...]]) -> None:
         missing = [
@@ -96,6 +100,6 @@ class Store:
         try:
             for name in names:
                 part = part[name]
-        except (KeyError, TypeError, RuntimeError, soma.SOMAError) as error:
+        except (KeyError, TypeError, *FAULTS) as error:
             return error
         return part

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import tiledbsoma as soma
 
+from curate.census.faults import FAULTS, sentence
 from curate.errors import WriteError
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ def check_space(uri: str) -> None:
 
 @contextmanager
 def tiledb_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of TileDB into WriteError; nothing but TileDB may run inside."""
+    """Turn the errors of TileDB into WriteError, or KeyboardInterrupt; nothing but TileDB may run inside."""
     try:
         yield
-    except (soma.SOMAError, RuntimeError) as error:  # TileDB raises both
-        raise WriteError(f"could not write {path}: {error}; nothing was changed") from error
+    except FAULTS as error:
+        raise WriteError(f"could not write {path}: {sentence(error)}; nothing was changed") from error
 
 
 def next_millisecond() -> None:

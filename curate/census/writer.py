@@ -153,7 +153,7 @@ class CensusWriter:
                 with tiledb_errors(self.path):
                     self._finish(aside)
                 self._read_back(aside)
-            except WriteError as error:
+            except (WriteError, KeyboardInterrupt) as error:
                 _release(error)
                 raise
 

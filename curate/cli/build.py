@@ -31,6 +31,8 @@ class Numbers(click.ParamType[list[Any]]):
             first, dash, last = part.strip().partition("-")
             try:
                 if dash and first and self.kind is int:
+                    if int(last) < int(first):
+                        self.fail(f"the range {part.strip()!r} is empty")
                     numbers += range(int(first), int(last) + 1)
                 else:
                     numbers.append(self.kind(part))
@@ -86,6 +88,12 @@ def _epilog() -> str:
     "--split-seed", type=int, default=0, show_default=True, help="Shared by all subsets to compare."
 )
 @strategy_options
+@click.option(
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Build nothing: print what it, and reading the chosen counts, would take.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def command(
@@ -102,6 +110,7 @@ def command(
     name: str | None,
     split_ratios: list[float],
     split_seed: int,
+    is_explained: bool,
     as_json: bool,
     **parameters: str | None,
 ) -> None:
@@ -113,35 +122,52 @@ def command(
     Examples:
         curate build --fraction 0.01 --strategy sketch
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
+        curate build --fraction 0.01 --strategy blocks --explain
     """
     if (fraction is None) == (n_cells is None):
         raise click.UsageError("give either --fraction or --n-cells")
     from curate.build.build import build
-    from curate.build.embedding import Embedding
+    from curate.build.embedding import Embedding, embedding_names
     from curate.manifests.registry import Registry
+    from curate.rates import measured
     from curate.workspace import Workspace
 
     chosen = STRATEGIES[strategy]
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
+    is_measured_on = chosen.costs is not None and embedding in embedding_names(source)
+    request: dict[str, Any] = {
+        "strategy": strategy,
+        "fraction": fraction,
+        "n_cells": n_cells,
+        "seed": seed,
+        "where": where,
+        "embedding": Embedding.open(source.embeddings_path / embedding, source)
+        if chosen.needs_embedding or is_measured_on
+        else None,
+        "parameters": {key: value for key, value in parameters.items() if value is not None},
+    }
+    if is_explained:
+        from curate.build.explain import explain_build
+        from curate.cli.explanation import show
+
+        show(explain_build(source, root=workspace.root, **request), as_json=as_json)
+        return
     registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
-    manifests = build(
-        source,
-        registry=registry,
-        strategy=strategy,
-        fraction=fraction,
-        n_cells=n_cells,
-        seed=seed,
-        where=where,
-        embedding=Embedding.open(source.embeddings_path / embedding, source)
-        if chosen.needs_embedding
-        else None,
-        parameters={key: value for key, value in parameters.items() if value is not None},
-        split_ratios=split_ratios,
-        split_seed=split_seed,
-        name=name,
-    )
+    n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
+    with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
+        manifests = build(
+            source,
+            registry=registry,
+            split_ratios=split_ratios,
+            split_seed=split_seed,
+            name=name,
+            **request,
+        )
+    for manifest in manifests:
+        if "notice" in manifest.document.selection.notes:
+            click.echo(f"notice: {manifest.ref}: {manifest.document.selection.notes['notice']}", err=True)
     _report(manifests, [(each.name, each.version) not in before for each in manifests], as_json=as_json)
 
 
@@ -163,6 +189,8 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
         return
     from rich.console import Console
     from rich.table import Table
+
+    from curate.manifests.page import simulated
 
     table = Table(
         box=None,
@@ -186,4 +214,7 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
             f"{row['shannon_bits']:.3f}",
             "new" if row["is_new"] else "was there",
         )
-    Console().print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    if line := simulated({each.document.corpus.name: each.document.corpus.label for each in manifests}):
+        console.print(line)

@@ -61,6 +61,10 @@ def create(
     Census obs columns are taken from obs columns of the same name, or as --map says; the others read
     "unknown". Cell types become Cell Ontology terms where their names are labels, synonyms or ids of it.
 
+    The table it prints tells, for each dataset: cells and genes of the file; mapped, its genes that the store
+    has; symbol, those of them mapped by symbol instead of Ensembl id; summed, those that met in one gene and
+    were added up; CL cells, the cells whose type became a Cell Ontology term.
+
     \b
         curate census create store a.h5ad b.h5ad --map cell_type=celltype --map tissue==lung
         curate census info --uri store
@@ -99,6 +103,8 @@ def _show(report: CreateReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from curate.wording import counted
+
     console = Console(soft_wrap=True, highlight=False)
     heading = escape(f"{report.out}: {report.organism}, {report.build_date}")
     table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -112,7 +118,7 @@ def _show(report: CreateReport) -> None:
     for file in report.files:
         for line in _remarks(file):
             console.print(escape(f"{Path(file.path).stem}: {line}"))
-    console.print(f"{report.n_cells:,} cells and {report.n_genes:,} genes; next:")
+    console.print(f"{counted(report.n_cells, 'cell')} and {counted(report.n_genes, 'gene')}; next:")
     console.print(escape(f"    curate census info --uri {report.out}"))
 
 
@@ -137,7 +143,8 @@ def _remarks(file: FileReport) -> list[str]:
     remarks = []
     if file.unmapped:
         n_ambiguous = file.genes_by.get("ambiguous symbol", 0)
-        ambiguous = f" ({n_ambiguous:,} are symbols of several genes)" if n_ambiguous else ""
+        are = "is a symbol" if n_ambiguous == 1 else "are symbols"
+        ambiguous = f" ({n_ambiguous:,} {are} of several genes)" if n_ambiguous else ""
         lost = f"with {file.unmapped_counts_fraction:.2%} of the counts"
         remarks.append(f"unmapped genes: {len(file.unmapped):,}{ambiguous}, {lost}: {_listed(file.unmapped)}")
     if file.collisions:

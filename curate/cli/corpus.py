@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.census_options import CensusOptions, census_options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import polars as pl
     from rich.console import Console
 
     from curate.corpus import Corpus
 
 SHOWN = ("cell_type", "tissue_general", "assay", "disease", "dataset_id")
 BAR_WIDTH = 30
-QUANTILES = {"least": 0.0, "5%": 0.05, "25%": 0.25, "median": 0.5, "75%": 0.75, "95%": 0.95, "most": 1.0}
 
 
 @click.group("corpus")
@@ -32,12 +33,7 @@ def command() -> None:
     "--recipe", required=True, metavar="NAME|FILE.toml", help="A shipped recipe (sctab, demo) or a file."
 )
 @click.option("--name", help="Name of the corpus; the recipe's by default.")
-@click.option(
-    "--release", metavar="RELEASE", help="Census release, such as 2025-11-08; goes before the recipe's."
-)
-@click.option(
-    "--uri", metavar="URI", help="Census-layout store: a folder or s3://…; goes before the recipe's."
-)
+@census_options
 @click.option(
     "--genes",
     metavar="FILE",
@@ -53,13 +49,15 @@ def build(
     *,
     recipe: str,
     name: str | None,
-    release: str | None,
-    uri: str | None,
+    census: CensusOptions,
     genes: Path | None,
     ontology: str | None,
     as_json: bool,
 ) -> None:
     """Apply a recipe to a Census: which cells, which genes, kept in the workspace as an index.
+
+    --release or --uri goes before the recipe's, and that before the workspace's; the workspace's region,
+    endpoint and anonymous hold for any uri, unless they are given here.
 
     Reads obs in a stream. A build that was killed goes on where it was when the command is given again.
 
@@ -71,11 +69,10 @@ def build(
     """
     from curate.corpus.build import build_corpus
     from curate.errors import CorpusError
+    from curate.rates import measured
     from curate.recipe import NAME_PATTERN, Recipe
     from curate.workspace import Workspace
 
-    if release and uri:
-        raise click.UsageError("name --release or --uri, not both")
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(f"{name!r}: take letters, digits, '.', '_' and '-'", param_hint="--name")
     workspace = Workspace.find(home)
@@ -83,14 +80,22 @@ def build(
     chosen = name or wanted.name
     if chosen in workspace.corpus_names():
         raise CorpusError(f"there is a corpus {chosen!r} already; name another one with --name")
-    if release is None and uri is None:
-        release = wanted.census.release
-        uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
-    settings = workspace.settings.census
-    with workspace.open_census(release=release, uri=uri) as census:
+    uri = wanted.beside(wanted.census.uri) if wanted.census.uri else None
+    settings = census.over(workspace, release=wanted.census.release, uri=uri)
+    is_begun = (workspace.corpora_path / f".{chosen}.partial").exists()
+    with (
+        settings.open() as opened,
+        measured(
+            workspace.root,
+            "corpus build",
+            opened.n_cells(wanted.organism),
+            unit="cells",
+            is_whole=not is_begun,
+        ),
+    ):
         corpus = build_corpus(
             wanted,
-            census,
+            opened,
             workspace.corpora_path / chosen,
             genes=genes,
             ontology=ontology,
@@ -127,9 +132,13 @@ def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top
 def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) -> None:
     if columns is SHOWN:
         columns = [column for column in SHOWN if column in corpus.header.columns]
+    from curate.quantiles import line, quantiles
+
     described = corpus.columns(columns)
     numbers = {
-        column: _quantiles(described[column]) for column in columns if described[column].dtype.is_numeric()
+        column: quantiles(described[column].drop_nulls().to_numpy())
+        for column in columns
+        if described[column].dtype.is_numeric()
     }
     counted = {column: corpus.value_counts(column) for column in columns if column not in numbers}
     if as_json:
@@ -146,17 +155,13 @@ def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) 
     console = Console(highlight=False)
     _print_header(console, corpus)
     _print_dropped(console, corpus)
-    for column, quantiles in numbers.items():
+    for column, held in numbers.items():
         console.print()
-        console.print(f"{column}  " + "  ".join(f"{name} {value:,.0f}" for name, value in quantiles.items()))
+        console.print(f"{column}  {line(held)}", soft_wrap=True, markup=False)
     for column, counts in counted.items():
         _print_composition(
             console, corpus, column, list(counts.head(top).iter_rows()), n_values=counts.height
         )
-
-
-def _quantiles(values: pl.Series) -> dict[str, float]:
-    return {name: float(values.quantile(q, "nearest") or 0) for name, q in QUANTILES.items()}
 
 
 def _print_header(console: Console, corpus: Corpus) -> None:
@@ -171,10 +176,27 @@ def _print_header(console: Console, corpus: Corpus) -> None:
         "ontology": f"{ontology.release} ({ontology.source})" if ontology else "none needed",
         "identity": header.identity,
     }
+    if header.census.label:
+        lines["label"] = header.census.label
     for name, text in lines.items():
-        console.print(f"{name:<9} {text}", markup=False, soft_wrap=True)
+        _print_field(console, name, text)
     for note in header.notes:
-        console.print(f"{'note':<9} {note}", markup=False, soft_wrap=True)
+        _print_field(console, "note", note)
+
+
+def _print_field(console: Console, name: str, text: str) -> None:
+    """Print a field, its text wrapped between words: a path or uri stays whole."""
+    first = f"{name:<9} "
+    lines = textwrap.wrap(
+        text,
+        max(console.width, 2 * len(first)),
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _print_dropped(console: Console, corpus: Corpus) -> None:
@@ -184,13 +206,13 @@ def _print_dropped(console: Console, corpus: Corpus) -> None:
     if not corpus.header.dropped:
         return
     table = Table(box=None)
-    table.add_column("rule", no_wrap=True, min_width=16)
+    table.add_column("rule", no_wrap=True)
     table.add_column("setting", no_wrap=True, max_width=14)
-    table.add_column("dropped", justify="right", no_wrap=True, min_width=10)
-    table.add_column("by itself", justify="right", no_wrap=True, min_width=10)
-    table.add_column("what it dropped", min_width=24)
+    table.add_column("dropped", justify="right", no_wrap=True)
+    table.add_column("by itself", justify="right", no_wrap=True)
+    table.add_column("what it dropped", overflow="fold")
     for each in corpus.header.dropped:
-        most = [f"{value} {n:,}" for value, n in list(each.values.items())[:2]]
+        most = [f"{n:,} {value}" for value, n in list(each.values.items())[:2]]
         rest = f" and {len(each.values) - 2} more" if len(each.values) > 2 else ""
         table.add_row(
             each.rule,
@@ -209,9 +231,11 @@ def _print_composition(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(f"{column} ({n_values:,})", "", "cells", "%", box=None)
-    for each in table.columns[2:]:
-        each.justify = "right"
+    table = Table(box=None)
+    table.add_column(f"{column} ({n_values:,})", overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("cells", justify="right", no_wrap=True)
+    table.add_column("%", justify="right", no_wrap=True)
     for value, n in rows:
         bar = "█" * max(1, round(BAR_WIDTH * n / rows[0][1]))
         table.add_row(escape(str(value)), bar, f"{n:,}", f"{100 * n / corpus.n_cells:.2f}")

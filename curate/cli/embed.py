@@ -10,59 +10,131 @@ import click
 if TYPE_CHECKING:
     from curate.build.embedding import Embedding
     from curate.corpus import Corpus
+    from curate.workspace import Workspace
 
 
 @click.command("embed")
 @click.argument("corpus", required=False)
-@click.option("--name", default="pca", show_default=True, help="Name of the embedding.")
+@click.option("--name", help="Name of the embedding; pca, or what --from names.")
 @click.option("--n-components", type=int, default=50, show_default=True, help="Dimensions.")
 @click.option("--n-hvgs", type=int, default=2000, show_default=True, help="Highly variable genes to keep.")
 @click.option(
-    "--hvg-fraction",
+    "--fit-fraction",
     type=float,
     default=0.1,
     show_default=True,
-    help="Share of the cells that they are chosen on (at least 20,000 cells).",
+    help="Share of the cells that mean, variance and components are fitted on (half a million at least).",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which cells they are chosen on.")
+@click.option(
+    "--hvg-fraction",
+    type=float,
+    help="Share of the cells, among those, that the genes are chosen on.  [default: 0.1 or all of those]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Which cells they are fitted on.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes of a local Dask cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers reach the Census.")
 @click.option(
     "--from",
-    "file",
-    metavar="FILE.npy",
-    type=click.Path(path_type=Path),
-    help="Take over an embedding made elsewhere: one row a cell, in the order of the corpus.",
+    "source",
+    metavar="SOURCE",
+    help="Take over an embedding: FILE.npy, one row a cell in the order of the corpus, or census:NAME, one "
+    "that the Census carries or hosts (scvi).",
+)
+@click.option(
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Compute nothing: print what it would read, hold and take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
-    ctx: click.Context, /, *, corpus: str | None, name: str, file: Path | None, as_json: bool, **settings: Any
+    ctx: click.Context,
+    /,
+    *,
+    corpus: str | None,
+    name: str | None,
+    source: str | None,
+    is_explained: bool,
+    as_json: bool,
+    **settings: Any,
 ) -> None:
     """Compute an embedding of a corpus, streaming.
 
-    PCA of log-normalised, scaled expression of the highly variable genes; the values are scanpy's. Counts are
-    read three times in blocks and never held as a whole. A run that was killed goes on from the passes it has
-    finished when the command is given again.
+    PCA of log-normalised, scaled expression of the highly variable genes. It is fitted on 10 % of the cells,
+    whole rows of tiles spread evenly over the corpus, but on half a million at least; every cell is
+    projected. So the counts of a large corpus are read 1.2 times. With --fit-fraction 1 it is fitted on all
+    cells, as in DenAdel et al. 2026, and the values are scanpy's: the counts are read three times. They are
+    never held as a whole. A run that was killed goes on where it was, less a minute, when the command is
+    given again.
+
+    With --workers or --scheduler Dask works on the cells (pip install 'cellcurate[dask]'); the numbers are
+    the same.
 
     \b
     Examples:
         curate embed
-        curate embed sctab --n-components 30 --name pca-30
-        curate embed sctab --from scvi.npy --name scvi
+        curate embed sctab --fit-fraction 1 --name pca-all --workers 8
+        curate embed sctab --from census:scvi
+        curate embed sctab --from vectors.npy --name mine
+        curate embed --explain
     """
-    from curate.build.embed import embed
-    from curate.build.embed_file import import_embedding
     from curate.workspace import Workspace
 
-    source = Workspace.find(ctx.obj).corpus(corpus)
-    if file is None:
-        embedding = embed(source, name=name, **settings)
-    else:
+    if source is not None:
         _refuse_settings_of_pca(ctx, settings)
-        embedding = import_embedding(source, file, name=name)
+    elif settings["workers"] and settings["scheduler"]:
+        raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
+    if is_explained and source is not None:
+        raise click.UsageError("--from takes over what is there; --explain is about computing an embedding")
+    workspace = Workspace.find(ctx.obj)
+    found = workspace.corpus(corpus)
+    if is_explained:
+        _explain(found, workspace, settings, as_json=as_json)
+        return
+    if source is None:
+        embedding = _computed(found, workspace, name or "pca", settings)
+    else:
+        embedding = _take_over(found, source, name)
     if as_json:
         click.echo(embedding.header.model_dump_json(indent=2))
     else:
-        _print(embedding, source)
+        _print(embedding, found)
+
+
+def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, as_json: bool) -> None:
+    from curate.build.embed import BLOCK_CELLS
+    from curate.build.explain import explain_embed
+    from curate.cli.explanation import show
+
+    sizes = {key: settings[key] for key in ("n_components", "n_hvgs", "fit_fraction")}
+    show([explain_embed(corpus, root=workspace.root, block_cells=BLOCK_CELLS, **sizes)], as_json=as_json)
+
+
+def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[str, Any]) -> Embedding:
+    from curate.build.embed import embed
+    from curate.build.explain import corpus_nonzeros, embed_passes
+    from curate.rates import measured
+
+    path = corpus.embeddings_path / name
+    is_begun = path.exists() or (path.parent / f".{path.name}.partial").exists()
+    nonzeros = embed_passes(corpus, settings["fit_fraction"]) * corpus_nonzeros(corpus)[0]
+    with measured(workspace.root, "embed", nonzeros, unit="non-zeros", is_whole=not is_begun):
+        return embed(corpus, name=name, **settings)
+
+
+def _take_over(corpus: Corpus, source: str, name: str | None) -> Embedding:
+    from curate.build.embed_file import import_census_embedding, import_embedding
+    from curate.errors import EmbeddingError
+
+    kind, _, hosted = source.partition(":")
+    if kind == "census" and hosted:
+        return import_census_embedding(corpus, hosted, name=name or hosted)
+    if source.endswith(".npy"):
+        return import_embedding(corpus, Path(source), name=name or Path(source).stem)
+    raise EmbeddingError(
+        f"--from {source}: trained models cannot embed a corpus yet; give FILE.npy or census:NAME"
+    )
 
 
 def _refuse_settings_of_pca(ctx: click.Context, settings: dict[str, Any]) -> None:
@@ -86,10 +158,12 @@ def _print(embedding: Embedding, corpus: Corpus) -> None:
         ratios = header.explained_variance_ratio
         first = ", ".join(f"{ratio:.1%}" for ratio in ratios[:5])
         table.add_row("genes", f"{header.n_genes:,} variable ones of {corpus.header.genes.n:,}")
-        table.add_row("chosen on", f"{header.n_cells_sampled:,} cells")
+        table.add_row(
+            "fitted on", f"{header.n_cells_fitted:,} cells, genes chosen on {header.n_cells_sampled:,}"
+        )
         table.add_row("without counts", f"{header.n_cells_without_counts:,} cells, embedded as zeros")
         table.add_row("variance explained", f"{sum(ratios):.1%}, the first dimensions {first}")
     else:
-        table.add_row("taken from", str(header.parameters["file"]))
+        table.add_row("taken from", f"{header.model} {header.parameters[header.model]}")
     table.add_row("folder", str(embedding.path))
     Console().print(table, highlight=False)

@@ -21,7 +21,9 @@ def command(home: str | None, /, *, as_json: bool) -> None:
 
     workspace = Workspace.find(home)
     corpora = [workspace.corpus(name) for name in workspace.corpus_names()]
-    names = Registry(workspace.manifests_path).names()
+    registry = Registry(workspace.manifests_path)
+    names = registry.names()
+    damaged = [f"{entry.name}@v{entry.version}" for entry in registry.entries() if entry.problem]
     report = {
         "workspace": str(workspace.root),
         "census": workspace.settings.census.model_dump(),
@@ -30,17 +32,21 @@ def command(home: str | None, /, *, as_json: bool) -> None:
                 "name": corpus.name,
                 "id": corpus.id,
                 "n_cells": corpus.n_cells,
+                "label": corpus.header.census.label,
                 "embeddings": embedding_names(corpus),
             }
             for corpus in corpora
         ],
         "manifests": names,
+        "damaged_manifests": damaged,
     }
     if as_json:
         click.echo(json.dumps(report, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
+
+    from curate.manifests.page import simulated
 
     census = workspace.settings.census
     table = Table("corpus", "id", "cells", "embeddings", box=None)
@@ -53,7 +59,11 @@ def command(home: str | None, /, *, as_json: bool) -> None:
     console.print(f"workspace {workspace.root}", highlight=False)
     console.print(f"census    {census.uri or census.release}", highlight=False)
     console.print(f"manifests {len(names)} (`curate manifests list`)", highlight=False)
+    if damaged:
+        console.print(f"damaged   {', '.join(damaged)}", highlight=False, markup=False, style="red")
     if corpora:
         console.print(table)
+        if line := simulated({corpus.name: corpus.header.census.label for corpus in corpora}):
+            console.print(line, highlight=False, markup=False, style="yellow", soft_wrap=True)
     else:
         console.print("no corpus; make one with `curate corpus build --recipe NAME`")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from curate.manifests import Manifest, Registry
     from curate.manifests.verify import Report
+    from curate.workspace import Workspace
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -59,7 +60,7 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
     for name in ("seed", "cells"):
         table.columns[[column.header for column in table.columns].index(name)].justify = "right"
     for row in rows:
-        if row["problem"]:
+        if "id" not in row:
             table.add_row(row["ref"], Text("damaged", style="red"))
             continue
         shown = [
@@ -67,10 +68,14 @@ def list_(home: str | None, *, every: bool, as_json: bool) -> None:
             _or_dash(row["seed"]),
             f"{row['n_cells']:,}",
             row["corpus"],
-            ", ".join(row["tags"]),
+            Text("damaged", style="red") if row["problem"] else ", ".join(row["tags"]),
         ]
         table.add_row(row["ref"], row["id"][:12], *shown)
-    console_of_data().print(table)
+    console = console_of_data()
+    console.print(table)
+    for problem in dict.fromkeys(row["problem"] for row in rows if row["problem"]):
+        console.print(Text(problem, style="red"), soft_wrap=True)
+    _print_simulated({row["corpus"]: row["label"] for row in rows if "id" in row})
 
 
 @command.command()
@@ -102,7 +107,8 @@ def show(home: str | None, *, ref: str, top: int, as_json: bool) -> None:
 def verify(home: str | None, *, refs: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Check every file and the id of manifests, every cell against the corpus, every number in the header.
 
-    Exit status 1 when a check fails. What cannot be checked without the corpus is said, and does not fail.
+    Exit status 1 when a check fails, once all manifests are checked. What cannot be checked without the
+    corpus is said, and does not fail.
 
     Example: curate manifests verify sketch-0.01-s0
     """
@@ -110,14 +116,15 @@ def verify(home: str | None, *, refs: tuple[str, ...], every: bool, as_json: boo
         raise click.UsageError("name manifests, or give --all")
     if every:
         refs = tuple(f"{entry.name}@v{entry.version}" for entry in _registry(home).entries())
-    reports = [load(home, ref).verify() for ref in refs]
+    from curate.manifests.verify_all import raise_if_any_failed, verify_all
+
+    reports = verify_all(refs, workspace=_workspace(home))
     if as_json:
         _print_json([report.to_json() for report in reports])
     else:
         for report in reports:
             _print_report(report)
-    for report in reports:
-        report.raise_if_failed()
+    raise_if_any_failed(reports)
 
 
 @command.command()
@@ -144,6 +151,7 @@ def log(home: str | None, *, name: str, as_json: bool) -> None:
         shown = [f"{version.n_cells:,}", ", ".join(version.tags), version.problem or changes]
         table.add_row(f"v{version.version}", version.id[:12], version.created[:16], *shown)
     console_of_data().print(table)
+    _print_simulated({version.corpus: version.label for version in versions})
 
 
 @command.command()
@@ -189,9 +197,14 @@ def export(home: str | None, *, ref: str, destination: str, portable: bool) -> N
 def load(home: str | None, ref: str) -> Manifest:
     """Open a manifest by reference; names are those of the workspace at `home`, else of the one here."""
     from curate.manifests import Manifest
+
+    return Manifest.load(ref, workspace=_workspace(home))
+
+
+def _workspace(home: str | None) -> Workspace | None:
     from curate.workspace import Workspace
 
-    return Manifest.load(ref, workspace=Workspace.find(home) if home else None)
+    return Workspace.find(home) if home else None
 
 
 def _registry(home: str | None) -> Registry:
@@ -204,14 +217,21 @@ def _registry(home: str | None) -> Registry:
 
 def _row(registry: Registry, entry: Any) -> dict[str, Any]:
     document = entry.document
-    tags = [name for name, version in registry.tags(entry.name).items() if version == entry.version]
-    row = {"ref": f"{entry.name}@v{entry.version}", "problem": entry.problem, "tags": tags}
+    from curate.errors import ManifestError
+
+    problem, tags = entry.problem, []
+    try:
+        tags = [name for name, version in registry.tags(entry.name).items() if version == entry.version]
+    except ManifestError as error:
+        problem = problem or str(error)
+    row = {"ref": f"{entry.name}@v{entry.version}", "problem": problem, "tags": tags}
     if document is None:
         return row
     return row | {
         "id": document.id,
         "created": document.created.isoformat(),
         "corpus": document.corpus.name,
+        "label": document.corpus.label,
         "strategy": document.selection.strategy,
         "fraction": document.selection.fraction,
         "seed": document.selection.seed,
@@ -243,6 +263,13 @@ def _print_report(report: Report) -> None:
     console = console_of_data()
     console.print(Text.assemble((report.ref, "bold"), "  ", (report.id[:12], "dim")))
     console.print(table)
+
+
+def _print_simulated(labels: dict[str, str | None]) -> None:
+    from curate.manifests.page import simulated
+
+    if line := simulated(labels):
+        console_of_data().print(line, style="yellow", soft_wrap=True)
 
 
 def _print_json(content: Any) -> None:

@@ -249,6 +249,7 @@ def _census_record(
         release=census.release,
         content=census.content,
         schema_version=census.schema_version,
+        label=census.summary.get("label"),
         uri=str(Path(census.uri).resolve()) if is_local else census.uri,
         relative_path=os.path.relpath(census.uri, folder) if is_local else None,
         region=region,

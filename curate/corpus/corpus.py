@@ -216,7 +216,7 @@ class Corpus:
         record = self.header.census
         census = Census.open(
             record.release,
-            uri=uri or self._census_uri(),
+            uri=uri or self.census_uri(),
             region=record.region,
             endpoint=record.endpoint,
             anonymous=record.anonymous,
@@ -230,7 +230,8 @@ class Corpus:
             )
         return census
 
-    def _census_uri(self) -> str:
+    def census_uri(self) -> str:
+        """Return where the Census is that the corpus was built from; a local store may have moved with it."""
         record = self.header.census
         if record.relative_path is not None and not Path(record.uri).exists():
             moved = (self.path / record.relative_path).resolve()

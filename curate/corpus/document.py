@@ -20,12 +20,14 @@ class CensusRecord(Document):
     """Which Census a corpus was built from, and where it was.
 
     `content` stands for its counts: a digest of them where there is one, else the release. `relative_path`
-    leads from the corpus' folder to a local store: a workspace that has moved still finds it.
+    leads from the corpus' folder to a local store: a workspace that has moved still finds it. `label` is what
+    the store says about itself, such as that its cells are simulated.
     """
 
     release: str
     content: str
     schema_version: str
+    label: str | None = None
     uri: str
     relative_path: str | None = None
     region: str | None = None

@@ -9,7 +9,7 @@ import polars as pl
 
 from curate.corpus.blocks import CellRulesInUse
 from curate.corpus.corpus import JOINID, OBSERVATION_JOINID
-from curate.corpus.rules import TALLIED
+from curate.corpus.rules import TALLIED, kinds_of
 from curate.errors import RecipeError
 from curate.nearest import nearest
 from curate.ontology import GUIDE, Ontology
@@ -63,7 +63,8 @@ def make_plan(recipe: Recipe, census: Census, *, genes: Path | None, ontology: s
     Raises
     ------
     RecipeError
-        When a rule names an absent column, or the Census lacks genes of the list.
+        When a rule names an absent column or a term that is none or has no kinds, or the Census lacks genes
+        of the list.
     """
     available = census.obs_columns(recipe.organism)
     rules = _cell_rules(recipe, available)
@@ -76,6 +77,8 @@ def make_plan(recipe: Recipe, census: Census, *, genes: Path | None, ontology: s
     if recipe.cell_types.need_ontology:
         loaded, ontology_notes = _ontology(recipe, ontology)
         notes += ontology_notes
+        if recipe.cell_types.descendants_of is not None:
+            kinds_of(recipe.cell_types.descendants_of, loaded)  # refuses a term that keeps nothing
     table, gene_notes = _genes(recipe, census, recipe.gene_list(genes))
     return Plan(
         columns=columns,

@@ -43,7 +43,7 @@ def apply_type_rules(tally: pl.DataFrame, rules: CellTypeRules, ontology: Ontolo
     Raises
     ------
     RecipeError
-        When `descendants_of` names no term.
+        When `descendants_of` names no term, or one without kinds.
     """
     types = (
         tally.group_by("cell_type", "dataset_id", "donor_id")
@@ -59,7 +59,7 @@ def apply_type_rules(tally: pl.DataFrame, rules: CellTypeRules, ontology: Ontolo
         terms, term_notes = _terms(tally, types, ontology)
         notes += term_notes
         if rules.descendants_of is not None:
-            kinds, root_notes = _kinds(rules.descendants_of, ontology)
+            kinds, root_notes = kinds_of(rules.descendants_of, ontology)
             notes += root_notes
             matching["descendants_of"] = rules.descendants_of, [term not in kinds for term in terms]
     if rules.min_cells is not None:
@@ -89,22 +89,34 @@ def apply_type_rules(tally: pl.DataFrame, rules: CellTypeRules, ontology: Ontolo
     return TypeOutcome(frozenset(types.filter(alive)["cell_type"]), tuple(dropped), tuple(notes))
 
 
-def _kinds(name: str, ontology: Ontology) -> tuple[frozenset[str], list[str]]:
+def kinds_of(name: str, ontology: Ontology) -> tuple[frozenset[str], list[str]]:
+    """Return the terms that are kinds of the one named, itself excluded, and a note where it is obsolete.
+
+    Raises
+    ------
+    RecipeError
+        When `name` names no term, or one without kinds: no cell type would be kept.
+    """
+    record = ontology.record
+    notes = []
     term = ontology.id_of(name)
-    if term is not None:
-        return ontology.descendants(term), []
-    term = ontology.replacement(name)
+    if term is None and (term := ontology.replacement(name)) is not None:
+        notes.append(
+            f"descendants_of: {name!r} is obsolete in {ontology.release}; "
+            f"its replacement {ontology.label(term)!r} ({term}) was used"
+        )
     if term is None:
-        record = ontology.record
         raise RecipeError(
             f"descendants_of = {name!r} names no term of the ontology ({record.source}, {record.release}); "
             "name a term in use, or another ontology with --ontology"
         )
-    label = ontology.label(term)
-    return ontology.descendants(term), [
-        f"descendants_of: {name!r} is obsolete in {ontology.release}; "
-        f"its replacement {label!r} ({term}) was used"
-    ]
+    kinds = ontology.descendants(term)
+    if not kinds:
+        raise RecipeError(
+            f"descendants_of = {name!r} has no kinds in the ontology ({record.source}, {record.release}), "
+            "and does not count as one itself; name a broader term"
+        )
+    return kinds, notes
 
 
 def _terms(

@@ -15,6 +15,7 @@ from curate.h5ad.frames import read_frame, read_text
 from curate.h5ad.matrix import Matrix, flaw, open_matrix, with_int64_pointers
 from curate.nearest import nearest
 from curate.progress import progress
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,8 +224,9 @@ def _refuse_duplicates(path: Path, names: pl.Series) -> None:
     if n_extra:
         example = names.filter(names.is_duplicated())[0]
         raise SourceError(
-            f"{path} has {n_extra:,} duplicate cells among {len(names):,}: obs names that stand more than "
-            f"once, as {example!r} does; drop the copies, or make the names unique if the cells differ"
+            f"{path} has {counted(n_extra, 'duplicate cell')} among {len(names):,}: obs names that stand "
+            f"more than once, as {example!r} does; drop the copies, or make the names unique if the cells "
+            "differ"
         )
 
 

@@ -1,10 +1,12 @@
 """build: from a corpus to manifests."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from curate.build import covering
 from curate.build.build import build, cells_of_fraction
 from curate.build.embedding import Embedding
 from curate.build.strategies import STRATEGIES
@@ -73,11 +75,70 @@ def test_several_sizes_and_seeds_are_built_in_one_call_and_random_nests(
     assert joinids(built[2]) != joinids(built[3])
 
 
+def test_sketches_of_several_sizes_and_seeds_share_one_covering_and_nest(
+    corpus: Corpus, embedding: Embedding, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    covered = []
+
+    def counted(*arguments: object, **named: object) -> covering.Covering:
+        covered.append(arguments)
+        return cover(*arguments, **named)  # type: ignore[arg-type]
+
+    cover = covering.cover
+    monkeypatch.setattr(covering, "cover", counted)
+    ladder = build(
+        corpus,
+        registry=registry,
+        strategy="sketch",
+        fraction=[0.01, 0.1, 0.5, 1],
+        seed=[0, 1],
+        embedding=embedding,
+    )
+    assert len(covered) == 1
+    for seed in (0, 1):
+        one, ten, half, whole = (joinids(manifest) for manifest in ladder[seed::2])
+        assert one < ten < half < whole
+    other = Registry(tmp_path / "other")
+    (alone,) = build(corpus, registry=other, strategy="sketch", fraction=0.1, seed=1, embedding=embedding)
+    assert alone.id == ladder[3].id
+
+
+@pytest.mark.parametrize("engine", ["curate", "geosketch"])
+def test_a_sketch_with_replacement_holds_each_cell_once_with_the_times_it_was_drawn(
+    engine: str, corpus: Corpus, embedding: Embedding, registry: Registry
+) -> None:
+    parameters = {"replace": "yes", "engine": engine, "k": 20}
+    (manifest,) = build(
+        corpus, registry=registry, strategy="sketch", n_cells=500, embedding=embedding, parameters=parameters
+    )
+    cells = manifest.cells()
+    assert cells["weight"].sum() == 500
+    assert cells["soma_joinid"].n_unique() == cells.height < 500
+    assert manifest.document.selection.parameters["replace"] is True
+    assert manifest.verify().ok
+
+
 def test_a_cell_has_one_split_in_all_subsets(corpus: Corpus, registry: Registry) -> None:
     small, large = build(corpus, registry=registry, strategy="random", n_cells=[200, 800])
     both = small.cells().join(large.cells(), on="soma_joinid", suffix="_large")
     assert both.height == 200
     assert (both["split"] == both["split_large"]).all()
+
+
+def test_a_size_or_seed_given_twice_is_built_once(corpus: Corpus, registry: Registry) -> None:
+    built = build(corpus, registry=registry, strategy="random", n_cells=[7, 7], seed=[0, 0])
+    assert [each.ref for each in built] == ["random-n7-s0@v1"]
+
+
+def test_changed_values_of_an_embedding_do_not_reach_a_manifest(
+    corpus: Corpus, embedding: Embedding, registry: Registry, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(embedding.path, tmp_path / "changed"))
+    values = np.load(folder / "embedding.npy")
+    np.save(folder / "embedding.npy", values[::-1].copy())
+    changed = Embedding.open(folder, corpus)
+    with pytest.raises(EmbeddingError, match="is damaged: the sha256 of its values"):
+        build(corpus, registry=registry, strategy="sketch", fraction=0.1, embedding=changed)
 
 
 def test_a_filter_restricts_the_choice_and_the_fraction_counts_what_passes(
@@ -159,6 +220,8 @@ def test_a_fraction_is_exact_in_decimals_and_rounds_down() -> None:
         ({"strategy": "random", "parameters": {"by": "sex"}}, SelectionError, "random has no parameter 'by'"),
         ({"strategy": "random", "where": "tisue == 'lung'"}, FilterError, "did you mean 'tissue'"),
         ({"strategy": "random", "where": "tissue == 'moon'"}, SelectionError, "no cell of corpus 'demo'"),
+        ({"strategy": "random", "seed": -1}, SelectionError, "seeds -1; give whole numbers from 0"),
+        ({"strategy": "random", "seed": []}, SelectionError, "seeds none; give whole numbers from 0"),
         ({"strategy": "sketch"}, EmbeddingError, "make one with `curate embed demo`"),
     ],
 )

@@ -8,23 +8,25 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build import embed as embed_module
+from curate.build import cells, passes, units
 from curate.build.counts import Counts
 from curate.build.embed import embed
 from curate.build.pca import PcaModel
+from curate.build.schedule import Schedule, Task
+from curate.build.units import Unit, Windows
 from curate.census import Census
 from curate.corpus.build import build_corpus
 from curate.errors import EmbeddingError, WriteError
 from curate.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from curate.build.embedding import Embedding
+    from curate.census import CountsBlock
     from curate.corpus import Corpus
 
 SMALL: dict[str, Any] = {"n_components": 5, "n_hvgs": 40}
@@ -41,29 +43,39 @@ def dense_pca(counts: NDArray[np.float32], genes: NDArray[np.int64], d: int) -> 
     return np.asarray(x @ (vt * signs[:, None]).T)
 
 
-class Readings:
-    """Counts the passes over the counts, and breaks off the one asked for."""
+class Passes:
+    """Notes which pass worked on how many units, and breaks off the one asked for after its second unit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.passes: list[str] = []
+        self.units: dict[str, int] = {}
         self.broken: str | None = None
-        blocks = Counts.blocks
+        run = Schedule.run
 
-        def watched(
-            counts: Counts, description: str, genes: NDArray[np.int64] | None = None
-        ) -> Iterator[tuple[slice, sp.csr_array]]:
-            self.passes.append(description)
-            for n, block in enumerate(blocks(counts, description, genes)):
-                if description == self.broken and n == 1:
+        def watched(schedule: Schedule, task: Task, units: Sequence[Unit]) -> Iterator[Any]:
+            name = task.function.__name__
+            if units:
+                self.units[name] = 0
+            for n, result in enumerate(run(schedule, task, units)):
+                if name == self.broken and n == 2:
                     raise KeyboardInterrupt
-                yield block
+                self.units[name] += 1
+                yield result
 
-        monkeypatch.setattr(Counts, "blocks", watched)
+        monkeypatch.setattr(Schedule, "run", watched)
+        # A checkpoint after every unit.
+        monkeypatch.setattr(passes, "CHECKPOINT_S", 0.0)
 
 
 @pytest.fixture
-def readings(monkeypatch: pytest.MonkeyPatch) -> Readings:
-    return Readings(monkeypatch)
+def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten units of a window each for 600 cells."""
+    monkeypatch.setattr(units, "WINDOW", 64)
+    monkeypatch.setattr(units, "UNIT_CELLS", 64)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch, small_units: None) -> Passes:
+    return Passes(monkeypatch)
 
 
 def files(embedding: Embedding) -> set[str]:
@@ -98,49 +110,127 @@ def test_nothing_but_the_embedding_is_left(corpus: Corpus) -> None:
     assert [path.name for path in corpus.embeddings_path.iterdir()] == ["pca"]
 
 
-def test_the_block_size_does_not_matter(corpus: Corpus) -> None:
-    ids = {
-        embed(corpus, **SMALL, name=f"blocks-{block_cells}", block_cells=block_cells).id
-        for block_cells in (37, 256, 4096)
+@pytest.mark.usefixtures("small_units")
+def test_the_block_size_changes_not_one_bit(corpus: Corpus) -> None:
+    digests = {
+        embed(corpus, **SMALL, name=f"blocks-{block_cells}", block_cells=block_cells).header.sha256
+        for block_cells in (7, 37, 4096)
     }
-    assert len(ids) == 1
+    assert len(digests) == 1
 
 
-def test_each_pass_reads_the_counts_once(corpus: Corpus, readings: Readings) -> None:
+def test_each_pass_works_on_every_unit_once(corpus: Corpus, watched: Passes) -> None:
     embed(corpus, **SMALL)
-    assert readings.passes == ["Moments of genes", "Covariance", "Projection"]
+    assert watched.units == {"unit_moments": 10, "unit_gram": 10, "unit_projection": 10}
 
 
 @pytest.mark.parametrize(
     ("broken", "left_to_do"),
     [
-        ("Moments of genes", ["Moments of genes", "Covariance", "Projection"]),
-        ("Covariance", ["Covariance", "Projection"]),
-        ("Projection", ["Projection"]),
+        ("unit_moments", {"unit_moments": 8, "unit_gram": 10, "unit_projection": 10}),
+        ("unit_gram", {"unit_gram": 8, "unit_projection": 10}),
+        ("unit_projection", {"unit_projection": 8}),
     ],
 )
-def test_an_interrupted_run_leaves_no_embedding_and_goes_on_from_its_finished_passes(
-    corpus: Corpus, readings: Readings, broken: str, left_to_do: list[str]
+def test_an_interrupted_run_leaves_no_embedding_and_goes_on_inside_the_pass_with_the_same_bits(
+    corpus: Corpus, watched: Passes, broken: str, left_to_do: dict[str, int]
 ) -> None:
     expected = embed(corpus, **SMALL, name="expected")
-    readings.broken = broken
+    watched.broken = broken
     with pytest.raises(KeyboardInterrupt):
         embed(corpus, **SMALL, block_cells=100)
     assert not (corpus.embeddings_path / "pca").exists()
-    readings.broken = None
-    readings.passes.clear()
+    watched.broken = None
+    watched.units.clear()
     embedding = embed(corpus, **SMALL)
-    assert readings.passes == left_to_do
+    assert watched.units == left_to_do
+    assert embedding.header.sha256 == expected.header.sha256
     assert embedding.id == expected.id
     assert files(embedding) == files(expected)
 
 
-def test_a_torn_file_of_a_killed_run_is_not_kept(corpus: Corpus, readings: Readings) -> None:
-    readings.broken = "Projection"
+def test_values_written_after_the_last_checkpoint_are_written_again(corpus: Corpus, watched: Passes) -> None:
+    expected = embed(corpus, **SMALL, name="expected")
+    watched.broken = "unit_projection"
+    with pytest.raises(KeyboardInterrupt):
+        embed(corpus, **SMALL)
+    values = corpus.embeddings_path / ".pca.partial" / "embedding.npy"
+    with values.open("ab") as stream:
+        stream.write(b"half a unit")
+    watched.broken = None
+    assert embed(corpus, **SMALL).header.sha256 == expected.header.sha256
+
+
+@pytest.mark.parametrize("file", ["passes/gram.safetensors", "passes/projection.json"])
+def test_a_checkpoint_that_cannot_be_read_costs_its_pass_alone(
+    corpus: Corpus, watched: Passes, file: str
+) -> None:
+    expected = embed(corpus, **SMALL, name="expected")
+    watched.broken = "unit_gram" if "gram" in file else "unit_projection"
+    with pytest.raises(KeyboardInterrupt):
+        embed(corpus, **SMALL)
+    (corpus.embeddings_path / ".pca.partial" / file).write_bytes(b"torn")
+    pass_of_file, watched.broken = watched.broken, None
+    watched.units.clear()
+    assert embed(corpus, **SMALL).header.sha256 == expected.header.sha256
+    assert watched.units[pass_of_file] == 10
+    assert "unit_moments" not in watched.units
+
+
+@pytest.mark.usefixtures("small_units")
+def test_a_sample_has_windows_enough(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 4)
+    assert embed(corpus, **SMALL, fit_fraction=0.01).header.n_cells_fitted in (4 * 64, 3 * 64 + 24)
+
+
+@pytest.mark.usefixtures("small_units")
+def test_only_the_cells_that_are_fitted_on_decide_the_model(
+    corpus: Corpus, coordinate_counts: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
+    embedding = embed(corpus, **SMALL, fit_fraction=0.3, hvg_fraction=0.1)
+    header = embedding.header
+    # Three windows of 64 cells and the last, of 24.
+    assert (header.n_cells_fitted, header.n_cells_sampled) == (216, 64)
+    model = PcaModel.load(embedding.path / "model.safetensors")
+    feature_ids = pl.read_parquet(embedding.path / "genes.parquet")["feature_id"]
+    genes = [int(feature_id[4:]) for feature_id in feature_ids]
+    x = coordinate_counts.astype(np.float64)
+    x = np.log1p(x / x.sum(axis=1, keepdims=True) * 1e4)[:, genes]
+    windows = Windows.of(corpus.joinids())
+    fitted = np.repeat(windows.sample(180, n_windows=1, rng=np.random.default_rng(0)), windows.n_cells)
+    np.testing.assert_allclose(model.scaling.mean, x[fitted].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(model.scaling.std, x[fitted].std(axis=0, ddof=1), rtol=1e-12)
+    assert embedding.values.shape == (600, 5)
+
+
+@pytest.mark.usefixtures("small_units")
+def test_fitting_on_a_sample_reads_the_sample_and_then_every_cell_once(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
+    n_read: list[int] = []
+    blocks = Counts.blocks
+
+    def counted(counts: Counts, runs: Any, genes: Any = None) -> Iterator[CountsBlock]:
+        for block in blocks(counts, runs, genes):
+            n_read.append(block.joinids.size)
+            yield block
+
+    monkeypatch.setattr(Counts, "blocks", counted)
+    embed(corpus, **SMALL, fit_fraction=0.1)
+    assert sum(n_read) == 64 + 64 + 600
+
+
+def test_a_torn_file_of_a_killed_run_is_not_kept(corpus: Corpus, watched: Passes) -> None:
+    watched.broken = "unit_projection"
     with pytest.raises(KeyboardInterrupt):
         embed(corpus, **SMALL, block_cells=100)
     (corpus.embeddings_path / ".pca.partial" / ".embedding.npy.0123abcd.partial").write_bytes(b"torn")
-    readings.broken = None
+    watched.broken = None
     assert files(embed(corpus, **SMALL)) == {
         "embedding.json",
         "embedding.npy",
@@ -154,29 +244,29 @@ def test_a_full_disk_is_said_and_leaves_no_embedding(corpus: Corpus, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed_module, "write_values", full)
+        patch.setattr(passes, "save_file", full)
         with pytest.raises(WriteError, match=r"could not write .*: No space left on device"):
             embed(corpus, **SMALL)
     assert not (corpus.embeddings_path / "pca").exists()
     assert embed(corpus, **SMALL).n_components == 5
 
 
-def test_passes_of_other_settings_are_not_gone_on_from(corpus: Corpus, readings: Readings) -> None:
-    readings.broken = "Projection"
+def test_passes_of_other_settings_are_not_gone_on_from(corpus: Corpus, watched: Passes) -> None:
+    watched.broken = "unit_projection"
     with pytest.raises(KeyboardInterrupt):
         embed(corpus, **SMALL, block_cells=100)
-    readings.broken = None
-    readings.passes.clear()
+    watched.broken = None
+    watched.units.clear()
     embedding = embed(corpus, n_components=6, n_hvgs=40)
-    assert len(readings.passes) == 3
+    assert len(watched.units) == 3
     assert embedding.n_components == 6
 
 
-def test_asked_again_it_is_opened_as_it_is(corpus: Corpus, readings: Readings) -> None:
+def test_asked_again_it_is_opened_as_it_is(corpus: Corpus, watched: Passes) -> None:
     first = embed(corpus, **SMALL)
-    readings.passes.clear()
+    watched.units.clear()
     assert embed(corpus, **SMALL).header == first.header
-    assert readings.passes == []
+    assert watched.units == {}
 
 
 def test_other_settings_under_the_same_name_are_refused(corpus: Corpus) -> None:
@@ -185,13 +275,19 @@ def test_other_settings_under_the_same_name_are_refused(corpus: Corpus) -> None:
         embed(corpus, n_components=5, n_hvgs=50)
 
 
-def test_variable_genes_are_chosen_on_a_sample_of_the_cells_by_seed(
+@pytest.mark.usefixtures("small_units")
+def test_variable_genes_are_chosen_on_windows_by_seed(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embed_module, "MIN_CELLS_SAMPLED", 10)
-    sampled = [embed(corpus, **SMALL, hvg_fraction=0.05, seed=s, name=f"seed-{s}") for s in (0, 1)]
-    everything = embed(corpus, **SMALL, hvg_fraction=1, name="all")
-    assert [e.header.n_cells_sampled for e in (*sampled, everything)] == [30, 30, 600]
+    monkeypatch.setattr(cells, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(cells, "MIN_WINDOWS_FITTED", 1)
+    sampled = [embed(corpus, **SMALL, hvg_fraction=0.1, seed=s, name=f"seed-{s}") for s in (0, 1)]
+    everything = embed(corpus, **SMALL, fit_fraction=1, hvg_fraction=1, name="all")
+    assert [e.header.n_cells_sampled for e in (*sampled, everything)] == [
+        64,
+        88,
+        600,
+    ]  # with the last window, of 24
     genes = [tuple(pl.read_parquet(e.path / "genes.parquet")["feature_id"]) for e in (*sampled, everything)]
     assert len(set(genes)) == 3
 
@@ -236,19 +332,20 @@ def test_the_model_projects_cells_as_the_embedding_has_them(
         ({"n_components": 120}, "120 components .* ask for 1 to 119"),
         ({"n_components": 40, "n_hvgs": 40}, "40 components of 600 cells and 40 genes; ask for 1 to 39"),
         ({"n_components": 5, "hvg_fraction": 0.0}, "hvg_fraction 0.0 must be above 0 and at most 1"),
-        ({"n_components": 5, "hvg_fraction": 1.5}, "hvg_fraction 1.5"),
-        ({"n_components": 5, "hvg_fraction": float("nan")}, "hvg_fraction nan"),
+        ({"n_components": 5, "fit_fraction": 1.5}, "fit_fraction 1.5"),
+        ({"n_components": 5, "fit_fraction": float("nan")}, "fit_fraction nan"),
+        ({"n_components": 5, "hvg_fraction": 0.2}, "hvg_fraction 0.2 is above fit_fraction 0.1; .* raise"),
         ({"n_components": 5, "target_sum": 0.0}, "target_sum 0.0 must be a number above 0"),
         ({"n_components": 5, "max_value": float("inf")}, "max_value inf must be a number above 0"),
         ({"n_components": 5, "name": "a/b"}, "'a/b' cannot name an embedding"),
     ],
 )
 def test_settings_out_of_range_are_refused_before_anything_is_read(
-    corpus: Corpus, readings: Readings, settings: dict[str, Any], message: str
+    corpus: Corpus, watched: Passes, settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(EmbeddingError, match=message):
         embed(corpus, **settings)
-    assert readings.passes == []
+    assert watched.units == {}
     assert not corpus.embeddings_path.exists() or not list(corpus.embeddings_path.iterdir())
 
 

@@ -60,8 +60,11 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
 
 def test_a_file_that_is_no_npy_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "latent.npy").write_text("1,2,3")
-    with pytest.raises(EmbeddingError, match=r"latent\.npy is not a \.npy file of numbers"):
+    with pytest.raises(EmbeddingError, match=r"latent\.npy is not a \.npy file of numbers") as caught:
         import_embedding(corpus, tmp_path / "latent.npy", name="latent")
+    assert "pickle" not in str(caught.value)
+    with pytest.raises(EmbeddingError, match=r"none\.npy cannot be read: No such file or directory$"):
+        import_embedding(corpus, tmp_path / "none.npy", name="latent")
 
 
 def test_a_pickled_array_is_refused(corpus: Corpus, tmp_path: Path) -> None:

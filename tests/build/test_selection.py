@@ -31,7 +31,8 @@ def test_more_than_there_are_is_refused_with_both_numbers() -> None:
 
 def test_parameters_are_put_in_canonical_form_and_defaults_filled_in() -> None:
     resolved = STRATEGIES["sketch"].resolve({"k": "0.25", "max_iter": "50"})
-    assert resolved == {"k": 0.25, "alpha": 0.1, "max_iter": 50}
+    others = {"alpha": 0.1, "replace": False, "engine": "curate"}
+    assert resolved == {"k": 0.25, "max_iter": 50} | others
 
 
 @pytest.mark.parametrize(

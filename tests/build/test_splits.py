@@ -35,7 +35,15 @@ def test_a_split_of_share_zero_is_empty() -> None:
     assert set(assign_splits(IDENTITY, ratios=(1.0, 0.0, 0.0))) == {SPLITS.index("train")}
 
 
-@pytest.mark.parametrize("ratios", [(0.8, 0.1), (0.8, 0.1, 0.2), (1.2, -0.1, -0.1), (float("nan"), 0.5, 0.5)])
-def test_ratios_that_do_not_sum_to_one_are_refused(ratios: tuple[float, ...]) -> None:
-    with pytest.raises(SelectionError, match="that sum to 1"):
+@pytest.mark.parametrize(
+    ("ratios", "fault"),
+    [
+        ((0.5, 0.5), "are 2 of 3 shares"),
+        ((0.8, 0.1, 0.2), r"sum to 1\.1"),
+        ((1.2, -0.1, -0.1), r"hold -0\.1, less than 0"),
+        ((float("nan"), 0.5, 0.5), "sum to nan"),
+    ],
+)
+def test_ratios_that_do_not_sum_to_one_are_refused(ratios: tuple[float, ...], fault: str) -> None:
+    with pytest.raises(SelectionError, match=f"{fault}; give 3 shares .* that sum to 1"):
         assign_splits(IDENTITY, ratios=ratios)

@@ -25,7 +25,15 @@ def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
     rng = np.random.default_rng(7)
     kind = np.minimum(rng.geometric(0.35, n_cells) - 1, 5)
     return {
-        "cells": pl.DataFrame({"cell_type": pl.Series([f"type {k}" for k in kind]).cast(pl.Categorical)}),
+        "cells": pl.DataFrame(
+            {
+                "soma_joinid": 40 * np.arange(n_cells) + rng.integers(0, 40, n_cells),
+                "dataset_id": pl.Series(
+                    [f"dataset {row // 90}" for row in range(n_cells)], dtype=pl.Categorical
+                ),
+                "cell_type": pl.Series([f"type {k}" for k in kind], dtype=pl.Categorical),
+            }
+        ),
         "embedding": (rng.normal(size=(n_cells, 4)) + 3 * kind[:, None]).astype(np.float32),
         "keys": rng.integers(0, 2**64, n_cells, dtype=np.uint64),
     }

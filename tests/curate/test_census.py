@@ -274,6 +274,20 @@ def test_index_pointers_are_int64_and_indices_sorted(census: Census) -> None:
     assert rising.all()
 
 
+def test_totals_are_over_the_genes_that_are_read_or_over_others(
+    census: Census, coordinate_counts: NDArray[np.float32]
+) -> None:
+    joinids, genes, others = np.arange(3, 597, 5), np.array([40, 7, 2]), np.arange(0, 120, 7)
+    for totals_over, expected in [(None, genes), (others, others)]:
+        blocks = list(
+            census.read_counts(HUMAN, joinids, var_joinids=genes, totals_over=totals_over, block_cells=50)
+        )
+        totals = np.concatenate([block.totals for block in blocks])
+        np.testing.assert_array_equal(totals, coordinate_counts[joinids][:, expected].sum(axis=1))
+        counts = np.vstack([block.counts.toarray() for block in blocks])
+        np.testing.assert_array_equal(counts, coordinate_counts[joinids][:, genes])
+
+
 def test_blocks_shrink_where_cells_have_many_counts(census: Census, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curate.census.counts.BLOCK_NONZEROS", 400)
     sizes = [len(block.joinids) for block in census.read_counts(HUMAN, np.arange(600), block_cells=60)]

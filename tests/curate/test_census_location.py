@@ -2,15 +2,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import cellxgene_census
 import numpy as np
 import pytest
@@ -181,44 +176,6 @@ def test_the_public_bucket_needs_no_credentials_nor_region() -> None:
         "vfs.s3.no_sign_request": "true",
         "vfs.s3.region": "us-west-2",
     }
-
-
-def wait_for(port: int, *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail(f"nothing answers on port {port} after {seconds} s")
-
-
-@pytest.fixture(scope="module")
-def endpoint(coordinate_census: Path) -> Iterator[str]:
-    """An S3 server on this machine with `coordinate_census` at s3://curate/census."""
-    # In a process of its own: TileDB holds the lock of the interpreter while it waits for an answer.
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(port)
-    url = f"http://127.0.0.1:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="a",
-        aws_secret_access_key="b",
-    )
-    client.create_bucket(Bucket="curate")
-    for path in sorted(coordinate_census.rglob("*")):
-        if path.is_file():
-            key = f"census/{path.relative_to(coordinate_census)}"
-            client.put_object(Bucket="curate", Key=key, Body=path.read_bytes(), ACL="public-read")
-    yield url
-    server.kill()
-    server.wait()
 
 
 def test_a_store_on_an_s3_server_is_read_like_a_folder(

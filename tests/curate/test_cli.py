@@ -78,6 +78,8 @@ def test_info_shows_what_the_workspace_holds(curate: Callable[..., Run], fresh_w
     shown = curate("-C", fresh_workspace, "info")
     assert "demo" in shown.out
     assert "pca" in shown.out
+    assert report["corpora"][0]["label"].startswith("Simulated by curate; no real cells: 1500 cells")
+    assert shown.out.splitlines()[-1] == "simulated data, no real cells: corpus demo"
 
 
 def test_init_makes_a_workspace_that_commands_find(
@@ -98,6 +100,8 @@ def test_init_makes_a_workspace_that_commands_find(
         ("build --strategy random --fraction 0.0001", 1, "selects 0 cells; use at least 0.00075"),
         ("build --strategy random --fraction ten", 2, "'ten' is not a number"),
         ("build --strategy random --n-cells 3-x", 2, "'3-x' is not a whole number or a range"),
+        ("build --strategy random --fraction 0.1 --seed 4-0", 2, "the range '4-0' is empty"),
+        ("build --strategy random --fraction 0.1 --seed -1", 1, "seeds -1; give whole numbers from 0"),
         ("build --strategy random", 2, "give either --fraction or --n-cells"),
         ("build --strategy rendom --fraction 0.1", 2, "'rendom' is not one of 'random', 'stratified'"),
         ("build --strategy sketch --fraction 0.1 --embedding none", 1, "curate embed"),

@@ -87,7 +87,7 @@ def test_a_shipped_recipe_loads_and_bears_the_name_of_its_file(name: str) -> Non
         ('name = "mine"\n[genes]\nlist = "a"\nsha256 = "xyz"', r"genes\.sha256: String should match pattern"),
         (
             'name = "mine"\n[cells]\nfilter = "nnz >"',
-            r"cells\.filter: filter 'nnz >' does not parse at character",
+            r"cells\.filter: filter 'nnz >' does not parse at its end",
         ),
         ("name = ", "is not TOML"),
     ],

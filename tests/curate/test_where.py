@@ -62,7 +62,9 @@ def test_a_value_that_no_cell_has_matches_nothing_in_soma() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("disease = 'A'", "does not parse at character"),
+        ("disease = 'A'", "does not parse at character 9"),
+        ("sex == ", "does not parse at its end, after 'sex =='"),
+        (" ", "the filter is empty"),
         ("disease == A", "quote text"),
         ("disease", "not a comparison"),
         ("disease == 'A' == 'B'", "not a comparison"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
@@ -70,6 +71,13 @@ def corpus(workspace: Workspace) -> Corpus:
 
 
 @pytest.fixture
+def simulated(corpus: Corpus) -> Corpus:
+    """The same corpus, as if its Census were a simulated one."""
+    census = corpus.header.census.model_copy(update={"label": "Simulated by hand: 600 cells"})
+    return replace(corpus, header=corpus.header.model_copy(update={"census": census}))
+
+
+@pytest.fixture
 def registry(workspace: Workspace) -> Registry:
     return Registry(workspace.manifests_path, workspace=workspace)
 
@@ -86,6 +94,21 @@ def write(registry: Registry, corpus: Corpus) -> Write:
         return write_manifest(registry, name, **(arguments | changes))
 
     return write
+
+
+def apart(manifest: Manifest, folder: Path, *, portable: bool = False) -> Manifest:
+    """Return a copy of a manifest in a new folder outside of any workspace."""
+    from curate.manifests.export import export
+    from curate.manifests.manifest import Manifest
+
+    export(manifest, str(folder), portable=portable)
+    return Manifest.open(str(folder))
+
+
+def of_census(manifest: Manifest, content: str, **changes: Any) -> Manifest:
+    """Return a manifest as one of another Census would be; its corpus is not at hand unless known."""
+    corpus = manifest.document.corpus.model_copy(update={"census": content, **changes})
+    return replace(manifest, document=manifest.document.model_copy(update={"corpus": corpus}))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curate.cli import curate
-from curate.errors import CurateError, ManifestError
+from curate.corpus import Corpus
+from curate.errors import CorpusError, CurateError, ManifestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +56,18 @@ def test_a_damaged_manifest_is_listed_as_such(write: Write, run: Callable[..., s
     assert run("manifests", "list").splitlines()[1].split() == ["a@v1", "damaged"]
     (row,) = json.loads(run("manifests", "list", "--json"))
     assert "not a manifest format" in row["problem"]
+    assert json.loads(run("info", "--json"))["damaged_manifests"] == ["a@v1"]
+    assert "damaged   a@v1" in run("info")
+
+
+def test_damaged_tags_do_not_keep_manifests_from_being_listed(write: Write, run: Callable[..., str]) -> None:
+    path = Path(write("a").folder)
+    write("b")
+    (path.parent / "tags.json").write_text("{")
+    shown = run("manifests", "list").splitlines()
+    assert [line.split()[0] for line in shown[:3]] == ["manifest", "a@v1", "b@v1"]
+    assert shown[1].split()[-1] == "damaged"
+    assert "remove it and tag the versions again" in shown[3]
 
 
 def test_a_manifest_is_shown_and_printed_as_it_is(write: Write, run: Callable[..., str]) -> None:
@@ -101,8 +114,46 @@ def test_all_manifests_are_checked_before_one_fails(write: Write, workspace: Wor
     result = CliRunner().invoke(
         curate, ["-C", str(workspace.root), "manifests", "verify", "a", "b", "--json"]
     )
-    assert isinstance(result.exception, ManifestError)
+    assert str(result.exception).startswith("1 of 2 manifests failed: a@v1; a@v1: cells.parquet: ")
     assert [report["ok"] for report in json.loads(result.output)] == [False, True]
+
+
+def test_manifests_that_cannot_be_opened_fail_and_the_rest_is_checked(
+    write: Write, workspace: Workspace
+) -> None:
+    Path(write("a").folder, "manifest.json").write_text("{")
+    write("b")
+    Path(write("c").folder, "manifest.json").unlink()
+    result = failed("-C", str(workspace.root), "manifests", "verify", "--all", "--json")
+    assert isinstance(result.exception, ManifestError)
+    assert str(result.exception).startswith("2 of 3 manifests failed: a@v1, c@v1; a@v1: manifest.json: ")
+    reports = json.loads(result.output)
+    assert [(report["ref"], report["ok"]) for report in reports] == [
+        ("a@v1", False),
+        ("b@v1", True),
+        ("c@v1", False),
+    ]
+    assert [check["name"] for check in reports[0]["checks"]] == ["manifest.json"]
+    assert "is damaged: not JSON" in reports[0]["checks"][0]["detail"]
+
+
+def test_a_damaged_corpus_fails_the_check_of_its_manifests_alone(
+    write: Write, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a", [1])
+
+    def fail(corpus: Corpus) -> None:
+        raise CorpusError("cells.parquet cannot be read")
+
+    monkeypatch.setattr(Corpus, "joinids", fail)
+    result = failed("-C", str(workspace.root), "manifests", "verify", "--all")
+    assert "a@v1 failed 1 of 1 checks: corpus: cells.parquet cannot be read" in str(result.exception)
+
+
+def test_a_single_unknown_manifest_is_said_as_by_any_command(write: Write, workspace: Workspace) -> None:
+    write("a")
+    result = failed("-C", str(workspace.root), "manifests", "verify", "b")
+    assert str(result.exception).startswith("no manifest named 'b'; ")
 
 
 def test_the_log_says_what_changed(write: Write, run: Callable[..., str]) -> None:
@@ -111,6 +162,20 @@ def test_the_log_says_what_changed(write: Write, run: Callable[..., str]) -> Non
     shown = run("manifests", "log", "a")
     assert "selection.n_cells: 1 → 2" in shown
     assert [version["n_cells"] for version in json.loads(run("manifests", "log", "a", "--json"))] == [1, 2]
+
+
+def test_simulated_corpora_are_said_under_list_and_log(
+    write: Write, run: Callable[..., str], simulated: Corpus
+) -> None:
+    write("a", [1])
+    assert "simulated" not in run("manifests", "list")
+    write("b", [1], corpus=simulated)
+    said = "simulated data, no real cells: corpus all"
+    for command in (["list"], ["log", "b"]):
+        assert run("manifests", *command).splitlines()[-1] == said
+    labels = [row["label"] for row in json.loads(run("manifests", "list", "--json"))]
+    assert labels == ["coordinates", "Simulated by hand: 600 cells"]
+    assert "simulated" not in run("manifests", "log", "a")
 
 
 def test_a_tag_is_given_moved_and_removed(
@@ -155,6 +220,19 @@ def test_an_unknown_manifest_names_the_nearest(write: Write, workspace: Workspac
     write("sketch-0.01-s0")
     result = failed("-C", str(workspace.root), "manifests", "show", "sketch-0.1-s0")
     assert "did you mean 'sketch-0.01-s0'?" in str(result.exception)
+
+
+def test_an_unknown_manifest_names_no_more_than_three(write: Write, workspace: Workspace) -> None:
+    for seed in range(6):
+        write(f"sketch-0.01-s{seed}")
+    for name, said in [
+        ("sketch-0.1-s5", "no manifest named 'sketch-0.1-s5'; did you mean 'sketch-0.01-s5', "),
+        ("xyz", "no manifest named 'xyz'; the nearest are "),
+    ]:
+        message = str(failed("-C", str(workspace.root), "manifests", "show", name).exception)
+        assert message.startswith(said)
+        assert message.count("sketch-0.01-s") == 3
+        assert message.endswith("(see `curate manifests list`)")
 
 
 def test_without_a_workspace_it_is_said_how_to_make_one(

@@ -15,17 +15,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import ks_2samp
 
 from curate.errors import CorpusError, ManifestError
 from curate.manifests.cells_diff import paired_splits
 from curate.manifests.diff import diff, jensen_shannon_bits, shift
 from curate.manifests.document import SelectionRecord, SpikeInRecord, SplitRecord
 from curate.manifests.manifest import Manifest
-from tests.manifests.conftest import cells_of
+from curate.quantiles import quantiles
+from curate.workspace import Workspace
+from tests.manifests.conftest import apart, cells_of, of_census
 
 if TYPE_CHECKING:
     from curate.corpus import Corpus
-    from curate.workspace import Workspace
     from tests.manifests.conftest import Write
 
 
@@ -155,14 +157,38 @@ def test_another_column_is_read_from_the_corpus(write: Write) -> None:
     assert [(mover.label, mover.n_a) for mover in truth.movers] == [("true", 40)]
 
 
-def test_a_column_that_cannot_be_compared_is_said(write: Write) -> None:
+def test_a_column_that_cannot_be_compared_is_said(write: Write, tmp_path: Path) -> None:
     a, b = write("a", range(40)), write("b", range(20, 60))
     with pytest.raises(CorpusError, match="no column 'sexx'"):
         diff(a, b, columns=["sexx"])
-    with pytest.raises(ManifestError, match="column 'raw_sum' holds numbers"):
-        diff(a, b, columns=["raw_sum"])
     with pytest.raises(ManifestError, match="is not at hand"):
-        diff(Manifest.open(a.folder), b, columns=["sex"])
+        diff(apart(a, tmp_path / "copy"), b, columns=["sex"])
+
+
+def test_numbers_are_compared_by_quantiles_and_their_distance(write: Write, corpus: Corpus) -> None:
+    a, b = write("a", range(40)), write("b", range(20, 200, 3))
+    found = diff(a, b, columns=["nnz", "sex", "raw_sum"])
+    assert [moved.column for moved in found.composition] == ["sex"]
+    assert [moved.column for moved in found.numbers] == ["nnz", "raw_sum"]
+    sums = found.numbers[1]
+    values = corpus.columns(["raw_sum"])["raw_sum"].to_numpy()
+    of_a, of_b = values[:40], values[20:200:3]
+    assert sums.quantiles_a == quantiles(of_a)
+    assert sums.quantiles_b == quantiles(of_b)
+    assert sums.kolmogorov_smirnov == pytest.approx(ks_2samp(of_a, of_b).statistic)
+    assert (sums.n_missing_a, sums.n_missing_b) == (0, 0)
+    content = json.loads(json.dumps(found.to_json(top=1), allow_nan=False))
+    assert content["numbers"][1]["quantiles_a"]["least"] == values[:40].min()
+
+
+def test_spike_ins_have_no_numbers_and_are_counted(write: Write, corpus: Corpus) -> None:
+    screen = pl.DataFrame({"source": ["screen"] * 2, "soma_joinid": [0, 1], "split": ["train"] * 2})
+    cells = pl.concat([cells_of(corpus, range(8)), screen])
+    spiked = write("spiked", cells=cells, spike_ins=[SpikeInRecord(source="screen", id="1" * 64)])
+    (moved,) = diff(write("plain", range(8)), spiked, columns=["nnz"]).numbers
+    assert (moved.n_missing_a, moved.n_missing_b) == (0, 2)
+    assert moved.quantiles_a == moved.quantiles_b
+    assert moved.kolmogorov_smirnov == 0
 
 
 def test_two_corpora_are_compared_by_identity_and_it_is_said(
@@ -170,10 +196,11 @@ def test_two_corpora_are_compared_by_identity_and_it_is_said(
 ) -> None:
     primary = workspace.corpus("primary")
     a = write("a", range(600))
-    b = write("b", range(primary.n_cells), corpus=primary)
+    b = of_census(write("b", range(primary.n_cells), corpus=primary), "another")
     found = diff(a, b)
     (note,) = found.notes
     assert "two corpora, all (" in note
+    assert "of two Censuses: soma_joinids of one mean nothing in the other" in note
     assert "cells are compared by identity (dataset_id+observation_joinid)" in note
     assert found.cells is not None
     assert found.cells.compared_by == "identity"
@@ -194,17 +221,91 @@ def test_identities_in_another_order_than_joinids_are_matched(write: Write, work
     joinids = {int(j): row for row, j in enumerate(primary.joinids())}
     shared = [joinid for joinid in range(0, 600, 9) if joinid in joinids]
     a, b = write("a", shared), write("b", [joinids[joinid] for joinid in shared], corpus=primary)
-    found = diff(a, b).cells
+    found = diff(a, of_census(b, "another")).cells
     assert found is not None
+    assert found.compared_by == "identity"
     assert (found.both, found.only_a, found.only_b) == (len(shared), 0, 0)
 
 
+def test_two_corpora_of_one_census_are_compared_by_joinid_without_them(
+    write: Write, workspace: Workspace, tmp_path: Path
+) -> None:
+    a = write("a", range(600))
+    b = write("b", range(300), corpus=workspace.corpus("primary"))
+    copies = [apart(manifest, tmp_path / manifest.name) for manifest in (a, b)]
+    found = diff(*copies)
+    (note,) = found.notes
+    assert "two corpora of one Census (release 2026-01-31), all (" in note
+    assert found.cells is not None
+    assert (found.cells.compared_by, found.cells.both, found.cells.only_b) == ("soma_joinid", 300, 0)
+    # Manifests from before the record named the Census: the corpora know it.
+    older = [
+        of_census(manifest, "", census=None, identity="release+soma_joinid")
+        for manifest in (a, replace(b, known_corpus=workspace.corpus("primary")))
+    ]
+    assert diff(*older).cells == found.cells
+    assert diff(*(of_census(copy, "", census=None) for copy in copies)).cells is None
+
+
+@pytest.mark.parametrize("changes", [{"organism": "mus_musculus"}, {"release": "2025-01-31"}])
+def test_joinids_of_another_organism_or_release_are_other_cells(
+    write: Write, workspace: Workspace, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    a = write("a", range(10))
+    b = apart(write("b", range(10), corpus=workspace.corpus("primary")), tmp_path / "b")
+    content = str(b.document.corpus.census)
+    assert diff(a, b).cells is not None
+    assert diff(a, of_census(b, content, **changes)).cells is None
+
+
+def test_portable_copies_are_compared_by_what_they_hold(
+    write: Write, workspace: Workspace, tmp_path: Path
+) -> None:
+    primary = workspace.corpus("primary")
+    a, b = write("a", range(0, 600, 2)), write("b", range(0, 570, 5), corpus=primary)
+    expected = len(set(a.cells()["soma_joinid"]) & set(b.cells()["soma_joinid"]))
+    portable = [apart(manifest, tmp_path / manifest.name, portable=True) for manifest in (a, b)]
+    other = of_census(portable[1], "another")
+    for one in (portable[0], a):
+        found = diff(one, other)
+        assert found.cells is not None
+        assert (found.cells.compared_by, found.cells.both) == ("identity", expected)
+        assert "compared by identity (dataset_id+observation_joinid)" in found.notes[0]
+    assert 0 < expected < len(b.cells())
+
+
+def test_a_portable_copy_with_spike_ins_is_compared_by_its_own_cells(
+    write: Write, workspace: Workspace, corpus: Corpus, tmp_path: Path
+) -> None:
+    screen = pl.DataFrame({"source": ["aaa"] * 2, "soma_joinid": [0, 1], "split": ["train"] * 2})
+    cells = pl.concat([cells_of(corpus, range(8)), screen])
+    spiked = write("spiked", cells=cells, spike_ins=[SpikeInRecord(source="aaa", id="1" * 64)])
+    copy = of_census(apart(spiked, tmp_path / "spiked", portable=True), "another", id="1" * 64)
+    found = diff(write("plain", range(4, 12)), copy).cells
+    assert found is not None
+    assert (found.both, found.only_a, found.only_b) == (4, 4, 6)
+
+
+def test_a_manifest_named_by_its_path_finds_the_corpus_of_its_workspace(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = write("a", range(10))
+    elsewhere = Workspace.create(tmp_path / "elsewhere")
+    monkeypatch.chdir(elsewhere.root)
+    opened = Manifest.load(manifest.folder)
+    assert opened.workspace == elsewhere
+    assert opened.corpus().id == manifest.document.corpus.id
+    assert diff(opened, manifest, columns=["sex"]).composition[0].jensen_shannon_bits == 0
+    (tmp_path / "workspace" / "curate.toml").write_text("[")
+    assert Manifest.load(manifest.folder).find_corpus() is None
+
+
 def test_without_both_corpora_cells_are_not_compared_and_it_is_said(
-    write: Write, workspace: Workspace
+    write: Write, workspace: Workspace, tmp_path: Path
 ) -> None:
     a = write("a", range(10))
     b = write("b", range(10), corpus=workspace.corpus("primary"))
-    found = diff(a, Manifest.open(b.folder))
+    found = diff(a, of_census(apart(b, tmp_path / "b"), "another"))
     assert found.cells is None
     assert "cells are not compared: corpus 'primary' is not at hand" in found.notes[0]
     assert found.composition
@@ -223,6 +324,11 @@ def test_without_both_corpora_cells_are_not_compared_and_it_is_said(
             {"identity": "release+soma_joinid", "release": "2023-12-15"},
             r"release\+soma_joinid holds inside one release, and these are 2023-05-15 and 2023-12-15",
         ),
+        (
+            {"identity": "release+soma_joinid", "organism": "mus_musculus"},
+            {"identity": "release+soma_joinid"},
+            r"release\+soma_joinid holds inside one Census and organism",
+        ),
     ],
 )
 def test_identities_of_two_kinds_or_releases_are_not_compared(
@@ -232,13 +338,8 @@ def test_identities_of_two_kinds_or_releases_are_not_compared(
     changes_b: dict[str, str],
     reason: str,
 ) -> None:
-    def changed(manifest: Manifest, changes: dict[str, str]) -> Manifest:
-        document = manifest.document
-        corpus = document.corpus.model_copy(update=changes)
-        return replace(manifest, document=document.model_copy(update={"corpus": corpus}))
-
-    a = changed(write("a", range(10)), changes_a)
-    b = changed(write("b", range(10), corpus=workspace.corpus("primary")), changes_b)
+    a = of_census(write("a", range(10)), "one", **changes_a)
+    b = of_census(write("b", range(10), corpus=workspace.corpus("primary")), "another", **changes_b)
     found = diff(a, b)
     assert found.cells is None
     assert re.search(reason, found.notes[0])

@@ -16,7 +16,7 @@ from curate.corpus import Corpus
 from curate.errors import ManifestError, WriteError
 from curate.manifests.export import export
 from curate.manifests.manifest import Manifest
-from tests.manifests.conftest import ROWS, snapshot
+from tests.manifests.conftest import ROWS, apart, snapshot
 
 if TYPE_CHECKING:
     from tests.manifests.conftest import Write
@@ -75,7 +75,7 @@ def test_a_portable_copy_needs_the_corpus_and_its_observation_joinids(
 ) -> None:
     manifest = write()
     with pytest.raises(ManifestError, match="is not at hand"):
-        export(Manifest.open(manifest.folder), str(tmp_path / "copy"), portable=True)
+        export(apart(manifest, tmp_path / "apart"), str(tmp_path / "copy"), portable=True)
     older = shutil.copytree(corpus.path, tmp_path / "older")
     (older / "observation_joinids.parquet").unlink()
     manifest = replace(manifest, known_corpus=Corpus.open(older))

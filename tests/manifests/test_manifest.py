@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from curate.errors import CorpusError, ManifestError
 from curate.manifests.document import SpikeInRecord
 from curate.manifests.manifest import Manifest
-from tests.manifests.conftest import ROWS, cells_of, split_of
+from tests.manifests.conftest import ROWS, apart, cells_of, split_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def test_spike_ins_have_no_obs_and_are_not_read_from_the_census(write: Write, co
 
 
 def test_without_its_corpus_a_manifest_still_gives_its_cells(write: Write, tmp_path: Path) -> None:
-    manifest = Manifest.open(write().folder)
+    manifest = apart(write(), tmp_path / "copy")
     assert len(manifest.cells()) == 86
     with pytest.raises(ManifestError, match=r"corpus 'all' \(\w{12}\) of random-0\.1-s0@v1 is not at hand"):
         manifest.obs()

@@ -16,10 +16,13 @@ from curate.manifests.document import (
     SplitRecord,
 )
 from curate.manifests.page import bar, page, percent
+from curate.manifests.page import simulated as simulated_line
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from curate.corpus import Corpus
     from tests.manifests.conftest import Write
 
 
@@ -121,7 +124,7 @@ def test_a_diff_page_says_what_moved(write: Write) -> None:
     assert "Jensen-Shannon 0.3113 bits; 1 → 2 labels; all differences shown" in shown
     back = lines(diff_page(diff(b, a), top=1))
     assert "dataset-c 50.00 % 0.00 % -50.00 gone" not in back
-    assert "Jensen-Shannon 0.3113 bits; 2 → 1 labels; 1 smaller differences not shown" in back
+    assert "Jensen-Shannon 0.3113 bits; 2 → 1 labels; 1 smaller difference not shown" in back
 
 
 def test_a_diff_page_says_the_settings_and_splits_that_differ(write: Write) -> None:
@@ -135,6 +138,42 @@ def test_a_diff_page_says_the_settings_and_splits_that_differ(write: Write) -> N
     assert "selection.strategy random sketch" in shown
     assert "selection.embedding none eeeeeeeeeeee" in shown
     assert not any("another split" in line for line in shown)
+
+
+def test_simulated_data_is_said_on_every_page(write: Write, simulated: Corpus) -> None:
+    plain, one = write("plain", [1]), write("one", [1], corpus=simulated)
+    assert one.id == plain.id
+    assert "label Simulated by hand: 600 cells" in lines(page(one.document))
+    both = diff(one, write("two", [2], corpus=simulated))
+    assert both.a.label == "Simulated by hand: 600 cells"
+    assert "A and B: all, Simulated by hand: 600 cells" in lines(diff_page(both))
+    mixed = lines(diff_page(diff(plain, one)))
+    assert mixed[1:3] == ["A: all, coordinates", "B: all, Simulated by hand: 600 cells"]
+
+
+def test_which_corpora_are_simulated_is_one_line() -> None:
+    assert simulated_line({"real": "coordinates", "old": None}) == ""
+    assert (
+        simulated_line({"real": None, "a": "Simulated: 5 cells", "b": "a simulated one"})
+        == "simulated data, no real cells: corpus a, b"
+    )
+
+
+def test_a_number_of_things_is_in_the_plural_unless_it_is_one(write: Write) -> None:
+    assert [counted(n, "label") for n in (0, 1, 1200)] == ["0 labels", "1 label", "1,200 labels"]
+    page_of_one = lines(page(write(rows=[1]).document))
+    assert any(line.endswith("cells share 1 label") for line in page_of_one)
+
+
+def test_a_diff_page_shows_quantiles_side_by_side(write: Write, corpus: Corpus) -> None:
+    a, b = write("a", range(40)), write("b", range(20, 200, 3))
+    shown_lines = lines(diff_page(diff(a, b, columns=["raw_sum"])))
+    sums = corpus.columns(["raw_sum"])["raw_sum"].to_numpy().astype(float)
+    least = [int(side.min()) for side in (sums[:40], sums[20:200:3])]
+    assert f"least {least[0]:,} {least[1]:,} {least[1] - least[0]:,}" in shown_lines
+    assert "raw_sum A B B - A" in shown_lines
+    (distance,) = [line for line in shown_lines if line.startswith("Kolmogorov-Smirnov ")]
+    assert 0 < float(distance.split()[1]) < 1
 
 
 def test_a_diff_page_of_the_same_content_says_so(write: Write) -> None:

@@ -11,6 +11,7 @@ import fsspec
 import pytest
 
 from curate.errors import ManifestError, WorkspaceError, WriteError
+from curate.manifests.export import export
 from curate.manifests.manifest import Manifest
 from curate.manifests.registry import Entry, Registry
 from tests.manifests.conftest import snapshot
@@ -158,7 +159,7 @@ def test_a_name_that_looks_like_an_id_is_a_name(write: Write, registry: Registry
     ("ref", "message"),
     [
         ("sketch-0.01-s1", "no manifest named 'sketch-0.01-s1'; did you mean 'sketch-0.01-s0'"),
-        ("nothing", "no manifest named 'nothing'; there are: random-0.01-s0, sketch-0.01-s0"),
+        ("nothing", "no manifest named 'nothing'; the nearest are 'sketch-0.01-s0' and 'random-0.01-s0'"),
         ("sketch-0.01-s0@v3", "sketch-0.01-s0 has no v3; it has v1, v2"),
         ("sketch-0.01-s0@draft", "sketch-0.01-s0 has no tag 'draft'; there are: none"),
         ("sketch-0.01-s0@", "sketch-0.01-s0 has no tag ''"),
@@ -220,6 +221,7 @@ def test_load_takes_a_name_a_path_or_a_url(
         ("./manifests", r"\./manifests has no manifest\.json; name the folder of a version"),
         ("./manifests/sketch-0.01-s0", r"name one of its versions: v0001, v0002"),
         ("./curate.toml", r"has no manifest\.json; name the folder of a version"),
+        ("https://127.0.0.1:1/x", r"https://127\.0\.0\.1:1/x cannot be reached: .*127\.0\.0\.1:1"),
         ("memory://nowhere", r"memory://nowhere has no manifest\.json"),
         ("nosuch://host/path", r"could not read manifest\.json of nosuch://host/path: Protocol not known"),
     ],
@@ -230,6 +232,55 @@ def test_a_place_without_a_manifest_is_said(
     monkeypatch.chdir(workspace.root)
     with pytest.raises(ManifestError, match=message):
         Manifest.load(ref)
+
+
+class Backend(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """Fails as backends do that have errors of their own, as that of S3 without credentials."""
+
+    protocol = "failing"
+    error: Exception
+
+    def _open(self, path: str, *arguments: object, **options: object) -> None:
+        raise self.error
+
+    exists = makedirs = _open
+
+
+class NoCredentialsError(Exception):
+    """As that of botocore: an Exception and nothing else."""
+
+
+def missing(cause: Exception) -> FileNotFoundError:
+    error = FileNotFoundError("failing://bucket/x")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            NoCredentialsError("Unable to\nlocate credentials"),
+            "cannot be reached: Unable to locate credentials; check",
+        ),
+        (NoCredentialsError(), "cannot be reached: NoCredentialsError; check"),
+        (PermissionError("Forbidden"), "cannot be reached: Forbidden; check"),
+        (missing(ConnectionRefusedError("refused")), "cannot be reached: refused; check"),
+        (missing(FileNotFoundError("404")), r"has no manifest\.json"),
+        (FileNotFoundError("404"), r"has no manifest\.json"),
+    ],
+)
+def test_whatever_a_backend_raises_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, write: Write, error: Exception, message: str
+) -> None:
+    fsspec.register_implementation("failing", Backend, clobber=True)
+    monkeypatch.setattr(Backend, "error", error, raising=False)
+    with pytest.raises(ManifestError, match=f"^failing://bucket/x {message}") as raised:
+        Manifest.load("failing://bucket/x")
+    assert "\n" not in str(raised.value)
+    if "reached" in message:
+        with pytest.raises(WriteError, match=r"^failing://bucket/x cannot be reached"):
+            export(write(), "failing://bucket/x")
 
 
 def test_a_name_needs_a_workspace_and_a_path_does_not(

@@ -14,7 +14,7 @@ from curate.errors import ManifestError
 from curate.manifests.document import SpikeInRecord, header_digest
 from curate.manifests.manifest import Manifest
 from curate.manifests.write import file_record
-from tests.manifests.conftest import cells_of
+from tests.manifests.conftest import apart, cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,8 +187,8 @@ def test_a_cell_that_is_not_in_the_corpus_is_found(
     assert report.checks[-1].detail == f"1 of 3 are not in the corpus, first {stranger}"
 
 
-def test_without_the_corpus_it_is_said_what_could_not_be_checked(write: Write) -> None:
-    report = Manifest.open(write().folder).verify()
+def test_without_the_corpus_it_is_said_what_could_not_be_checked(write: Write, tmp_path: Path) -> None:
+    report = apart(write(), tmp_path / "copy").verify()
     assert report.ok
     assert report.checks[-1].name == "corpus"
     assert report.checks[-1].outcome == "not checked"
@@ -205,3 +205,12 @@ def test_labels_of_spike_ins_are_not_checked(write: Write, corpus: Corpus) -> No
     assert report.ok
     assert outcomes(report)["counts"] == outcomes(report)["joinids"] == "ok"
     assert outcomes(report)["composition"] == "not checked"
+
+
+def test_a_manifest_from_before_labels_is_still_byte_for_byte(write: Write, workspace: Workspace) -> None:
+    def without(content: dict[str, Any]) -> None:
+        del content["corpus"]["census"], content["corpus"]["label"]
+
+    older = forge(write(), without, workspace)
+    assert (older.document.corpus.census, older.document.corpus.label) == (None, None)
+    assert older.verify().ok

@@ -34,6 +34,24 @@ def test_a_store_is_made_and_what_was_taken_is_said(write_h5ad: Callable[..., Pa
     assert f"curate census info --uri {tmp_path / 'store'}" in output
 
 
+def test_one_of_something_is_said_in_the_singular(write_h5ad: Callable[..., Path], tmp_path: Path) -> None:
+    table = tmp_path / "genes.csv"
+    table.write_text(
+        "feature_id,feature_name\nENSG00000141510,TP53\nENSG00000111640,TWICE\nENSG00000090382,TWICE\n"
+    )
+    output = run(tmp_path / "store", write_h5ad(var_names=["TP53", "TWICE"]), "--genes-table", table)
+    assert "unmapped genes: 1 (1 is a symbol of several genes)" in output
+    assert "30 cells and 1 gene; next:" in output
+    info = CliRunner().invoke(curate, ["census", "info", "--uri", str(tmp_path / "store")]).output
+    assert "1 dataset" in info.splitlines()
+
+
+def test_help_tells_what_the_heads_of_the_table_mean() -> None:
+    words = " ".join(CliRunner().invoke(curate, ["census", "create", "--help"]).output.split())
+    for head in ("symbol, those", "summed, those", "CL cells, the cells"):
+        assert head in words
+
+
 def test_ten_unmapped_genes_are_listed_and_all_of_them_in_json(
     write_h5ad: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -4,11 +4,16 @@ import json
 from typing import TYPE_CHECKING
 
 import cellxgene_census
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from curate.census import Census
+from curate.census.composition import count_labels, count_numbers
 from curate.cli import curate
 from curate.errors import CensusError, FilterError, WorkspaceError
+from curate.quantiles import line, quantiles
+from curate.where import Where
 from curate.workspace import CensusSettings, Workspace
 
 if TYPE_CHECKING:
@@ -99,9 +104,30 @@ def test_info_of_an_unknown_column_names_the_nearest(coordinate_census: Path) ->
         run("census", "info", "--uri", coordinate_census, "--column", "diseases")
 
 
-def test_info_does_not_count_numbers(coordinate_census: Path) -> None:
-    with pytest.raises(CensusError, match="'raw_sum' holds numbers"):
-        run("census", "info", "--uri", coordinate_census, "--column", "raw_sum")
+@pytest.mark.parametrize("column", ["raw_sum", "nnz", "raw_mean_nnz"])
+def test_info_gives_the_quantiles_of_numbers(coordinate_census: Path, column: str) -> None:
+    arguments = ("census", "info", "--uri", coordinate_census, "--column", column, "--where", "sex == 'male'")
+    report = json.loads(run(*arguments, "--json"))
+    (found,) = report["composition"]
+    with Census.open(uri=coordinate_census) as census:
+        tables = census.read_obs("homo_sapiens", [column], where=Where.parse("sex == 'male'"))
+        values = pl.concat([pl.DataFrame(pl.from_arrow(table)) for table in tables])[column]
+    assert (found["n_cells"], found["n_missing"]) == (280, 0)
+    assert found["quantiles"] == quantiles(values.to_numpy())
+    assert found["quantiles"]["least"] == values.min()
+    lines = run(*arguments).splitlines()
+    assert lines[-2:] == [
+        "280 cells of homo_sapiens where sex == 'male'",
+        f"{column}  {line(found['quantiles'])}",
+    ]
+
+
+def test_labels_and_numbers_are_counted_each_in_their_way(coordinate_census: Path) -> None:
+    with Census.open(uri=coordinate_census) as census:
+        with pytest.raises(CensusError, match="'raw_sum' holds numbers; `count_numbers` counts them"):
+            count_labels(census, "homo_sapiens", "raw_sum")
+        with pytest.raises(CensusError, match="'sex' holds labels; `count_labels` counts them"):
+            count_numbers(census, "homo_sapiens", "sex")
 
 
 def test_info_refuses_a_filter_that_does_not_parse(coordinate_census: Path) -> None:
@@ -120,3 +146,47 @@ def test_info_refuses_a_filter_that_does_not_parse(coordinate_census: Path) -> N
 )
 def test_options_that_do_not_go_together_are_wrong_usage(arguments: list[str], message: str) -> None:
     assert message in refused("census", "info", *arguments)
+
+
+@pytest.mark.parametrize("command", [["census", "info"], ["corpus", "build", "--recipe", "demo"]])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--uri", "s3://b/c"], ("s3://b/c", "eu-west-1", "http://127.0.0.1:9", True)),
+        (
+            ["--uri", "s3://b/c", "--endpoint", "http://127.0.0.1:10", "--region", "us-east-1"],
+            ("s3://b/c", "us-east-1", "http://127.0.0.1:10", True),
+        ),
+        (["--endpoint", "http://127.0.0.1:10"], ("s3://own/store", "eu-west-1", "http://127.0.0.1:10", True)),
+    ],
+)
+def test_options_go_before_the_access_of_the_workspace_in_every_command(
+    command: list[str],
+    options: list[str],
+    expected: tuple[str, str, str, bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def unreachable(release: str, *, uri: str, region: str, endpoint: str, anonymous: bool) -> Census:
+        asked.append((uri, region, endpoint, anonymous))
+        raise CensusError("not reached")
+
+    settings = CensusSettings(
+        uri="s3://own/store", region="eu-west-1", endpoint="http://127.0.0.1:9", anonymous=True
+    )
+    Workspace.create(tmp_path, census=settings)
+    monkeypatch.setattr(Census, "open", unreachable)
+    with pytest.raises(CensusError, match="not reached"):
+        run("-C", tmp_path, *command, *options)
+    assert asked == [expected]
+
+
+def test_a_broken_workspace_is_told_rather_than_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "curate.toml").write_text("[census")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkspaceError, match="is not TOML"):
+        run("census", "info", "--uri", "s3://b/c")

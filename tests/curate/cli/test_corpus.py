@@ -49,6 +49,8 @@ def test_build_prints_what_was_kept_and_what_each_rule_dropped(workspace: Worksp
     for rule in ("filter", "assays", "min_cells"):
         assert rule in result.output
     assert "Smart-seq2" in result.output
+    assert header.census.label == "coordinates"
+    assert "label     coordinates" in result.output
 
 
 def test_build_and_show_print_the_same_header_as_json(workspace: Workspace, recipe: str) -> None:
@@ -70,6 +72,32 @@ def test_show_draws_the_composition(workspace: Workspace, recipe: str) -> None:
     line = next(line for line in result.output.splitlines() if value in line and "█" in line)
     assert f"{n_cells:,}" in line
     assert "cell_type (" in result.output
+
+
+def test_at_80_columns_no_number_and_no_line_is_cut(
+    workspace: Workspace, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(workspace, "build", "--recipe", recipe)
+    path = workspace.corpora_path / "mine" / "corpus.json"
+    document = json.loads(path.read_text())
+    lost = {
+        "retina horizontal cell": 1_234_567,
+        "CD4-positive,alpha-beta-memory-T-cell-of-one-very-long-name": 328,
+        "A": 3,
+    }
+    document["recipe"]["description"] = "word " * 40
+    document["notes"] = ["a note of many words, " * 10 + "/a/path/" + "x" * 90]
+    document["dropped"][1] |= {"n_cells": 12_345_678, "n_matching": 12_345_678, "values": lost}
+    path.write_text(json.dumps(document))
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run(workspace, "show").output.splitlines()
+    assert [line for line in lines if len(line) > 80] == [" " * 10 + "/a/path/" + "x" * 90]
+    words = " ".join(lines).replace(",", " ").split()
+    for number in ("1 234 567", "328", "12 345 678"):
+        assert f" {number} " in f" {' '.join(words)} "
+    start = next(line for line in lines if "what it dropped" in line).index("what it dropped")
+    told = "".join(line[start:].strip() for line in lines).replace(" ", "")
+    assert "328CD4-positive,alpha-beta-memory-T-cell-of-one-very-long-nameand1more" in told
 
 
 def test_show_gives_the_quantiles_of_numbers(workspace: Workspace, recipe: str) -> None:
@@ -120,7 +148,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_read(workspace: Work
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--recipe", "demo", "--release", "a", "--uri", "b"], "--release or --uri, not both"),
+        (["--recipe", "demo", "--release", "a", "--uri", "b"], "give one of them"),
         (["--recipe", "demo", "--name", "../up"], "take letters, digits"),
         ([], "Missing option '--recipe'"),
     ],

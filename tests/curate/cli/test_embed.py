@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from click.testing import Result
+    from numpy.typing import NDArray
 
     from curate.workspace import Workspace
 
@@ -62,6 +63,48 @@ def test_an_embedding_made_elsewhere_is_taken_over(workspace: Workspace) -> None
     assert "taken from" in result.output
     taken = np.load(workspace.corpora_path / "all/embeddings/scvi/embedding.npy")
     np.testing.assert_array_equal(taken, values)
+
+
+def test_an_embedding_of_the_census_is_taken_over_under_its_name(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from curate.census import Census
+
+    def read(
+        census: Census, organism: str, name: str, joinids: NDArray[np.int64]
+    ) -> tuple[int, list[NDArray[np.float32]]]:
+        assert (organism, name) == ("homo_sapiens", "scvi")
+        return 1, [joinids[:, None].astype(np.float32)]
+
+    monkeypatch.setattr(Census, "read_embedding", read)
+    result = run(workspace, "--from", "census:scvi")
+    assert "taken from  census scvi" in " ".join(result.output.split("\n")).replace("   ", " ")
+    taken = np.load(workspace.corpora_path / "all/embeddings/scvi/embedding.npy")
+    np.testing.assert_array_equal(taken[:, 0], np.arange(600))
+
+
+def test_without_a_name_a_file_gives_its_own(workspace: Workspace) -> None:
+    np.save(workspace.root / "mine.npy", np.ones((600, 2), np.float32))
+    run(workspace, "--from", str(workspace.root / "mine.npy"))
+    assert (workspace.corpora_path / "all/embeddings/mine/embedding.npy").exists()
+
+
+@pytest.mark.parametrize("source", ["scvi", "census:", "runs/geneformer"])
+def test_a_model_cannot_embed_yet(workspace: Workspace, source: str) -> None:
+    with pytest.raises(EmbeddingError, match=r"trained models cannot embed .*; give FILE.npy or census:NAME"):
+        run(workspace, "--from", source)
+
+
+def test_the_cells_to_fit_on_are_said(workspace: Workspace) -> None:
+    settings = ("--n-components", "5", "--n-hvgs", "40", "--fit-fraction", "0.5")
+    assert "fitted on" in run(workspace, *settings).output
+    assert json.loads(run(workspace, *settings, "--json").stdout)["parameters"]["fit_fraction"] == 0.5
+
+
+def test_workers_and_a_scheduler_exclude_each_other(workspace: Workspace) -> None:
+    result = run(workspace, "--workers", "2", "--scheduler", "tcp://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "a scheduler has its own workers" in result.output
 
 
 def test_settings_of_the_pca_mean_nothing_with_a_file(workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""Building a corpus: what is kept and counted, the id, going on after an interruption, refusals."""
+"""Building a corpus: what is kept and counted, the id, going on after an interruption."""
 
 from __future__ import annotations
 
@@ -10,62 +10,20 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-import scipy.sparse as sp
 
-from curate.census import Census, CensusWriter, Dataset
+from curate.census import Census
 from curate.corpus import Corpus
 from curate.corpus.build import build_corpus
 from curate.corpus.plan import STANDARD_COLUMNS
-from curate.errors import CorpusError, FilterError, RecipeError, WriteError
+from curate.errors import CorpusError, WriteError
 from curate.identity import identity_hash, release_identity_hash
-from curate.recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-OBO = """data-version: cl/releases/2020-02-03/cl.owl
-ontology: cl
+    from curate.recipe import Recipe
 
-[Term]
-id: CL:0000000
-name: cell
-
-[Term]
-id: CL:0000003
-name: native cell
-is_a: CL:0000000
-
-[Term]
-id: CL:0000010
-name: cultured cell
-is_a: CL:0000000
-
-[Term]
-id: CL:0000542
-name: lymphocyte
-is_a: CL:0000003
-
-[Term]
-id: CL:0000236
-name: B cell
-is_a: CL:0000542
-
-[Term]
-id: CL:0000084
-name: T cell
-is_a: CL:0000542
-
-[Term]
-id: CL:0000738
-name: leukocyte
-is_a: CL:0000003
-
-[Term]
-id: CL:0000576
-name: monocyte
-is_a: CL:0000738
-"""
 STUDY_RULES = """
 name = "small-study"
 [cells]
@@ -79,77 +37,6 @@ min_ancestors = 3
 [ontology]
 source = "small.obo"
 """
-#: n cells, type, term, assay, primary, dataset, donor
-GROUPS = [
-    (2, "B cell", "CL:0000236", "10x 3' v3", True, "a", "1"),
-    (2, "B cell", "CL:0000236", "10x 3' v2", True, "a", "2"),
-    (2, "B cell", "CL:0000236", "10x 3' v3", True, "b", "1"),
-    (3, "B cell", "CL:0000236", "Smart-seq2", True, "b", "1"),
-    (4, "B cell", "CL:0000236", "10x 3' v3", False, "b", "1"),
-    (4, "B cell", "CL:0000236", "Smart-seq2", False, "a", "1"),
-    (5, "T cell", "CL:0000084", "10x 3' v3", True, "a", "1"),
-    (3, "T cell", "CL:0000084", "10x 3' v3", True, "b", "1"),
-    (1, "monocyte", "CL:0000576", "10x 3' v3", True, "a", "1"),
-    (1, "monocyte", "CL:0000576", "10x 3' v3", True, "a", "2"),
-    (2, "monocyte", "CL:0000576", "10x 3' v3", True, "b", "1"),
-    (2, "monocyte", "CL:0000576", "10x 3' v3", False, "b", "2"),
-    (5, "cultured cell", "CL:0000010", "10x 3' v3", True, "a", "1"),
-    (3, "unknown", "unknown", "10x 3' v3", True, "b", "2"),
-    (3, "lymphocyte", "CL:0000542", "10x 3' v3", True, "a", "1"),
-    (3, "lymphocyte", "CL:0000542", "10x 3' v3", True, "a", "2"),
-    (1, "lymphocyte", "CL:0000542", "10x 3' v3", True, "b", "1"),
-]
-N_GENES = 4
-
-
-def write_store(
-    path: Path, *, schema_version: str = "2.4.0", build_date: str = "2026-01-31", count: int = 1
-) -> Path:
-    genes = pl.DataFrame(
-        {
-            "feature_id": [f"ENSG{j:011d}" for j in range(N_GENES)],
-            "feature_name": [f"GENE{j}" for j in range(N_GENES)],
-            "feature_type": ["protein_coding", "lncRNA", "protein_coding", "protein_coding"],
-            "feature_length": [1000] * N_GENES,
-        }
-    )
-    columns = [
-        "cell_type",
-        "cell_type_ontology_term_id",
-        "assay",
-        "is_primary_data",
-        "dataset_id",
-        "donor_id",
-    ]
-    rows = [row for n, *row in GROUPS for _ in range(n)]
-    obs = pl.DataFrame(rows, schema=columns, orient="row").sample(fraction=1.0, shuffle=True, seed=5)
-    with CensusWriter(
-        path, genes=genes, build_date=build_date, label="by hand", schema_version=schema_version
-    ) as writer:
-        for dataset in ("a", "b"):
-            cells = obs.filter(pl.col("dataset_id") == dataset).drop("dataset_id")
-            counts = sp.csr_array(np.full((cells.height, N_GENES), count, np.float32))
-            writer.add_dataset(
-                Dataset(dataset, "by hand"), cells, [counts], measured=np.ones(N_GENES, np.bool_)
-            )
-    return path
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_store(tmp_path_factory.mktemp("store") / "store")
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Callable[[str], Recipe]:
-    (tmp_path / "small.obo").write_text(OBO)
-
-    def load(text: str) -> Recipe:
-        path = tmp_path / "recipe.toml"
-        path.write_text(text)
-        return Recipe.load(path)
-
-    return load
 
 
 def build(recipe: Recipe, store: Path, path: Path, **settings: Any) -> Corpus:
@@ -176,7 +63,7 @@ def test_each_rule_of_the_study_drops_what_was_counted_by_hand(
 
 
 def test_the_same_files_make_the_same_corpus_on_any_day(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
+    store: Path, write_store: Callable[..., Path], recipe: Callable[[str], Recipe], tmp_path: Path
 ) -> None:
     corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus")
     other_day = write_store(tmp_path / "other day", build_date="2027-12-31")
@@ -250,7 +137,7 @@ def test_any_parquet_reader_reads_the_index(
 
 
 def test_an_older_release_lacks_columns_and_its_identity_is_its_own(
-    recipe: Callable[[str], Recipe], tmp_path: Path
+    write_store: Callable[..., Path], recipe: Callable[[str], Recipe], tmp_path: Path
 ) -> None:
     store = write_store(tmp_path / "old", schema_version="1.0.0", build_date="2023-05-15")
     corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus")
@@ -442,115 +329,3 @@ def test_a_corpus_is_never_written_over(
     with pytest.raises(WriteError, match="exists"):
         build(recipe('name = "any"\n[cells]\nfilter = "nnz > 3"'), coordinate_census, tmp_path / "corpus")
     assert Corpus.open(tmp_path / "corpus").header == first.header
-
-
-@pytest.mark.parametrize(
-    ("rules", "message"),
-    [
-        (
-            "[cells]\nfilter = \"dissease == 'normal'\"",
-            r"needs the obs column 'dissease'.*did you mean 'disease'",
-        ),
-        ('[cells]\ncolumns = ["my_score"]', "columns needs the obs column 'my_score'"),
-        (
-            '[cell_types]\ndescendants_of = "naitve cell"\n[ontology]\nsource = "small.obo"',
-            "descendants_of = 'naitve cell' names no term",
-        ),
-        (
-            '[ontology]\nsource = "none.obo"\n[cell_types]\nmin_ancestors = 3',
-            r"none\.obo: no such ontology file",
-        ),
-        (
-            '[genes]\nfeature_type = "ribosomal"',
-            "no gene .* feature_type 'ribosomal'; it has lncRNA, protein_coding",
-        ),
-        (
-            '[cells]\nassays = ["10x 3\' v2"]\n[cell_types]\nmin_cells = 7',
-            r"keeps none of the 46 cells: the rule assays \(10x 3' v2\) drops 44",
-        ),
-        ("[cell_types]\nmin_cells = 47", r"keeps none of the 46 cells: the rule min_cells \(47\) drops 46"),
-    ],
-)
-def test_a_recipe_that_cannot_be_applied_is_refused(
-    rules: str, message: str, store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    with pytest.raises(RecipeError, match=message):
-        build(recipe('name = "any"\n' + rules), store, tmp_path / "corpus")
-    assert not (tmp_path / "corpus").exists()
-
-
-def test_a_rule_on_a_column_that_the_release_lacks_is_refused(
-    recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    store = write_store(tmp_path / "old", schema_version="1.0.0")
-    with pytest.raises(RecipeError, match="filter 'nnz >= 300' needs the obs column 'nnz'"):
-        build(recipe('name = "any"\n[cells]\nfilter = "nnz >= 300"'), store, tmp_path / "corpus")
-
-
-def test_a_filter_of_another_type_is_refused(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    with pytest.raises(FilterError, match="holds text"):
-        build(recipe('name = "any"\n[cells]\nfilter = "donor_id == 3"'), store, tmp_path / "corpus")
-
-
-def test_the_gene_list_orders_the_genes(store: Path, recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
-    (tmp_path / "genes.csv").write_text("feature_id\nENSG00000000003\nENSG00000000000\n")
-    corpus = build(recipe('name = "any"\n[genes]\nlist = "genes.csv"'), store, tmp_path / "corpus")
-    assert corpus.genes().feature_ids == ("ENSG00000000003", "ENSG00000000000")
-    assert corpus.genes().feature_names == ("GENE3", "GENE0")
-    assert corpus.var_joinids().tolist() == [3, 0]
-    assert corpus.header.genes.digest == corpus.genes().digest
-
-
-def test_genes_that_the_census_lacks_are_an_error_unless_allowed(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    (tmp_path / "genes.csv").write_text("feature_id\nENSG00000000002\nENSG99999999999\nENSG00000000001\n")
-    with pytest.raises(RecipeError, match=r"lacks 1 of the 3 genes of the list; .* allow_missing = true"):
-        build(recipe('name = "any"\n[genes]\nlist = "genes.csv"'), store, tmp_path / "corpus")
-    allowed = recipe('name = "any"\n[genes]\nlist = "genes.csv"\nallow_missing = true')
-    corpus = build(allowed, store, tmp_path / "corpus")
-    assert corpus.var_joinids().tolist() == [2, 1]
-    assert corpus.header.notes == ("genes: 1 of the 3 genes of the list are not in the Census",)
-
-
-def test_a_feature_type_takes_the_genes_of_that_type_in_the_order_of_the_census(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    corpus = build(
-        recipe('name = "any"\n[genes]\nfeature_type = "protein_coding"'), store, tmp_path / "corpus"
-    )
-    assert corpus.var_joinids().tolist() == [0, 2, 3]
-
-
-def test_another_census_or_ontology_release_than_the_recipe_names_is_noted(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    text = STUDY_RULES + 'release = "2023-05-22"\n[census]\nrelease = "2023-05-15"\n'
-    corpus = build(recipe(text), store, tmp_path / "corpus")
-    assert corpus.header.notes[:2] == (
-        "census: the recipe names release 2023-05-15, this is 2026-01-31",
-        "ontology: the recipe names release 2023-05-22, small.obo is 2020-02-03; "
-        "cell types may be kept or dropped otherwise than there",
-    )
-
-
-def test_the_ontology_can_be_named_in_place_of_the_recipe_s(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    other = tmp_path / "other.obo"
-    other.write_text(OBO.replace("2020-02-03", "2021-01-01"))
-    corpus = build(recipe(STUDY_RULES), store, tmp_path / "corpus", ontology=other)
-    assert corpus.header.ontology is not None
-    assert corpus.header.ontology.source == "other.obo"
-    assert corpus.n_cells == 6
-
-
-def test_columns_of_the_recipe_are_kept_beside_the_standard_ones(
-    store: Path, recipe: Callable[[str], Recipe], tmp_path: Path
-) -> None:
-    wanted = recipe('name = "any"\n[cells]\ncolumns = ["n_measured_vars", "assay_ontology_term_id", "assay"]')
-    corpus = build(wanted, store, tmp_path / "corpus")
-    assert corpus.header.columns == (*STANDARD_COLUMNS, "n_measured_vars", "assay_ontology_term_id")
-    assert corpus.columns(["n_measured_vars"])["n_measured_vars"].unique().to_list() == [N_GENES]

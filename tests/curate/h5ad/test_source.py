@@ -147,6 +147,11 @@ def test_duplicate_cells_are_refused_with_their_number_and_an_example(
         path = write_h5ad(x=COUNTS, obs_names=names)
     with pytest.raises(SourceError, match=r"has 2 duplicate cells among 30.*'cell-3'"):
         H5adSource.open(path)
+    names[9] = "cell-9"
+    with pytest.warns(UserWarning, match="Observation names are not unique"):
+        path = write_h5ad(x=COUNTS, obs_names=names)
+    with pytest.raises(SourceError, match="has 1 duplicate cell among 30"):
+        H5adSource.open(path)
 
 
 def test_a_file_without_cells_is_refused(write_h5ad: Callable[..., Path]) -> None:

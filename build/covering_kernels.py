@@ -1,0 +1,267 @@
+"""The plaid covering, compiled. Nothing here allocates in proportion to the cells; all release the GIL.
+
+Arithmetic is IEEE float32, one rounding an operation, so that every comparison comes out as in numpy:
+a value x of a dimension is (x - low) / scale, and a box side reaches from `start` to fl(start + unit).
+Integer arithmetic is unsigned where an index could otherwise count from the end.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_BLOCK = 256
+compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@compiled
+def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
+    """Widen low and high [d] to hold the rows first … last - 1; return whether all values are finite."""
+    n_dims = points.shape[1]
+    check = np.zeros(n_dims, np.float32)
+    for i in range(first, last):
+        for d in range(n_dims):
+            x = points[i, d]
+            check[d] += x * np.float32(0)  # NaN as soon as one value is NaN or infinite
+            low[d] = x if x < low[d] else low[d]
+            high[d] = x if x > high[d] else high[d]
+    return not np.isnan(check).any()
+
+
+@compiled
+def add_extremes(points, first, last, low, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+    """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension."""
+    n_dims, n_buckets = lowest.shape
+    for i in range(first, last):
+        for d in range(n_dims):
+            x = points[i, d]
+            b = _bucket(x, low[d], per_width[d], n_buckets)
+            if x < lowest[d, b]:
+                lowest[d, b] = x
+            if x > highest[d, b]:
+                highest[d, b] = x
+
+
+@compiled
+def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
+    """Return a bucket that does not fall as x rises; nothing more is asked of it."""
+    at = (x - low) * per_width
+    if not at > 0:  # NaN as well, of a constant dimension
+        return 0
+    return np.int64(at) if at < n_buckets else n_buckets - 1
+
+
+@compiled
+def _first_above(values, begin, threshold, low, scale):  # type: ignore[no-untyped-def]
+    """Return the first index from `begin` whose scaled value exceeds the threshold; the length if none."""
+    end = values.size
+    while begin < end:
+        middle = (begin + end) >> 1
+        if (values[middle] - low) / scale > threshold:
+            end = middle
+        else:
+            begin = middle + 1
+    return begin
+
+
+@compiled
+def find_cuts(values, low, scale, unit, cuts):  # type: ignore[no-untyped-def]
+    """Write the first value of every interval but the first, and return how many there are.
+
+    `values` are ascending, and the cuts are right as long as they hold the smallest value and every value
+    that begins an interval. What does not fit into `cuts` is counted only.
+    """
+    n_cuts = 0
+    at = 0
+    start = (values[0] - low) / scale
+    while True:
+        at = _first_above(values, at, start + unit, low, scale)
+        if at == values.size:
+            return n_cuts
+        if n_cuts < cuts.size:
+            cuts[n_cuts] = values[at]
+        n_cuts += 1
+        start = (values[at] - low) / scale
+
+
+@compiled
+def find_windows(  # type: ignore[no-untyped-def]
+    sample, low, scale, unit, per_width, lowest, highest, n_cells, opens, closes, counts
+):
+    """Write disjoint windows that hold the beginnings of all intervals, and return how many there are.
+
+    A window is open < x <= close and holds at most `counts` beginnings, and at least one, so that `close`
+    may be one; where there may be none, it is infinite. The
+    sample is ascending, with the smallest and the largest value; lowest and highest [n_buckets] are the
+    extremes of the buckets. Bounds a and b of where one interval starts give those of the next.
+    """
+    n_windows = 0
+    a = b = (sample[0] - low) / scale
+    top = (sample[-1] - low) / scale
+    at = 0
+    close = np.float32(-np.inf)
+    n_steps = 0
+    while a + unit < top:
+        at = _first_above(sample, at, b + unit, low, scale)
+        # Too low by a little does no harm: the window holds a few values more.
+        open_ = _at_most(a + unit, low, scale)
+        joins = open_ < close
+        least, _ = _bounds_above(a + unit, low, scale, open_, per_width, lowest, highest)
+        from_ = _at_most(b + unit, low, scale)
+        _, most = _bounds_above(b + unit, low, scale, from_, per_width, lowest, highest)
+        close = min(sample[at], most) if at < sample.size else np.float32(np.inf)
+        a = max(a + unit, (least - low) / scale)
+        b = (close - low) / scale
+        count = 1
+        n_steps += 1
+        if n_steps > sample.size:  # a side this short tells single values apart: leave the rest to them
+            close, a, count = np.float32(np.inf), top, n_cells
+        n_windows += not joins
+        if n_windows <= opens.size:
+            closes[n_windows - 1] = close
+            if joins:
+                counts[n_windows - 1] += count
+            else:
+                opens[n_windows - 1] = open_
+                counts[n_windows - 1] = count
+    return n_windows
+
+
+@compiled
+def _bounds_above(threshold, low, scale, from_, per_width, lowest, highest):  # type: ignore[no-untyped-def]
+    """Return bounds of the smallest value whose scaled value exceeds the threshold; `from_` is below it."""
+    for b in range(_bucket(from_, low, per_width, lowest.size), lowest.size):
+        if lowest[b] <= highest[b] and (highest[b] - low) / scale > threshold:
+            if (lowest[b] - low) / scale > threshold:
+                return lowest[b], lowest[b]
+            return np.float32(-np.inf), highest[b]
+    return np.float32(-np.inf), np.float32(np.inf)
+
+
+@compiled
+def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
+    """Return a number close to the largest whose scaled value does not exceed the threshold."""
+    x = np.float32(np.float64(threshold) * np.float64(scale) + np.float64(low))
+    step = np.spacing(np.float32(max(abs(low), abs(x))))
+    while (x - low) / scale > threshold:
+        x -= step
+        step *= np.float32(2)
+    return x
+
+
+@compiled
+def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore[no-untyped-def]
+    """Number the keys wanted[:n_wanted] by first appearance, on from n_keys; return how many there are.
+
+    `slots` are a power of two, 0 where free, else 1 + a row of `keys` [room, n_words]. Stops at the first
+    new key that finds no room, with a return value above it. For a block of keys at a time: a call for each
+    would cost ten times the search.
+    """
+    room, n_words = keys.shape
+    mask = np.uint64(slots.size - 1)
+    for i in range(n_wanted):
+        mixed = np.uint64(0)
+        for w in range(n_words):
+            mixed = (mixed ^ wanted[i, w]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(32)
+        at = mixed & mask
+        found = np.int64(-1)
+        while slots[at] != 0:
+            number = np.int64(slots[at]) - 1
+            same = True
+            for w in range(n_words):
+                same &= keys[number, w] == wanted[i, w]
+            if same:
+                found = number
+                break
+            at = (at + np.uint64(1)) & mask
+        if found < 0:
+            if n_keys == room:
+                return n_keys + 1
+            slots[at] = n_keys + 1
+            for w in range(n_words):
+                keys[n_keys, w] = wanted[i, w]
+            found = np.int64(n_keys)
+            n_keys += 1
+        numbers[i] = found
+    return n_keys
+
+
+@compiled
+def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in_doubt):  # type: ignore[no-untyped-def]
+    """Number the boxes of rows[first:last] by first appearance, on from n_keys; see `Plan`.
+
+    Cells that the plan does not decide are written to `in_doubt` instead. Stops at the first box that finds
+    no room in `keys`. An empty `rows` stands for all rows in order. Returns the number of boxes, which is
+    above the room when it stopped, and the number of cells in doubt.
+    """
+    # Fields taken out of the plan once: inside the loops each access would cost.
+    words, few, reach = plan.words, plan.few, plan.reach
+    opens, closes, weights = plan.opens, plan.closes, plan.weights
+    starts, flat_opens, flat_closes, flat_weights = (
+        plan.starts, plan.flat_opens, plan.flat_closes, plan.flat_weights,
+    )  # fmt: skip
+    n_rounds, n_words = closes.shape[0], words.size - 1
+    block, block_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
+    numbers = np.empty(_BLOCK, np.int32)
+    n_in_doubt = 0
+    for low in range(first, last, _BLOCK):
+        size = 0
+        for i in range(low, min(low + _BLOCK, last)):
+            row = rows[i] if rows.size > 0 else i
+            doubtful = False
+            for w in range(n_words):
+                least, most = np.uint64(0), np.uint64(0)
+                if few:
+                    for j in range(n_rounds):
+                        for d in range(np.uint64(words[w]), np.uint64(reach[w, j])):
+                            x = points[row, d]
+                            least += weights[j, d] if x >= closes[j, d] else np.uint64(0)
+                            most += weights[j, d] if x > opens[j, d] else np.uint64(0)
+                else:
+                    for d in range(words[w], words[w + 1]):
+                        x = points[row, d]
+                        reached, limit = np.uint64(starts[d]), np.uint64(starts[d + 1])
+                        end = limit
+                        while reached < limit:
+                            middle = (reached + limit) >> np.uint64(1)
+                            beyond = flat_closes[middle] <= x
+                            reached = middle + np.uint64(1) if beyond else reached
+                            limit = limit if beyond else middle
+                        least += flat_weights[reached + np.uint64(d)]
+                        reached += np.uint64(reached < end and flat_opens[reached] < x)
+                        most += flat_weights[reached + np.uint64(d)]
+                block[size, w] = least
+                doubtful |= least != most
+            if doubtful:
+                boxes[row] = -1
+                in_doubt[n_in_doubt] = row
+                n_in_doubt += 1
+            else:
+                block_rows[size] = row
+                size += 1
+        n_keys = number_keys(block, size, slots, keys, n_keys, numbers)
+        if n_keys > keys.shape[0]:
+            break
+        for r in range(size):
+            boxes[block_rows[r]] = numbers[r]
+    return n_keys, n_in_doubt
+
+
+@compiled
+def renumber(boxes, renumbered):  # type: ignore[no-untyped-def]
+    """Replace the numbers; those below 0 stay."""
+    for i in range(boxes.size):
+        if boxes[i] >= 0:
+            boxes[i] = renumbered[boxes[i]]
+
+
+@compiled
+def renumber_by_appearance(boxes, renumbered):  # type: ignore[no-untyped-def]
+    """Number boxes in the order of their first rows; `renumbered` comes in as -1 for each."""
+    n = 0
+    for i in range(boxes.size):
+        if renumbered[boxes[i]] < 0:
+            renumbered[boxes[i]] = n
+            n += 1
+        boxes[i] = renumbered[boxes[i]]

@@ -23,7 +23,9 @@ def test_a_hash_is_the_sum_of_mixed_pairs_of_gene_and_count() -> None:
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
     expected = z ^ (z >> 31)
-    hashes = content_hashes(sp.csr_array(np.array([[7.0], [0.0]], dtype=np.float32)), gene_keys(["ENSG00000000003"]))
+    hashes = content_hashes(
+        sp.csr_array(np.array([[7.0], [0.0]], dtype=np.float32)), gene_keys(["ENSG00000000003"])
+    )
     assert hashes.tolist() == [expected, 0]
 
 

@@ -1,28 +1,43 @@
-"""Gene spaces, and the mapping of a file's genes into one."""
+"""The genes of a source in a gene space: one mapping, one report, one way to align counts.
+
+1. each gene is looked up: by id, then by symbol;
+2. what is no gene has no place;
+3. genes that have none are looked for in the other organisms;
+4. genes of another organism are refused.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import polars as pl
 
 from curate.errors import SourceError
-from curate.gene_tables import gene_table, par_y_genes, read_gene_table
+from curate.gene_report import GeneReport
+from curate.gene_space import GeneSpace, Presence
+from curate.gene_tables import gene_table, par_y_genes, shipped_organisms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-__all__ = ["GeneMapping", "GeneSpace", "How", "gene_table", "map_genes", "strip_version"]
+__all__ = [
+    "GeneMapping",
+    "GeneReport",
+    "GeneSpace",
+    "How",
+    "Presence",
+    "align_genes",
+    "gene_table",
+    "map_genes",
+    "strip_version",
+]
 
 How = Literal[
     "index id", "column id", "column symbol", "index symbol", "ambiguous symbol", "no gene", "unmapped"
@@ -30,72 +45,9 @@ How = Literal[
 
 _MAPPED = ("index id", "column id", "column symbol", "index symbol")
 _ABSENT, _AMBIGUOUS = -1, -2
+#: A mapping lists this many names of genes in a sentence.
+_N_NAMED = 3
 _ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})(?:\.\d+)?(?:_PAR_Y)?")
-
-
-@dataclass(frozen=True)
-class GeneSpace:
-    """An ordered list of genes: what the columns of a matrix mean.
-
-    Raises
-    ------
-    SourceError
-        When an id stands twice, or when there are not as many names as ids.
-    """
-
-    feature_ids: tuple[str, ...]
-    feature_names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.feature_ids) != len(self.feature_names):
-            n_ids, n_names = len(self.feature_ids), len(self.feature_names)
-            raise SourceError(f"{n_ids} gene ids but {n_names} gene names; give one name a gene")
-        if len(self.index) != len(self.feature_ids):
-            twice, n = Counter(self.feature_ids).most_common(1)[0]
-            n_extra = len(self.feature_ids) - len(self.index)
-            raise SourceError(
-                f"{n_extra} gene ids stand more than once ({twice} {n} times); list each gene once"
-            )
-
-    @classmethod
-    def read(cls, path: Path) -> GeneSpace:
-        """Read a gene list: a table with a feature_id column (csv, csv.gz, tsv, parquet), or a txt of ids.
-
-        Raises
-        ------
-        SourceError
-            When the file cannot be read, has no genes or no feature_id column, or lists a gene twice.
-        """
-        return cls.from_table(read_gene_table(path))
-
-    @classmethod
-    def from_table(cls, table: pl.DataFrame) -> GeneSpace:
-        """Return the genes of a table with feature_id and, where there, feature_name (else the id)."""
-        ids = table["feature_id"]
-        names = table["feature_name"].fill_null(ids) if "feature_name" in table.columns else ids
-        return cls(tuple(ids), tuple(names))
-
-    @cached_property
-    def index(self) -> dict[str, int]:
-        """Position of each feature_id."""
-        return {gene: position for position, gene in enumerate(self.feature_ids)}
-
-    @property
-    def n_genes(self) -> int:
-        """Number of genes."""
-        return len(self.feature_ids)
-
-    @cached_property
-    def digest(self) -> str:
-        r"""sha256 (hex) of the ordered ids joined by newlines: names do not enter."""
-        return hashlib.sha256("\n".join(self.feature_ids).encode()).hexdigest()
-
-    def table(self) -> pl.DataFrame:
-        """Return the space as a table of feature_id and feature_name."""
-        return pl.DataFrame(
-            {"feature_id": self.feature_ids, "feature_name": self.feature_names},
-            schema={"feature_id": pl.String, "feature_name": pl.String},
-        )
 
 
 @dataclass(frozen=True)
@@ -112,12 +64,15 @@ class GeneMapping:
         The source's own names of its genes, as given.
     how
         For each gene of the source, by what it was mapped, or why it was not.
+    looks_like
+        By organism, names of genes without a place that are genes there and not of the space's organism.
     """
 
     target: NDArray[np.int64]
     space: GeneSpace
     names: tuple[str, ...]
     how: tuple[How, ...]
+    looks_like: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n_mapped(self) -> int:
@@ -152,9 +107,28 @@ class GeneMapping:
         mask[self.target[self.target >= 0]] = True
         return mask
 
+    def presence(self, dataset: str) -> Presence:
+        """Return which genes of the space the source measured, under the name of a data set."""
+        return Presence((dataset,), self.measured[None])
+
+    def report(self) -> GeneReport:
+        """Return what became of the source's genes."""
+        n_measured = int(self.measured.sum())
+        return GeneReport(
+            n_genes=len(self.names),
+            n_space=self.space.n_genes,
+            n_mapped=self.n_mapped,
+            n_measured=n_measured,
+            mapped_fraction=self.n_mapped / max(1, len(self.names)),
+            measured_fraction=n_measured / max(1, self.space.n_genes),
+            how=self.how_counts,
+            unmapped=self.unmapped,
+            collisions=self.collisions,
+            looks_like=dict(self.looks_like),
+        )
+
     def restricted(self, positions: NDArray[np.int64]) -> GeneMapping:
         """Return the mapping into the genes at `positions` (int64, in any order) of the space."""
-        ids, names = self.space.feature_ids, self.space.feature_names
         lookup = np.full(self.space.n_genes + 1, -1, dtype=np.int64)
         lookup[positions] = np.arange(len(positions))
         # Position -1, not mapped, reads the last entry of the lookup, which no gene has.
@@ -163,8 +137,7 @@ class GeneMapping:
             h if t >= 0 else ("unmapped" if h in _MAPPED else h)
             for h, t in zip(self.how, target, strict=True)
         )
-        space = GeneSpace(tuple(ids[p] for p in positions), tuple(names[p] for p in positions))
-        return GeneMapping(target, space, self.names, how)
+        return replace(self, target=target, space=self.space.at(positions.tolist()), how=how)
 
     def align(self, counts: sp.csr_array) -> sp.csr_array:
         """Return counts [n_cells, n_source] in the gene space: unmapped dropped, colliding summed.
@@ -186,6 +159,44 @@ class GeneMapping:
         aligned.sum_duplicates()
         aligned.indptr = aligned.indptr.astype(np.int64)
         return aligned
+
+
+def align_genes(
+    names: Sequence[str],
+    *,
+    ids: Sequence[str | None] | None = None,
+    symbols: Sequence[str | None] | None = None,
+    is_gene: NDArray[np.bool_] | None = None,
+    table: pl.DataFrame | GeneSpace,
+    organism: str | None = None,
+    of: str = "the source",
+) -> GeneMapping:
+    """Map the genes of a source into a gene space, and refuse those of another organism.
+
+    Parameters
+    ----------
+    names, ids, symbols, table
+        As in `map_genes`.
+    is_gene
+        bool [n_genes], which of the source's features are genes; all by default.
+    organism
+        Whose genes the space has. Genes without a place are looked for in the shipped tables of the others.
+    of
+        What the genes are of, for messages.
+
+    Raises
+    ------
+    SourceError
+        When no gene has a place in the space, or more are genes of another organism.
+    """
+    mapping = map_genes(names, ids=ids, symbols=symbols, table=table)
+    if is_gene is not None and not is_gene.all():
+        how = tuple(h if kept else "no gene" for h, kept in zip(mapping.how, is_gene.tolist(), strict=True))
+        mapping = replace(mapping, target=np.where(is_gene, mapping.target, -1), how=how)
+    if organism is not None:
+        mapping = replace(mapping, looks_like=_strangers(mapping, ids, symbols, organism))
+    _refuse_strangers(mapping, organism, of)
+    return mapping
 
 
 def map_genes(
@@ -270,3 +281,46 @@ def _by_symbol(space: GeneSpace, table: pl.DataFrame | GeneSpace) -> dict[str, i
         return positions[0] if len(positions) == 1 else _AMBIGUOUS
 
     return {name: the_one(positions) for name, positions in genes.items()}
+
+
+def _strangers(
+    mapping: GeneMapping,
+    ids: Sequence[str | None] | None,
+    symbols: Sequence[str | None] | None,
+    organism: str,
+) -> dict[str, tuple[str, ...]]:
+    """Return, by organism, the unmapped genes that are genes of it and not of `organism`."""
+    rows = np.flatnonzero(mapping.target < 0).tolist()
+    if not rows:
+        return {}
+
+    def known(other: str) -> set[int]:
+        names = [mapping.names[i] for i in rows]
+        own_ids, own_symbols = (
+            None if values is None else [values[i] for i in rows] for values in (ids, symbols)
+        )
+        found = map_genes(names, ids=own_ids, symbols=own_symbols, table=gene_table(other)).target >= 0
+        return {i for i, is_known in zip(rows, found.tolist(), strict=True) if is_known}
+
+    shipped = shipped_organisms()
+    own = known(organism) if organism in shipped else set()
+    strangers = {other: sorted(known(other) - own) for other in shipped if other != organism}
+    return {other: tuple(mapping.names[i] for i in found) for other, found in strangers.items() if found}
+
+
+def _refuse_strangers(mapping: GeneMapping, organism: str | None, of: str) -> None:
+    other, strangers = max(mapping.looks_like.items(), key=lambda item: len(item[1]), default=("", ()))
+    if mapping.n_mapped and len(strangers) <= mapping.n_mapped:
+        return
+    examples = ", ".join(repr(name) for name in (strangers or mapping.unmapped)[:_N_NAMED])
+    hint = (
+        f"{len(strangers):,} of them are genes of {other} ({examples}, …): take {other} for the organism, or "
+        f"a file of {organism}"
+        if len(strangers) > mapping.n_mapped
+        else f"they are called {examples}, …: name the column of var with Ensembl ids or symbols "
+        "(--gene-column), or a table that has them (--genes-table)"
+    )
+    raise SourceError(
+        f"{of}: {mapping.n_mapped:,} of its {len(mapping.names):,} genes are among the "
+        f"{mapping.space.n_genes:,} of {organism or 'the gene space'}, by id or by symbol; {hint}"
+    )

@@ -32,28 +32,23 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
-    from curate.genes import GeneMapping
+    from curate.genes import GeneMapping, GeneReport
 
 
 @dataclass(frozen=True)
 class FileReport:
     """What was taken from one file.
 
-    `genes_by` counts its genes by how they were mapped, or why not; `unmapped_counts_fraction` is the share
-    of all counts that unmapped genes hold, and so is not in the store; `collisions` names the genes that were
-    summed, by feature_id; `filled` are Census columns left "unknown", `ignored` obs columns not taken.
+    `genes` says what became of its genes; `unmapped_counts_fraction` is the share of all counts that unmapped
+    genes hold, and so is not in the store; `filled` are Census columns left "unknown", `ignored` obs columns not taken.
     """
 
     path: str
     layer: str
     dataset_ids: tuple[str, ...]
     n_cells: int
-    n_genes: int
-    n_mapped: int
-    genes_by: dict[str, int]
-    unmapped: tuple[str, ...]
+    genes: GeneReport
     unmapped_counts_fraction: float
-    collisions: dict[str, tuple[str, ...]]
     cell_types: CellTypes
     filled: tuple[str, ...]
     ignored: tuple[str, ...]
@@ -213,12 +208,8 @@ def _report(source: H5adSource, mapping: GeneMapping, obs: CensusObs) -> FileRep
         layer=source.layer,
         dataset_ids=tuple(obs.cells["dataset_id"].unique(maintain_order=True)),
         n_cells=source.n_cells,
-        n_genes=source.n_genes,
-        n_mapped=mapping.n_mapped,
-        genes_by=mapping.how_counts,
-        unmapped=mapping.unmapped,
+        genes=mapping.report(),
         unmapped_counts_fraction=0.0,
-        collisions=mapping.collisions,
         cell_types=obs.cell_types,
         filled=obs.filled,
         ignored=obs.ignored,

@@ -124,12 +124,12 @@ def _show(report: CreateReport) -> None:
 
 def _row(file: FileReport) -> list[str]:
     many = f"{Path(file.path).stem} ({len(file.dataset_ids)} datasets)"
-    by_symbol = file.genes_by.get("index symbol", 0) + file.genes_by.get("column symbol", 0)
-    n_summed = sum(len(names) for names in file.collisions.values())
+    by_symbol = file.genes.how.get("index symbol", 0) + file.genes.how.get("column symbol", 0)
+    n_summed = sum(len(names) for names in file.genes.collisions.values())
     numbers = (
         file.n_cells,
-        file.n_genes,
-        file.n_mapped,
+        file.genes.n_genes,
+        file.genes.n_mapped,
         by_symbol,
         n_summed,
         sum(file.cell_types.resolved.values()),
@@ -141,14 +141,16 @@ def _row(file: FileReport) -> list[str]:
 def _remarks(file: FileReport) -> list[str]:
     types = file.cell_types
     remarks = []
-    if file.unmapped:
-        n_ambiguous = file.genes_by.get("ambiguous symbol", 0)
+    if file.genes.unmapped:
+        n_ambiguous = file.genes.how.get("ambiguous symbol", 0)
         are = "is a symbol" if n_ambiguous == 1 else "are symbols"
         ambiguous = f" ({n_ambiguous:,} {are} of several genes)" if n_ambiguous else ""
         lost = f"with {file.unmapped_counts_fraction:.2%} of the counts"
-        remarks.append(f"unmapped genes: {len(file.unmapped):,}{ambiguous}, {lost}: {_listed(file.unmapped)}")
-    if file.collisions:
-        met = [f"{' + '.join(names)} = {gene}" for gene, names in file.collisions.items()]
+        remarks.append(
+            f"unmapped genes: {len(file.genes.unmapped):,}{ambiguous}, {lost}: {_listed(file.genes.unmapped)}"
+        )
+    if file.genes.collisions:
+        met = [f"{' + '.join(names)} = {gene}" for gene, names in file.genes.collisions.items()]
         remarks.append(f"genes summed: {_listed(met)}")
     if types.renamed:
         remarks.append(

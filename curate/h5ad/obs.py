@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from curate.h5ad.source import H5adSource
+    from curate.h5ad.cells import ObsOfSource
     from curate.ontology import Ontology
 
 UNKNOWN = layout.UNKNOWN
@@ -125,7 +125,7 @@ def check_cell_types(cell_types: Mapping[str, str], ontology: Ontology) -> None:
 
 
 def census_obs(
-    source: H5adSource,
+    source: ObsOfSource,
     map: Mapping[str, str],
     ontology: Ontology,
     *,
@@ -177,7 +177,7 @@ def census_obs(
     return CensusObs(cells, resolution, filled, ignored)
 
 
-def _origin(source: H5adSource, name: str, map: Mapping[str, str]) -> pl.Series | None:
+def _origin(source: ObsOfSource, name: str, map: Mapping[str, str]) -> pl.Series | None:
     """Return the column that a Census column is taken from, None where there is none."""
     origin = map.get(name)
     if origin is not None and origin.startswith("="):
@@ -207,7 +207,7 @@ def _texts(values: pl.Series) -> pl.Series:
     return texts.set(texts.is_in(_MISSING), None).fill_null(UNKNOWN)
 
 
-def _booleans(source: H5adSource, values: pl.Series | None) -> pl.Series:
+def _booleans(source: ObsOfSource, values: pl.Series | None) -> pl.Series:
     if values is None:
         return pl.repeat(value=True, n=source.n_cells, eager=True)
     texts = _texts(values).str.to_lowercase()
@@ -260,7 +260,7 @@ def _resolved(label: str, term_id: str, ontology: Ontology, cell_types: Mapping[
     return label, UNKNOWN
 
 
-def _with_joinids(source: H5adSource, cells: pl.DataFrame) -> pl.DataFrame:
+def _with_joinids(source: ObsOfSource, cells: pl.DataFrame) -> pl.DataFrame:
     if "observation_joinid" not in cells.columns:
         return pl.concat(
             part.with_columns(

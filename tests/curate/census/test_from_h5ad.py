@@ -90,11 +90,11 @@ def test_genes_that_meet_are_summed_and_unmapped_ones_listed(
     assert np.array_equal(
         counts_of(adata, IDS[:2]), np.column_stack([COUNTS[:, 0] + COUNTS[:, 1], COUNTS[:, 2]])
     )
-    assert (file.n_mapped, file.n_genes) == (3, 5)
-    assert file.unmapped == ("none", "nothing")
+    assert (file.genes.n_mapped, file.genes.n_genes) == (3, 5)
+    assert file.genes.unmapped == ("none", "nothing")
     assert file.unmapped_counts_fraction == pytest.approx(COUNTS[:, 3:].sum() / COUNTS.sum())
-    assert file.collisions == {"ENSG00000141510": ("TP53", "ENSG00000141510")}
-    assert file.genes_by == {"index id": 1, "index symbol": 2, "unmapped": 2}
+    assert file.genes.collisions == {"ENSG00000141510": ("TP53", "ENSG00000141510")}
+    assert file.genes.how == {"index id": 1, "index symbol": 2, "unmapped": 2}
 
 
 def test_obs_is_mapped_and_cell_types_resolved(write_h5ad: Callable[..., Path], tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_table_of_genes_takes_the_place_of_the_shipped_one(
     )
     path = write_h5ad(x=COUNTS, var_names=["TP53", "GENE", "c", "d", "e"])
     report = create(tmp_path / "store", [path], gene_table=table)
-    assert report.files[0].unmapped == ("TP53", "c", "d", "e")
+    assert report.files[0].genes.unmapped == ("TP53", "c", "d", "e")
     assert counts_of(read(tmp_path / "store"), ["my-gene"]).ravel().tolist() == COUNTS[:, 1].tolist()
 
 
@@ -258,12 +258,12 @@ def test_real_files_make_one_store_with_the_counts_of_the_files(shared_data: Pat
 
     names = ["pbmc3k_clustifyr", "kang_pbmc_muscat", "lung_celllines_mixology"]
     report = create(tmp_path / "store", [shared_data / f"{name}.h5ad" for name in names])
-    assert [(file.n_cells, file.n_genes) for file in report.files] == [
+    assert [(file.n_cells, file.genes.n_genes) for file in report.files] == [
         (2638, 13714),
         (1556, 1267),
         (1408, 28455),
     ]
-    assert all(file.n_mapped > 0.8 * file.n_genes for file in report.files)
+    assert all(file.genes.n_mapped > 0.8 * file.genes.n_genes for file in report.files)
     obs = read_obs(tmp_path / "store", column_names=["soma_joinid", "dataset_id", "cell_type"])
     assert obs["dataset_id"].tolist() == np.repeat(names, [2638, 1556, 1408]).tolist()
     first_joinids = dict(zip(names, [0, 2638, 4194], strict=True))

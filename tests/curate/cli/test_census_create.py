@@ -59,7 +59,7 @@ def test_ten_unmapped_genes_are_listed_and_all_of_them_in_json(
     path = write_h5ad(var_names=["TP53", *odd])
     assert "odd-9, and 2 more (--json lists all)" in run(tmp_path / "a", path)
     document = json.loads(run(tmp_path / "b", path, "--json", "--build-date", "2026-01-31"))
-    assert document["files"][0]["unmapped"] == odd
+    assert document["files"][0]["genes"]["unmapped"] == odd
     assert document["build_date"] == "2026-01-31"
 
 
@@ -73,7 +73,7 @@ def test_a_table_of_cell_types_and_one_of_genes_are_read(
     output = run(tmp_path / "store", path, "--cell-types", types, "--genes-table", genes, "--json")
     document = json.loads(output)
     assert document["files"][0]["cell_types"]["resolved"] == {"classical monocyte": 30}
-    assert (document["n_genes"], document["files"][0]["n_mapped"]) == (1, 1)
+    assert (document["n_genes"], document["files"][0]["genes"]["n_mapped"]) == (1, 1)
 
 
 def test_no_files_is_wrong_usage(tmp_path: Path) -> None:

@@ -47,6 +47,6 @@ class GeneReport:
     def sentence(self) -> str:
         """Return the shares both ways, with their numbers."""
         return (
-            f"{self.n_mapped:,} of its {self.n_genes:,} genes ({self.mapped_fraction:.1%}) have a place among "
-            f"the {self.n_space:,}, and {self.n_measured:,} of those ({self.measured_fraction:.1%}) are measured"
+            f"the corpus has {self.n_mapped:,} of its {self.n_genes:,} genes ({self.mapped_fraction:.1%}); "
+            f"it measured {self.n_measured:,} of the corpus' {self.n_space:,} ({self.measured_fraction:.1%})"
         )

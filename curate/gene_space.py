@@ -47,7 +47,7 @@ class Presence:
         """
         if dataset not in self.datasets:
             raise SourceError(
-                f"it is not known which genes data set {dataset!r} measured; {nearest(dataset, self.datasets)}"
+                f"it is not known which genes {dataset!r} measured; {nearest(dataset, self.datasets)}"
             )
         mask: NDArray[np.bool_] = self.measured[self.datasets.index(dataset)]
         return mask

@@ -40,7 +40,8 @@ class FileReport:
     """What was taken from one file.
 
     `genes` says what became of its genes; `unmapped_counts_fraction` is the share of all counts that unmapped
-    genes hold, and so is not in the store; `filled` are Census columns left "unknown", `ignored` obs columns not taken.
+    genes hold, and so is not in the store; `filled` are Census columns left "unknown", `ignored` obs columns
+    not taken.
     """
 
     path: str

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.census_options import CensusOptions, census_options
+from curate.cli.corpus_sources import add_source, sources
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,11 @@ BAR_WIDTH = 30
 
 @click.group("corpus")
 def command() -> None:
-    """Build and show a corpus: a recipe applied to a Census."""
+    """Build and show a corpus: a recipe applied to a Census; add Perturb-seq data sets to it."""
+
+
+command.add_command(add_source)
+command.add_command(sources)
 
 
 @command.command("build")

@@ -9,6 +9,7 @@
         observation_joinids.parquet  text [n_cells]; absent where the release has none
         genes.parquet                soma_joinid, feature_id, feature_name, …, one row a gene
         embeddings/
+        sources/                     Perturb-seq data sets to spike subsets with (curate/sources)
 
 Built by `curate.corpus.build.build_corpus`.
 """
@@ -46,6 +47,7 @@ IDENTITY_FILE = "identity.npy"
 OBSERVATION_JOINIDS_FILE = "observation_joinids.parquet"
 GENES_FILE = "genes.parquet"
 EMBEDDINGS_FOLDER = "embeddings"
+SOURCES_FOLDER = "sources"
 
 JOINID = "soma_joinid"
 OBSERVATION_JOINID = "observation_joinid"
@@ -111,6 +113,11 @@ class Corpus:
     def embeddings_path(self) -> Path:
         """The folder of embeddings, one folder each; it need not exist."""
         return self.path / EMBEDDINGS_FOLDER
+
+    @property
+    def sources_path(self) -> Path:
+        """The folder of sources, one folder each; it need not exist."""
+        return self.path / SOURCES_FOLDER
 
     def columns(self, names: Sequence[str], *, rows: NDArray[np.int64] | None = None) -> pl.DataFrame:
         """Read some obs columns, in joinid order.

@@ -29,7 +29,7 @@ def map_source_genes(
     gene_column: str | None = None,
     organism: str | None = None,
 ) -> GeneMapping:
-    """Map the genes of an h5ad file, or of a store, into `table`, by id first, then by symbol; see `curate.genes.align_genes`.
+    """Map the genes of an h5ad file, or of a store, into `table`; see `curate.genes.align_genes`.
 
     Where var has the column feature_types of 10x files, only "Gene Expression" is mapped: an antibody CD4 is
     not the gene CD4.

@@ -230,21 +230,26 @@ def flaw(matrix: Matrix, advance: Callable[[int], None] = lambda n: None) -> str
     """
     some_positive = False
     for values in matrix.values():
-        if values.dtype.kind not in "biuf":
-            return f"values of type {values.dtype}"
-        if values.dtype.kind == "f":
-            # NaN differs from itself; infinity does not differ from its rint.
-            broken = (values != np.rint(values)) | ~np.isfinite(values)
-            if broken.any():
-                n, example = int(broken.sum()), values[broken][0]
-                return (
-                    f"values that are no integers ({n:,} of the first {len(values):,}, such as {example:.6g})"
-                )
-        if values.dtype.kind in "fi" and (values < 0).any():
-            n, example = int((values < 0).sum()), values[values < 0][0]
-            return f"negative values ({n:,} of the first {len(values):,}, such as {example:g})"
-        if len(values) and values.max() > MAX_COUNT:
-            return f"a count of {values.max():,.0f}, above the {MAX_COUNT:,} that float32 holds exactly"
+        if why_not := flaw_of(values):
+            return why_not
         some_positive = some_positive or bool(values.any())
         advance(len(values))
     return None if some_positive else "no value above zero"
+
+
+def flaw_of(values: NDArray[Any]) -> str | None:
+    """Return why values are no counts, None when they are; zeros alone are counts too."""
+    if values.dtype.kind not in "biuf":
+        return f"values of type {values.dtype}"
+    if values.dtype.kind == "f":
+        # NaN differs from itself; infinity does not differ from its rint.
+        broken = (values != np.rint(values)) | ~np.isfinite(values)
+        if broken.any():
+            n, example = int(broken.sum()), values[broken][0]
+            return f"values that are no integers ({n:,} of the first {len(values):,}, such as {example:.6g})"
+    if values.dtype.kind in "fi" and (values < 0).any():
+        n, example = int((values < 0).sum()), values[values < 0][0]
+        return f"negative values ({n:,} of the first {len(values):,}, such as {example:g})"
+    if len(values) and values.max() > MAX_COUNT:
+        return f"a count of {values.max():,.0f}, above the {MAX_COUNT:,} that float32 holds exactly"
+    return None

@@ -157,7 +157,7 @@ def census_obs(
     names = tuple(dict.fromkeys((*MAPPABLE, *map)))
     given = {name: _origin(source, name, map) for name in names}
     columns = {
-        name: _texts(values)
+        name: as_texts(values)
         for name, values in given.items()
         if values is not None and name != "is_primary_data"
     }
@@ -196,7 +196,7 @@ def _origin(source: ObsOfSource, name: str, map: Mapping[str, str]) -> pl.Series
     return source.obs[origin]
 
 
-def _texts(values: pl.Series) -> pl.Series:
+def as_texts(values: pl.Series) -> pl.Series:
     """Return a column as text, what is missing as "unknown"; whole floats as integers, donor 1.0 as "1"."""
     if values.dtype.is_float():
         values = values.fill_nan(None)
@@ -210,7 +210,7 @@ def _texts(values: pl.Series) -> pl.Series:
 def _booleans(source: ObsOfSource, values: pl.Series | None) -> pl.Series:
     if values is None:
         return pl.repeat(value=True, n=source.n_cells, eager=True)
-    texts = _texts(values).str.to_lowercase()
+    texts = as_texts(values).str.to_lowercase()
     known = {"true": True, "1": True, "false": False, "0": False}
     if not texts.is_in(list(known)).all():
         wrong = texts.filter(~texts.is_in(list(known)))

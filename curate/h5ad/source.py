@@ -173,17 +173,27 @@ class H5adSource:
     def _find_counts(self, layer: str | None, *, check: bool) -> tuple[str, Matrix]:
         flaws = []
         for name, key in self._candidates(layer).items():
-            matrix = open_matrix(self._h5[key], self._make_scratch)
+            matrix = self._matrix_at(key)
             why_not = self._flaw(matrix) if check else None
             if why_not is None:
                 return name, matrix
             flaws.append(f"{name} has {why_not}")
-        layers = ", ".join(self._h5.get("layers", {})) or "none"
         looked = "; ".join(flaws) or "it has neither X nor raw.X"
         raise SourceError(
-            f"{self.path} holds no raw integer counts where looked for: {looked}. "
-            f"Layers it has: {layers}. Name the one with raw counts (--layer NAME), or get the raw file"
+            f"{self.path} holds no raw integer counts where looked for: {looked}. {self._elsewhere(layer)}"
         )
+
+    def _elsewhere(self, looked_at: str | None) -> str:
+        """Say which other matrices hold counts."""
+        others = {name: f"layers/{name}" for name in self._h5.get("layers", {}) if name != looked_at}
+        if looked_at is not None:
+            others = self._candidates(None) | others
+            others.pop(looked_at, None)
+        with_counts = [name for name, key in others.items() if self._flaw(self._matrix_at(key)) is None]
+        if with_counts:
+            return f"Counts are in {', '.join(with_counts)}: take it with --layer {with_counts[0]}"
+        looked = f"Nor are there any in {', '.join(others)}" if others else "It has no other layers"
+        return f"{looked}; get the raw file"
 
     def _candidates(self, layer: str | None) -> dict[str, str]:
         """Return the matrices to look at, by name, with their keys in the file."""
@@ -198,6 +208,9 @@ class H5adSource:
         if name in there:
             return {name: there[name]}
         raise SourceError(f"{self.path} has no layer {layer!r}; {nearest(layer, [*there, *layers])}")
+
+    def _matrix_at(self, key: str) -> Matrix:
+        return open_matrix(self._h5[key], self._make_scratch)
 
     def _flaw(self, matrix: Matrix) -> str | None:
         with progress(f"Checking {self.path.name}", matrix.n_values, unit="values") as advance:

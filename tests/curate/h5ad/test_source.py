@@ -105,14 +105,22 @@ def test_a_file_without_counts_is_refused_with_what_was_looked_at(write_h5ad: Ca
         SourceError,
         match=r"no raw integer counts where looked for: X has values that are no integers "
         r"\(\d+ of the first 150, such as [\d.]+\); raw.X has negative values "
-        r".*Layers it has: scaled, umi.*--layer NAME",
+        r".*\. Counts are in umi: take it with --layer umi",
     ):
         H5adSource.open(path)
 
 
+def test_a_file_of_values_alone_says_that_no_layer_has_counts(write_h5ad: Callable[..., Path]) -> None:
+    with pytest.raises(SourceError, match=r"\. Nor are there any in scaled; get the raw file$"):
+        H5adSource.open(write_h5ad(x=LOGGED, layers={"scaled": LOGGED}))
+
+
 def test_a_named_layer_without_counts_is_refused_though_x_has_them(write_h5ad: Callable[..., Path]) -> None:
     path = write_h5ad(x=COUNTS, layers={"scaled": LOGGED})
-    with pytest.raises(SourceError, match="looked for: scaled has values that are no integers"):
+    with pytest.raises(
+        SourceError,
+        match=r"looked for: scaled has values that are no integers.*Counts are in X: take it with --layer X",
+    ):
         H5adSource.open(path, layer="scaled")
 
 

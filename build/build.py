@@ -4,7 +4,8 @@
 2. the number of cells, from a fraction or as given;
 3. the strategy chooses rows among the candidates;
 4. every chosen cell gets its split;
-5. what was chosen, and why, is written down as a manifest.
+5. what was chosen, and why, is written down as a manifest;
+6. where asked for, Perturb-seq cells join its training cells, in a manifest of its own (`spike_ins.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import polars as pl
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.selection import Selection, Strategy, check_n
+from curate.build.spike_ins import SpikeIns, spike
 from curate.build.splits import assign_splits
 from curate.build.strategies import STRATEGIES
 from curate.errors import EmbeddingError, SelectionError
@@ -87,6 +89,7 @@ def build(
     split_ratios: Sequence[float] = (0.8, 0.1, 0.1),
     split_seed: int = 0,
     name: str | None = None,
+    spike_ins: SpikeIns | None = None,
 ) -> list[Manifest]:
     """Choose cells from a corpus and write each choice down as a manifest.
 
@@ -109,6 +112,8 @@ def build(
         As in `assign_splits`. The split seed is apart from `seed`, so that all subsets share one test split.
     name
         Of the manifest; by default "STRATEGY-SIZE-sSEED". With several sizes or seeds it is a prefix.
+    spike_ins
+        From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE".
 
     Returns
     -------
@@ -179,6 +184,9 @@ def build(
                 splits=SplitRecord(ratios=dict(zip(SPLITS, split_ratios, strict=True)), seed=split_seed),
             )
         )
+        if spike_ins is not None:
+            spiked = spike(manifests[-1], spike_ins, registry=registry, corpus=corpus, seed=request.seed)
+            manifests.append(spiked)
     return manifests
 
 

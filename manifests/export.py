@@ -11,6 +11,7 @@ from curate.manifests.identities import PORTABLE_COLUMNS
 from curate.manifests.manifest import Manifest
 from curate.manifests.obs import read_obs
 from curate.manifests.reading import CELLS_FILE, DOCUMENT_FILE, is_url, unreachable
+from curate.manifests.sources import sources_at_hand
 from curate.manifests.write import file_record
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def export(manifest: Manifest, destination: str, *, portable: bool = False) -> M
 def _identities(manifest: Manifest) -> pl.DataFrame:
     corpus = manifest.corpus()
     try:
-        return read_obs(corpus, manifest.held_cells, PORTABLE_COLUMNS)
+        sources = sources_at_hand(manifest.document, corpus)
+        return read_obs(corpus, manifest.held_cells, PORTABLE_COLUMNS, sources=sources)
     except CorpusError:
         raise ManifestError(
             f"{manifest.ref} cannot be made portable: release {corpus.header.census.release} has no "

@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from curate.errors import ManifestError
 from curate.manifests.cells import Cells
-from curate.manifests.document import SPLITS, ManifestDocument, Split
-from curate.manifests.obs import read_obs
+from curate.manifests.obs import SOURCE_COLUMNS, read_obs
 from curate.manifests.reading import CELLS_FILE, RESTORE, file_digest_of, is_url, read_document, read_file
+from curate.manifests.sources import sources_at_hand
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import polars as pl
     from anndata import AnnData
 
     from curate.corpus import Corpus
+    from curate.manifests.document import ManifestDocument, Split
     from curate.manifests.verify import Report
 
 
@@ -146,7 +146,8 @@ class Manifest:
         Returns
         -------
         DataFrame [n_cells]
-            The columns of `cells`, then the corpus'. Cells of a spike-in source have null there.
+            The columns of `cells`, then the corpus'. Those of spike-ins are of their source, where the corpus
+            holds it (null where it does not), and then perturbation and is_control may be asked for too.
 
         Raises
         ------
@@ -157,11 +158,13 @@ class Manifest:
         """
         corpus = self.corpus()
         cells = self.held_cells
-        wanted = list(columns) if columns is not None else list(corpus.header.columns)
-        return pl.concat([cells.to_frame(), read_obs(corpus, cells, wanted)], how="horizontal")
+        sources = sources_at_hand(self.document, corpus)
+        all_columns = [*corpus.header.columns, *(SOURCE_COLUMNS if sources else ())]
+        wanted = list(columns) if columns is not None else all_columns
+        return cells.to_frame().hstack(read_obs(corpus, cells, wanted, sources=sources))
 
     def to_anndata(self, *, split: Split | None = None) -> AnnData:
-        """Read the cells' counts from the Census into memory.
+        """Read the cells' counts into memory: from the Census, and from the files of spike-ins.
 
         Parameters
         ----------
@@ -171,44 +174,25 @@ class Manifest:
         Returns
         -------
         AnnData [n_cells, n_genes]
-            X: float32 CSR of raw counts; obs: the cells and the corpus' columns, indexed by soma_joinid; var:
-            the genes of the corpus in its order, indexed by feature_id. A non-zero count takes 8 bytes, twice
-            that while it is read: some 30 kB a cell of 1,800 genes, so 3 GB for 100,000 cells.
+            X: float32 CSR of raw counts; obs: the cells and the corpus' columns, indexed by soma_joinid, and
+            spike-ins by "source:row"; var: the genes of the corpus in its order, indexed by feature_id, and
+            for each spike-in which of them it measured, as the others are 0 there all the same. A
+            non-zero count takes 8 bytes, twice that while it is read: some 30 kB a cell of 1,800 genes, so 3 GB
+            for 100,000 cells.
 
         Raises
         ------
         ManifestError
-            When the corpus is not in the workspace, no cell has this split, or some are spike-ins.
+            When the corpus is not in the workspace, or does not hold the source of a spike-in, or no cell
+            has this split.
+        SourceError
+            When the file of a spike-in is not there, or has changed.
         CensusError
             When the Census cannot be opened.
         """
-        from anndata import AnnData
-        from scipy.sparse import csr_matrix, vstack
+        from curate.manifests.counts import to_anndata
 
-        if split is not None and split not in SPLITS:
-            raise ManifestError(f"no split named {split!r}; there are: {', '.join(SPLITS)}")
-        spiked = self.document.n_cells - self.document.selection.n_cells
-        if spiked:
-            raise ManifestError(
-                f"{self.ref}: {spiked:,} cells are spike-ins, whose counts are not in the Census"
-            )
-        obs = self.obs()
-        if split is not None:
-            obs = obs.filter(pl.col("split") == split)
-        if len(obs) == 0:
-            raise ManifestError(f"{self.ref} has no cell in split {split}")
-        corpus = self.corpus()
-        with corpus.open_census() as census:
-            blocks = census.read_counts(
-                corpus.header.organism, obs["soma_joinid"].to_numpy(), var_joinids=corpus.var_joinids()
-            )
-            counts = csr_matrix(vstack([block.counts for block in blocks], format="csr"))
-        genes = corpus.genes()
-        table = obs.to_pandas()
-        table.index = table["soma_joinid"].astype(str).rename(None)
-        var = pl.DataFrame({"feature_name": genes.feature_names}).to_pandas()
-        var.index = list(genes.feature_ids)
-        return AnnData(X=counts, obs=table, var=var, uns={"manifest": self.ref, "manifest_id": self.id})
+        return to_anndata(self, split=split)
 
     def corpus(self) -> Corpus:
         """Return the corpus that the cells come from.

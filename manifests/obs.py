@@ -9,19 +9,23 @@ import polars as pl
 
 from curate.errors import ManifestError
 from curate.manifests.document import CENSUS
+from curate.sources.source import IS_CONTROL, PERTURBATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from curate.corpus import Corpus
     from curate.manifests.cells import Cells
+    from curate.sources.source import Source
 
 Value = TypeVar("Value", bound=np.generic)
 
 ABSENT = -1
 DENSE = 4
+SOURCE_COLUMNS = (PERTURBATION, IS_CONTROL)
+"""What the cells of a source have beside the columns of a corpus."""
 
 
 def find_rows(
@@ -97,8 +101,17 @@ def corpus_rows(corpus: Corpus, joinids: NDArray[np.int64]) -> NDArray[np.signed
     return rows
 
 
-def read_obs(corpus: Corpus, cells: Cells, columns: Sequence[str]) -> pl.DataFrame:
-    """Return corpus columns of a manifest's cells, row by row; null for spike-ins.
+def read_obs(
+    corpus: Corpus, cells: Cells, columns: Sequence[str], *, sources: Mapping[str, Source] | None = None
+) -> pl.DataFrame:
+    """Return obs columns of a manifest's cells, row by row.
+
+    Parameters
+    ----------
+    columns
+        Of the corpus; with sources also those of SOURCE_COLUMNS, which are null for the corpus' own cells.
+    sources
+        By name, the sources of spike-ins; cells of others have nulls.
 
     Raises
     ------
@@ -107,10 +120,53 @@ def read_obs(corpus: Corpus, cells: Cells, columns: Sequence[str]) -> pl.DataFra
     CorpusError
         When the corpus lacks a column, naming the nearest.
     """
-    own = corpus_rows(corpus, cells.census_joinids())
-    held = corpus.columns(list(columns), rows=own.astype(np.int64, copy=False))
+    own = corpus_rows(corpus, cells.census_joinids()).astype(np.int64, copy=False)
     if len(own) == len(cells):
-        return held
-    rows = np.full(len(cells), ABSENT, dtype=np.int64)
-    rows[cells.rows_of(CENSUS)] = np.arange(len(own))
-    return held.select(pl.all().gather(pl.Series(rows).replace(ABSENT, None)))
+        return corpus.columns(list(columns), rows=own)
+    known = sources or {}
+    of_sources = [name for name in columns if known and name in SOURCE_COLUMNS]
+    held = corpus.columns([name for name in columns if name not in of_sources], rows=own)
+    parts: list[pl.DataFrame] = []
+    for name, n in cells.sources.items():
+        if name == CENSUS:
+            parts.append(held)
+        elif name in known:
+            parts.append(known[name].columns(columns, rows=cells.soma_joinid[cells.rows_of(name)]))
+        else:
+            parts.append(pl.DataFrame(height=n))
+    types = held.schema
+    return pl.DataFrame([_stacked(name, parts, types.get(name)) for name in columns])
+
+
+def _stacked(name: str, parts: Sequence[pl.DataFrame], dtype: pl.DataType | None) -> pl.Series:
+    """Put a column together from the parts that have it, null elsewhere.
+
+    Text stays coded: labels that the corpus has not come after its own, so that its codes stay what they are.
+    """
+    columns = [part[name] if name in part.columns else None for part in parts]
+    types = [column.dtype for column in columns if column is not None and column.dtype != pl.Null]
+    target = dtype or next(iter(types), pl.Null())
+    if any(isinstance(each, pl.Enum) for each in types):
+        first = dtype.categories.to_list() if isinstance(dtype, pl.Enum) else []
+        others = [each.categories.to_list() for each in types if isinstance(each, pl.Enum)]
+        target = pl.Enum(list(dict.fromkeys([*first, *(label for labels in others for label in labels)])))
+    return pl.concat(
+        [
+            pl.repeat(None, part.height, dtype=target, eager=True).alias(name)
+            if column is None or column.dtype == pl.Null
+            else _as_type(column, target)
+            for part, column in zip(parts, columns, strict=True)
+        ]
+    )
+
+
+def _as_type(column: pl.Series, target: pl.DataType) -> pl.Series:
+    if column.dtype == target:
+        return column
+    if isinstance(column.dtype, pl.Enum) and isinstance(target, pl.Enum):
+        labels = column.dtype.categories
+        if target.categories[: len(labels)].equals(labels):
+            codes = column.to_physical().cast(pl.Series([], dtype=target).to_physical().dtype)
+            return codes.cat.to(target)
+        return column.cast(pl.String).cast(target)
+    return column.cast(target)

@@ -6,23 +6,21 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from curate.build.composition import COMPOSITION_COLUMNS, summarise
-from curate.errors import ManifestError
+from curate.errors import ManifestError, SourceError
 from curate.manifests.document import CENSUS, SPLITS
-from curate.manifests.obs import ABSENT, find_rows
+from curate.manifests.obs import ABSENT, find_rows, read_obs
 from curate.manifests.reading import DOCUMENT_FILE, file_digest_of, parse_document, read_file
+from curate.manifests.sources import sources_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from numpy.typing import NDArray
-
     from curate.corpus import Corpus
     from curate.manifests.cells import Cells
-    from curate.manifests.document import ManifestDocument
+    from curate.manifests.document import ManifestDocument, SpikeInRecord
     from curate.manifests.manifest import Manifest
+    from curate.sources.source import Source
 
 Outcome = Literal["ok", "failed", "not checked"]
 
@@ -156,19 +154,39 @@ def _check_against_corpus(document: ManifestDocument, cells: Cells, corpus: Corp
         )
         return
     yield Check("joinids", "ok", f"all {len(wanted):,} in the corpus")
-    spiked = len(cells) - len(wanted)
-    if spiked:
-        yield Check(
-            "composition", "not checked", f"{spiked:,} cells are spike-ins, whose labels are not at hand"
-        )
+    sources = sources_at_hand(document, corpus)
+    for record in document.spike_ins:
+        yield _check_source(record, cells, corpus, sources.get(record.source))
+    missing = [record for record in document.spike_ins if record.source not in sources]
+    if missing:
+        n = sum(record.n_cells for record in missing)
+        yield Check("composition", "not checked", f"{n:,} cells are spike-ins, whose labels are not at hand")
         return
-    yield _check_summary(document, cells, corpus, rows.astype(np.int64, copy=False))
+    yield _check_summary(document, cells, corpus, sources)
+
+
+def _check_source(record: SpikeInRecord, cells: Cells, corpus: Corpus, source: Source | None) -> Check:
+    """Check that a spike-in's cells are in its source, and that the source's file is what was registered."""
+    name = f"source {record.source}"
+    if source is None:
+        return Check(
+            name, "not checked", f"corpus {corpus.name!r} holds no source of fingerprint {record.id[:12]}"
+        )
+    rows = cells.soma_joinid[cells.rows_of(record.source)]
+    if len(rows) and rows[-1] >= source.n_cells:
+        return Check(name, "failed", f"row {rows[-1]:,} is beyond its {source.n_cells:,} cells")
+    try:
+        source.check_file(thorough=True)
+        source.check_labels()
+    except SourceError as error:
+        return Check(name, "failed", str(error))
+    return Check(name, "ok", f"{len(rows):,} of its {source.n_cells:,} cells, fingerprint as recorded")
 
 
 def _check_summary(
-    document: ManifestDocument, cells: Cells, corpus: Corpus, rows: NDArray[np.int64]
+    document: ManifestDocument, cells: Cells, corpus: Corpus, sources: Mapping[str, Source]
 ) -> Check:
-    obs = corpus.columns([*COMPOSITION_COLUMNS, "donor_id"], rows=rows)
+    obs = read_obs(corpus, cells, [*COMPOSITION_COLUMNS, "donor_id"], sources=sources)
     found = summarise(obs.with_columns(cells.splits()))
     recorded = {column: held.model_dump() for column, held in document.diversity.items()}
     measured = {column: asdict(held) for column, held in found.diversity.items()}

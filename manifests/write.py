@@ -34,7 +34,7 @@ from curate.manifests.obs import read_obs
 from curate.manifests.reading import CELLS_FILE, DOCUMENT_FILE, file_digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SplitRecord,
     )
     from curate.manifests.registry import Registry
+    from curate.sources.source import Source
 
 _UNSET = "0" * 64
 
@@ -64,6 +65,7 @@ def write_manifest(
     exclusions: Sequence[ExclusionRecord] = (),
     parents: Sequence[ParentRecord] = (),
     obs: pl.DataFrame | None = None,
+    sources: Mapping[str, Source] | None = None,
 ) -> Manifest:
     """Write down a selection of cells and return it as a manifest.
 
@@ -78,7 +80,10 @@ def write_manifest(
     selection, splits, spike_ins
         The settings. What is counted from the cells (n_cells, counts) is filled in here.
     obs
-        Columns COMPOSITION_COLUMNS and donor_id, row by row as `cells`; read from the corpus when not given.
+        Columns COMPOSITION_COLUMNS and donor_id, row by row as `cells`; read from the corpus, and for
+        spike-ins from `sources`, when not given.
+    sources
+        By name, the sources that spike-ins come from.
 
     Returns
     -------
@@ -98,7 +103,8 @@ def write_manifest(
     held = Cells.from_frame(cells)
     _check_sources(held, spike_ins)
     if obs is None:
-        obs = read_obs(corpus, held, [*COMPOSITION_COLUMNS, "donor_id"]).with_columns(held.splits())
+        columns = [*COMPOSITION_COLUMNS, "donor_id"]
+        obs = read_obs(corpus, held, columns, sources=sources).with_columns(held.splits())
     else:
         obs = obs.with_columns(cells["split"])
     summary = summarise(obs)

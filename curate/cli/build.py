@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +88,7 @@ def _epilog() -> str:
 @click.option(
     "--split-seed", type=int, default=0, show_default=True, help="Shared by all subsets to compare."
 )
+@spike_in_options
 @strategy_options
 @click.option(
     "--explain",
@@ -110,6 +112,7 @@ def command(
     name: str | None,
     split_ratios: list[float],
     split_seed: int,
+    spike_ins: SpikeInOptions,
     is_explained: bool,
     as_json: bool,
     **parameters: str | None,
@@ -123,6 +126,7 @@ def command(
         curate build --fraction 0.01 --strategy sketch
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
+        curate build --fraction 0.1 --strategy random --spike-in screen=0.1
     """
     if (fraction is None) == (n_cells is None):
         raise click.UsageError("give either --fraction or --n-cells")
@@ -147,6 +151,7 @@ def command(
         else None,
         "parameters": {key: value for key, value in parameters.items() if value is not None},
     }
+    spiked = spike_ins.of(source)
     if is_explained:
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
@@ -163,6 +168,7 @@ def command(
             split_ratios=split_ratios,
             split_seed=split_seed,
             name=name,
+            spike_ins=spiked,
             **request,
         )
     for manifest in manifests:
@@ -198,11 +204,11 @@ def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: b
         caption="types, bits: cell types among the training cells, and their Shannon entropy",
         caption_justify="left",
     )
-    table.add_column("manifest", no_wrap=True)
-    table.add_column("id")
+    table.add_column("manifest", overflow="fold")
+    table.add_column("id", no_wrap=True)
     for title in ("cells", "train", "val", "test", "types", "bits"):
-        table.add_column(title, justify="right")
-    table.add_column("")
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row, manifest in zip(rows, manifests, strict=True):
         counts = manifest.document.splits.counts
         table.add_row(

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from curate.content import content_hashes
 from curate.corpus.columns import read_columns
+from curate.documents import file_digest
 from curate.errors import CensusError, SourceError
 from curate.genes import GeneMapping
 from curate.h5ad.obs import as_texts
@@ -229,6 +230,21 @@ class Source:
         differing = [name for name, digest in found.model_dump().items() if recorded[name] != digest]
         if differing:
             raise SourceError(self._other(" and ".join(differing)))
+
+    def check_labels(self) -> None:
+        """Check that cells.parquet is the file that was written.
+
+        Raises
+        ------
+        SourceError
+            When it is not.
+        """
+        path = self.path / CELLS_FILE
+        if not path.is_file() or file_digest(path) != self.header.labels:
+            raise SourceError(
+                f"{path} of source {self.name!r} is damaged: its sha256 is not the one recorded; restore it, "
+                "or remove the source and add it again"
+            )
 
     def _other(self, what: str) -> str:
         return (

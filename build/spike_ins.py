@@ -225,4 +225,5 @@ def _with_sources(
 
 def _rounded_up(share: Fraction) -> float:
     digits = max(2, math.ceil(-math.log10(share)) + 1)
-    return math.ceil(share * 10**digits) / float(10**digits)
+    scale: int = 10**digits
+    return math.ceil(share * scale) / scale

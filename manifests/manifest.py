@@ -177,8 +177,8 @@ class Manifest:
             X: float32 CSR of raw counts; obs: the cells and the corpus' columns, indexed by soma_joinid, and
             spike-ins by "source:row"; var: the genes of the corpus in its order, indexed by feature_id, and
             for each spike-in which of them it measured, as the others are 0 there all the same. A
-            non-zero count takes 8 bytes, twice that while it is read: some 30 kB a cell of 1,800 genes, so 3 GB
-            for 100,000 cells.
+            non-zero count takes 8 bytes, twice that while it is read: some 30 kB a cell of 1,800 genes, so
+            3 GB for 100,000 cells.
 
         Raises
         ------

@@ -114,6 +114,53 @@ def coordinate_census(
 
 
 @pytest.fixture(scope="session")
+def coordinate_screen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An h5ad of 90 cells and 100 genes, perturbed by A (30 cells), B (20), C (10) and control (30).
+
+    Gene k is gene 99 - k of `coordinate_census`, but for genes 90 to 99, which it does not know. The count of
+    cell i in gene k is 1 + (5 i + 2 k) mod 40 where 4 divides i + k, else 0. Read it, never write to it.
+    """
+    import anndata as ad
+    import pandas as pd
+
+    i, k = np.ogrid[:90, :100]
+    counts = np.where((i + k) % 4 == 0, 1 + (5 * i + 2 * k) % 40, 0).astype(np.float32)
+    labels = np.repeat(["control", "A", "B", "C"], [30, 30, 20, 10])
+    obs = pd.DataFrame(
+        {"gene": labels, "line": ["K562"] * 45 + ["RPE1"] * 45, "cell_type": ["B cell"] * 90},
+        index=[f"screen-{n}" for n in range(90)],
+    )
+    ids = [f"ENSG{99 - n:011d}" if n < 90 else f"ENSG{90_000_000_000 + n}" for n in range(100)]
+    path = tmp_path_factory.mktemp("screen") / "screen.h5ad"
+    ad.AnnData(sp.csr_matrix(counts), obs=obs, var=pd.DataFrame(index=ids)).write_h5ad(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def screen_workspace(
+    tmp_path_factory: pytest.TempPathFactory, coordinate_census: Path, coordinate_screen: Path
+) -> Path:
+    """A workspace over `coordinate_census`: the corpus "all" with the source "screen". Only to read."""
+    from curate.corpus.build import build_corpus
+    from curate.recipe import Recipe
+    from curate.sources.register import add_source
+    from curate.workspace import CensusSettings, Workspace
+
+    root = tmp_path_factory.mktemp("screen-workspace") / "workspace"
+    workspace = Workspace.create(root, census=CensusSettings(uri=str(coordinate_census)))
+    with workspace.open_census() as census:
+        corpus = build_corpus(Recipe(name="all", organism="homo_sapiens"), census, root / "corpora" / "all")
+    add_source(corpus, "screen", coordinate_screen, perturbation_column="gene", control=["control"])
+    return root
+
+
+@pytest.fixture
+def fresh_screen_workspace(tmp_path: Path, screen_workspace: Path) -> Path:
+    """A copy of `screen_workspace`, to write to."""
+    return Path(shutil.copytree(screen_workspace, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
 def atlas_census(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated atlas of 1,500 cells and 300 genes. Read it, never write to it."""
     from curate.simulate import simulate_atlas

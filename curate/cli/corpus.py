@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.census_options import CensusOptions, census_options
+from curate.cli.corpus_genes import genes_report, print_genes
 from curate.cli.corpus_sources import add_source, sources
 
 if TYPE_CHECKING:
@@ -117,9 +118,19 @@ def build(
     "--column", "columns", multiple=True, metavar="COLUMN", help="Composition by this obs column; repeat it."
 )
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Values a column.")
+@click.option("--genes", "with_genes", is_flag=True, help="The genes too: which data set measured how many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top: int, as_json: bool) -> None:
+def show(
+    home: str | None,
+    /,
+    *,
+    name: str | None,
+    columns: tuple[str, ...],
+    top: int,
+    with_genes: bool,
+    as_json: bool,
+) -> None:
     """Show a corpus: size, what each rule dropped, composition.
 
     A cell with several diseases counts for each. Of a column of numbers the quantiles are shown.
@@ -128,13 +139,23 @@ def show(home: str | None, /, *, name: str | None, columns: tuple[str, ...], top
     Examples:
         curate corpus show
         curate corpus show sctab --column disease --column assay --top 20
+        curate corpus show --genes
     """
     from curate.workspace import Workspace
 
-    _report(Workspace.find(home).corpus(name), columns or SHOWN, top=top, as_json=as_json)
+    corpus = Workspace.find(home).corpus(name)
+    genes = genes_report(corpus) if with_genes else None
+    _report(corpus, columns or SHOWN, top=top, as_json=as_json, genes=genes)
 
 
-def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) -> None:
+def _report(
+    corpus: Corpus,
+    columns: Sequence[str],
+    *,
+    top: int,
+    as_json: bool,
+    genes: dict[str, Any] | None = None,
+) -> None:
     if columns is SHOWN:
         columns = [column for column in SHOWN if column in corpus.header.columns]
     from curate.quantiles import line, quantiles
@@ -153,6 +174,8 @@ def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) 
             for column, counts in counted.items()
         }
         report["quantiles"] = numbers
+        if genes is not None:
+            report["measured"] = genes
         click.echo(json.dumps(report, indent=2))
         return
     from rich.console import Console
@@ -167,6 +190,8 @@ def _report(corpus: Corpus, columns: Sequence[str], *, top: int, as_json: bool) 
         _print_composition(
             console, corpus, column, list(counts.head(top).iter_rows()), n_values=counts.height
         )
+    if genes is not None:
+        print_genes(console, genes, top=top)
 
 
 def _print_header(console: Console, corpus: Corpus) -> None:

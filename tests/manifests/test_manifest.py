@@ -96,14 +96,16 @@ def test_a_split_that_is_unknown_or_empty_is_said(write: Write) -> None:
         manifest.to_anndata(split="val")
 
 
-def test_spike_ins_have_no_obs_and_are_not_read_from_the_census(write: Write, corpus: Corpus) -> None:
+def test_spike_ins_of_a_source_that_is_not_at_hand_have_no_obs_and_no_counts(
+    write: Write, corpus: Corpus
+) -> None:
     screen = pl.DataFrame({"source": ["screen"], "soma_joinid": [0], "split": ["train"]})
     manifest = write(
         cells=pl.concat([screen, cells_of(corpus, [1, 2])]),
         spike_ins=[SpikeInRecord(source="screen", id="5" * 64)],
     )
     assert manifest.obs(["cell_type"])["cell_type"].is_null().to_list() == [False, False, True]
-    with pytest.raises(ManifestError, match="1 cells are spike-ins, whose counts are not in the Census"):
+    with pytest.raises(ManifestError, match=r"1 cells are spike-ins of source 'screen' .* add-source screen"):
         manifest.to_anndata()
 
 

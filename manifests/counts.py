@@ -49,6 +49,9 @@ def to_anndata(manifest: Manifest, *, split: Split | None = None) -> AnnData:
     ).to_pandas()
     var.index = list(genes.feature_ids)
     table = obs.to_pandas()
+    for column in obs.iter_columns():
+        if column.dtype == pl.Boolean and column.null_count():
+            table[column.name] = table[column.name].astype("boolean")
     table.index = _names(obs)
     uns: dict[str, Any] = {"manifest": manifest.ref, "manifest_id": manifest.id}
     if sources:

@@ -129,7 +129,8 @@ def read_obs(
     parts: list[pl.DataFrame] = []
     for name, n in cells.sources.items():
         if name == CENSUS:
-            parts.append(held)
+            # A frame of no columns has no height of its own.
+            parts.append(held if held.width else pl.DataFrame(height=n))
         elif name in known:
             parts.append(known[name].columns(columns, rows=cells.soma_joinid[cells.rows_of(name)]))
         else:

@@ -115,7 +115,7 @@ def test_counts_of_a_changed_file_are_not_given(pair: tuple[Manifest, Manifest],
     adata = ad.read_h5ad(tmp_path / "again.h5ad")
     adata.X.data[:] += 1
     adata.write_h5ad(tmp_path / "again.h5ad")
-    with pytest.raises(SourceError, match="source 'again' of corpus 'all': .* other counts"):
+    with pytest.raises(SourceError, match=r"source 'again' of corpus 'all': .* other counts"):
         pair[1].to_anndata()
 
 

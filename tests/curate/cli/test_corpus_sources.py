@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
 from curate.cli import curate
 from curate.errors import SelectionError, SourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(workspace: Path, *arguments: object) -> Result:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import h5py
@@ -15,7 +14,6 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from curate.corpus import Corpus
 from curate.errors import SourceError
 from curate.gene_tables import gene_table
 from curate.h5ad import matrix
@@ -23,6 +21,11 @@ from curate.sources.descriptions import Description
 from curate.sources.register import Registered, add_source
 from curate.sources.source import Source
 from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.corpus import Corpus
 
 
 @pytest.fixture
@@ -256,7 +259,7 @@ def test_memory_does_not_grow_with_a_dense_file(
     path = tmp_path / "dense.h5ad"
     obs = pd.DataFrame({"gene": ["control", "A"] * (n_cells // 2)}, index=[f"c{n}" for n in range(n_cells)])
     var = pd.DataFrame(index=[f"ENSG{n:011d}" for n in range(n_genes)])
-    ad.AnnData(sp.csr_matrix((n_cells, n_genes), dtype=np.float32), obs=obs, var=var).write_h5ad(path)
+    ad.AnnData(sp.coo_array((n_cells, n_genes), dtype=np.float32).tocsr(), obs=obs, var=var).write_h5ad(path)
     with h5py.File(path, "a") as file:
         del file["X"]
         values = file.create_dataset(

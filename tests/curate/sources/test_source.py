@@ -6,17 +6,20 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
 import pytest
 
-from curate.corpus import Corpus
 from curate.errors import SourceError
 from curate.sources.descriptions import load_description, shipped_names
 from curate.sources.register import add_source
 from curate.sources.source import Source, find_source, source_by_id, source_names
 from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curate.corpus import Corpus
 
 
 @pytest.fixture

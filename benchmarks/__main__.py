@@ -10,6 +10,7 @@ import click
 BENCHMARKS: dict[str, str] = {
     "make-corpus": "benchmarks.make_corpus",
     "make-large": "benchmarks.make_large",
+    "make-embedding": "benchmarks.make_embedding",
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",

@@ -31,10 +31,12 @@ def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
 def add_extremes(points, first, last, low, per_width, lowest, highest):  # type: ignore[no-untyped-def]
     """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension."""
     n_dims, n_buckets = lowest.shape
+    buckets = np.empty(n_dims, np.int32)
     for i in range(first, last):
+        for d in range(n_dims):  # a loop without branches, of which several run at once
+            buckets[d] = _bucket(points[i, d], low[d], per_width[d], n_buckets)
         for d in range(n_dims):
-            x = points[i, d]
-            b = _bucket(x, low[d], per_width[d], n_buckets)
+            x, b = points[i, d], np.uint32(buckets[d])
             if x < lowest[d, b]:
                 lowest[d, b] = x
             if x > highest[d, b]:
@@ -44,10 +46,9 @@ def add_extremes(points, first, last, low, per_width, lowest, highest):  # type:
 @compiled
 def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
     """Return a bucket that does not fall as x rises; nothing more is asked of it."""
-    at = (x - low) * per_width
-    if not at > 0:  # NaN as well, of a constant dimension
-        return 0
-    return np.int64(at) if at < n_buckets else n_buckets - 1
+    at, most = (x - low) * per_width, np.float32(n_buckets - 1)
+    at = at if at > 0 else np.float32(0)  # NaN as well, of a constant dimension
+    return np.int32(at if at < most else most)
 
 
 @compiled

@@ -11,6 +11,7 @@ import numpy as np
 from curate.build.covering_kernels import compiled
 
 _BLOCK = 256
+_FEW_ROWS = 16
 _STRIDE = _BLOCK + 16  # a power of two would put all dimensions into the same few lines of the cache
 
 
@@ -24,13 +25,16 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
     """
     n_sides, room, n_words = keys.shape
     tile = np.empty((points.shape[1], _STRIDE), np.float32)
-    tile[:] = np.float32(0)
+    block = np.empty(_BLOCK, np.int64)
     sums, doubtful = np.empty((n_words, _BLOCK), np.uint64), np.empty(_BLOCK, np.int32)
     wanted, wanted_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
     mixed, numbers = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.int32)
     for low in range(first, last, _BLOCK):
         size = min(_BLOCK, last - low)
-        _turn(points, rows, low, size, plan.used, tile)
+        for r in range(_BLOCK):
+            at = min(low + r, last - 1)
+            block[r] = rows[at] if rows.size > 0 else at
+        _turn(points, block, plan.used, tile)
         n_open = 0
         for side in range(n_sides):
             if n_keys[side] > room:
@@ -42,13 +46,12 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
             _search(tile, plan, side, size, sums, doubtful)
             n_wanted = 0
             for r in range(size):
-                row = rows[low + r] if rows.size > 0 else low + r
                 if doubtful[r]:
-                    boxes[side, row] = -1
-                    in_doubt[side, n_in_doubt[side]] = row
+                    boxes[side, block[r]] = -1
+                    in_doubt[side, n_in_doubt[side]] = block[r]
                     n_in_doubt[side] += 1
                 else:
-                    wanted_rows[n_wanted] = row
+                    wanted_rows[n_wanted] = block[r]
                     for w in range(n_words):
                         wanted[n_wanted, w] = sums[w, r]
                     n_wanted += 1
@@ -63,12 +66,12 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
 
 
 @compiled
-def _turn(points, rows, low, size, used, tile):  # type: ignore[no-untyped-def]
-    """Copy the used dimensions of a block of rows to tile [d, …]."""
-    for r in range(size):
-        row = rows[low + r] if rows.size > 0 else low + r
+def _turn(points, block, used, tile):  # type: ignore[no-untyped-def]
+    """Copy the used dimensions of a block of rows to tile [d, …], a few rows at a time."""
+    for r0 in range(0, _BLOCK, _FEW_ROWS):
         for d in used:
-            tile[d, r] = points[row, d]
+            for r in range(r0, r0 + _FEW_ROWS):
+                tile[d, r] = points[block[r], d]
 
 
 @compiled
@@ -77,10 +80,10 @@ def _compare(tile, plan, side, sums, doubtful):  # type: ignore[no-untyped-def]
     for j in range(plan.window_starts[side], plan.window_starts[side + 1]):
         opens, closes, weight = plan.opens[j], plan.closes[j], plan.weights[j]
         values, total = tile[plan.dims[j]], sums[plan.words[j]]
+        for r in range(_BLOCK):  # two loops: values of 64 bits and of 32 do not go well together
+            total[r] += weight if values[r] >= closes else np.uint64(0)
         for r in range(_BLOCK):
-            x = values[r]
-            total[r] += weight if x >= closes else np.uint64(0)
-            doubtful[r] |= np.int32(x > opens) & np.int32(x < closes)
+            doubtful[r] |= np.int32(values[r] > opens) & np.int32(values[r] < closes)
 
 
 @compiled

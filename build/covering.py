@@ -6,8 +6,8 @@
 4. the side length is bisected until there are (1 ± alpha) k boxes.
 
 The same arithmetic as geosketch's, float32 and in the same order: boxes and side length are identical to its.
-Here a step costs one or two passes over the embedding, which may be memory-mapped, and a count that is
-already too high ends its pass.
+Here the sides that will probably be tried next share a pass over the embedding, which may be memory-mapped:
+a guess (`covering_bisection`) that costs time where it is wrong and never changes what is found.
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ def cover(
 
     Notes
     -----
-    Memory beyond `points`: 4 bytes a cell (16 once its `rows` are asked for), some 200 MB of sample, buckets
-    and copies of them, and for each thread a table of at most (1 + alpha) k boxes. `points` is read from
-    front to back, twice and then at most once for each side length.
+    Memory beyond `points`: 4 bytes a cell (16 once its `rows` are asked for) and, while sides are tried, as
+    much for each of at most 6; some 200 MB of sample, buckets and copies of them; for each thread and side a
+    table of at most (1 + alpha) k boxes. `points` is read from front to back, twice and then some three
+    times, at most once for each side length.
 
     References
     ----------

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-_AT_FIRST = 3
+_AT_FIRST = 3  # sides, before anything is known
 _AT_ONCE = 6
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from curate.build.covering_kernels import compiled
 
 _BLOCK = 256
-_FEW_ROWS = 16
+_FEW_ROWS = 16  # whose values fill a line of the cache
 _STRIDE = _BLOCK + 16  # a power of two would put all dimensions into the same few lines of the cache
 
 

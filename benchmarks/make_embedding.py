@@ -9,6 +9,7 @@ import click
 
 from benchmarks.make_corpus import NAME
 from benchmarks.sctab_like_embedding import embedding_blocks
+from curate.atomic import atomic_file
 from curate.build.embedding import write_values
 from curate.corpus import Corpus
 
@@ -20,10 +21,15 @@ from curate.corpus import Corpus
 @click.option("--n-dimensions", default=16, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def command(base_workspace: Path, path: Path, *, n_cells: int, n_dimensions: int, seed: int) -> None:
-    """Write float32 [n_cells, n_dimensions] for `sketch --large`, from the workspace of `make-corpus`."""
+    """Write float32 [n_cells, n_dimensions] for `sketch --large`; what is there is kept.
+
+    The cells are those of the workspace of `make-corpus`.
+    """
+    if path.exists():
+        return
     obs = Corpus.open(base_workspace / "corpora" / NAME).columns(["cell_type", "dataset_id", "donor_id"])
     start = time.perf_counter()
-    path.parent.mkdir(parents=True, exist_ok=True)
     blocks = embedding_blocks(obs, seed=seed, n_dimensions=n_dimensions, n_cells=n_cells)
-    write_values(path, blocks, (n_cells, n_dimensions))
+    with atomic_file(path) as aside:
+        write_values(aside, blocks, (n_cells, n_dimensions))
     click.echo(f"{n_cells:,} x {n_dimensions} in {time.perf_counter() - start:.0f} s")

@@ -27,7 +27,6 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
     tile = np.empty((points.shape[1], _STRIDE), np.float32)
     block = np.empty(_BLOCK, np.int64)
     sums, doubtful = np.empty((n_words, _BLOCK), np.uint64), np.empty(_BLOCK, np.int32)
-    wanted, wanted_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
     mixed, numbers = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK, np.int32)
     for low in range(first, last, _BLOCK):
         size = min(_BLOCK, last - low)
@@ -44,23 +43,16 @@ def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in
             doubtful[:] = np.int32(0)
             _compare(tile, plan, side, sums, doubtful)
             _search(tile, plan, side, size, sums, doubtful)
-            n_wanted = 0
             for r in range(size):
                 if doubtful[r]:
-                    boxes[side, block[r]] = -1
                     in_doubt[side, n_in_doubt[side]] = block[r]
                     n_in_doubt[side] += 1
-                else:
-                    wanted_rows[n_wanted] = block[r]
-                    for w in range(n_words):
-                        wanted[n_wanted, w] = sums[w, r]
-                    n_wanted += 1
             n_keys[side] = number_keys(
-                wanted, n_wanted, slots[side], keys[side], n_keys[side], mixed, numbers
+                sums, size, doubtful, slots[side], keys[side], n_keys[side], mixed, numbers
             )
             if n_keys[side] <= room:
-                for r in range(n_wanted):
-                    boxes[side, wanted_rows[r]] = numbers[r]
+                for r in range(size):
+                    boxes[side, block[r]] = -1 if doubtful[r] else numbers[r]
         if n_open == 0:
             break
 
@@ -105,38 +97,39 @@ def _search(tile, plan, side, size, sums, doubtful):  # type: ignore[no-untyped-
 
 
 @compiled
-def number_keys(wanted, n_wanted, slots, keys, n_keys, mixed, numbers):  # type: ignore[no-untyped-def]
-    """Number the keys wanted[:n_wanted] by first appearance, on from n_keys; return how many there are.
+def number_keys(wanted, n_wanted, skipped, slots, keys, n_keys, mixed, numbers):  # type: ignore[no-untyped-def]
+    """Number the keys wanted[:, :n_wanted] by first appearance, on from n_keys; return how many there are.
 
-    `slots` are a power of two, 0 where free, else 1 + a row of `keys` [room, n_words]. Stops at the first
-    new key that finds no room, with a return value above it. All keys are looked for in their first slot
-    before any is searched further: loads that do not wait for each other hide how far away the table is.
+    What is `skipped` gets no number of use. `slots` are a power of two, 0 where free, else 1 + a row of
+    `keys` [room, n_words]. Stops at the first new key that finds no room, with a return value above it.
+    All keys are looked for in their first slot before any is searched further: loads that do not wait for
+    each other hide how far away the table is.
     """
     room, n_words = keys.shape
     mask = np.uint64(slots.size - 1)
     for i in range(n_wanted):
-        at = np.uint64(0)
-        for w in range(n_words):
-            at = (at ^ wanted[i, w]) * np.uint64(0x9E3779B97F4A7C15)
-            at ^= at >> np.uint64(32)
-        mixed[i] = at
+        mixed[i] = np.uint64(0)
+    for w in range(n_words):
+        for i in range(n_wanted):
+            at = (mixed[i] ^ wanted[w, i]) * np.uint64(0x9E3779B97F4A7C15)
+            mixed[i] = at ^ (at >> np.uint64(32))
     for i in range(n_wanted):
         numbers[i] = slots[mixed[i] & mask] - 1
     for i in range(n_wanted):
         number = max(np.int64(numbers[i]), 0)
         same = numbers[i] >= 0
         for w in range(n_words):
-            same &= keys[number, w] == wanted[i, w]
+            same &= keys[number, w] == wanted[w, i]
         numbers[i] = numbers[i] if same else -1
     for i in range(n_wanted):
-        if numbers[i] >= 0:
+        if numbers[i] >= 0 or skipped[i]:
             continue
         at = mixed[i] & mask
         while slots[at] != 0 and numbers[i] < 0:
             number = np.int64(slots[at]) - 1
             same = True
             for w in range(n_words):
-                same &= keys[number, w] == wanted[i, w]
+                same &= keys[number, w] == wanted[w, i]
             if same:
                 numbers[i] = number
             at = (at + np.uint64(1)) & mask
@@ -145,7 +138,7 @@ def number_keys(wanted, n_wanted, slots, keys, n_keys, mixed, numbers):  # type:
                 return n_keys + 1
             slots[at] = n_keys + 1
             for w in range(n_words):
-                keys[n_keys, w] = wanted[i, w]
+                keys[n_keys, w] = wanted[w, i]
             numbers[i] = n_keys
             n_keys += 1
     return n_keys

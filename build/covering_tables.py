@@ -60,8 +60,9 @@ class Tables:
         if self.is_full:
             return
         numbers, mixed = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.uint64)
+        wanted, none = np.ascontiguousarray(other.keys[side, :n].T), np.zeros(n, dtype=np.int32)
         self.n_keys[0] = number_keys(
-            other.keys[side], n, self.slots[0], self.keys[0], self.n_keys[0], mixed, numbers
+            wanted, n, none, self.slots[0], self.keys[0], self.n_keys[0], mixed, numbers
         )
         if not self.is_full:
             renumber(boxes, numbers)

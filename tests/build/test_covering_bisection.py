@@ -126,14 +126,20 @@ def test_a_side_with_too_many_boxes_leaves_the_others_as_they_are() -> None:
 def test_keys_are_numbered_as_by_a_dictionary_however_full_the_table() -> None:
     rng = np.random.default_rng(0)
     wanted = rng.integers(0, 5, size=(400, 3)).astype(np.uint64)
-    seen: dict[tuple[int, ...], int] = {}
-    expected = [seen.setdefault(tuple(each), len(seen)) for each in wanted.tolist()]
     slots, keys = np.zeros(128, dtype=np.int32), np.empty((125, 3), dtype=np.uint64)
     mixed, numbers = np.empty(400, dtype=np.uint64), np.empty(400, dtype=np.int32)
+    skipped = (rng.random(400) < 0.1).astype(np.int32)
+    expected: list[int] = []
+    seen: dict[tuple[int, ...], int] = {}
+    for each, skip in zip(wanted.tolist(), skipped, strict=True):
+        expected.append(-1 if skip else seen.setdefault(tuple(each), len(seen)))
     n_keys = 0
     for first in range(0, 400, 50):  # known keys and new ones, equal keys within a block
-        n_keys = number_keys(wanted[first : first + 50], 50, slots, keys, n_keys, mixed, numbers)
-        assert numbers[:50].tolist() == expected[first : first + 50]
+        part = slice(first, first + 50)
+        by_word = np.ascontiguousarray(wanted[part].T)
+        n_keys = number_keys(by_word, 50, skipped[part], slots, keys, n_keys, mixed, numbers)
+        found = np.where(skipped[part] > 0, -1, numbers[:50])
+        assert found.tolist() == expected[part]
     assert n_keys == len(seen) > 100
-    room = np.empty((n_keys - 1, 3), dtype=np.uint64)
-    assert number_keys(wanted, 400, np.zeros_like(slots), room, 0, mixed, numbers) == n_keys
+    room, by_word = np.empty((n_keys - 1, 3), dtype=np.uint64), np.ascontiguousarray(wanted.T)
+    assert number_keys(by_word, 400, skipped, np.zeros_like(slots), room, 0, mixed, numbers) == n_keys

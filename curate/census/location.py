@@ -20,7 +20,7 @@ PUBLIC_BUCKETS = ("s3://cellxgene-census-public-us-west-2", "s3://cellxgene-data
 HOSTED_EMBEDDINGS = "s3://cellxgene-contrib-public/contrib/cell-census/soma"
 ELSEWHERE = "name a local folder or another copy with --uri"
 #: One column of a read is handed over in parts of this size; the 1 GiB of the package is for large machines.
-BUFFER_BYTES = 64 * 2**20
+BUFFER_BYTES = 16 * 2**20
 
 
 def open_release(release: str, tiledb_config: Mapping[str, str]) -> soma.Collection[Any]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, regrouped, taken, whole
+from curate.corpus.blocks import regrouped, taken, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -25,6 +25,7 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINID,
     OBSERVATION_JOINIDS_FILE,
 )
+from curate.identity import arrow_identity_hash, release_identity_hash
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_CELLS = 2**20
 LARGEST_DICTIONARY_BYTES = 2**26
+IDENTITY = "identity"
 
 
 @dataclass
@@ -85,7 +87,12 @@ class SealedCells:
 
 
 def seal_cells(
-    blocks: Sequence[Block], folder: Path, *, columns: list[str], kept_types: frozenset[str] | None
+    blocks: Sequence[Block],
+    folder: Path,
+    *,
+    columns: list[str],
+    kept_types: frozenset[str] | None,
+    release: str,
 ) -> SealedCells:
     """Write the cells of the blocks, or those of some cell types, in joinid order.
 
@@ -97,6 +104,8 @@ def seal_cells(
         The obs columns to index.
     kept_types
         Values of cell_type to keep; None keeps every cell.
+    release
+        Of the Census; it enters the identity of cells without observation_joinid.
     """
     n_cells, categories = _survey(blocks, columns, kept_types)
     schema = _schema(blocks, categories)
@@ -112,7 +121,9 @@ def seal_cells(
         np.lib.format.write_array_header_1_0(
             identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
         )
-        kept = partial(_kept_cells, schema=schema, categories=categories, kept_types=kept_types)
+        kept = partial(
+            _kept_cells, schema=schema, categories=categories, kept_types=kept_types, release=release
+        )
         tables = mapped(kept, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
@@ -196,39 +207,51 @@ def _survey_block(
 def _schema(blocks: Sequence[Block], categories: dict[str, list[str]]) -> pa.Schema:
     """Return the types of what is sealed; a column of which no block lacks a value is not nullable."""
     fields = []
-    for field in blocks[0].schema:
-        dtype = field.type
-        if field.name in categories:
-            codes = np.min_scalar_type(len(categories[field.name]))
+    for first in blocks[0].schema:
+        dtype = first.type
+        if first.name in categories:
+            codes = np.min_scalar_type(len(categories[first.name]))
             dtype = pa.dictionary(pa.from_numpy_dtype(codes), pa.string())
-        nullable = any(block.schema.field(field.name).nullable for block in blocks)
-        fields.append(pa.field(field.name, dtype, nullable))
+        nullable = any(block.schema.field(first.name).nullable for block in blocks)
+        fields.append(pa.field(first.name, dtype, nullable))
     return pa.schema(fields)
 
 
 def _kept_cells(
-    block: Block, *, schema: pa.Schema, categories: dict[str, list[str]], kept_types: frozenset[str] | None
+    block: Block,
+    *,
+    schema: pa.Schema,
+    categories: dict[str, list[str]],
+    kept_types: frozenset[str] | None,
+    release: str,
 ) -> pa.Table:
-    """Return the cells to keep of a block, text as codes into the sorted values."""
+    """Return the cells to keep of a block, text as codes into the sorted values, and their identity."""
     table = block.read()
     rows = _rows_of_types(block, kept_types)
     arrays = []
     for name in table.column_names:
         column = _rows(whole(table[name]), rows)
         arrays.append(_recoded(column, categories[name]) if name in categories else column)
-    return pa.table(arrays, schema=schema)
+    cells = pa.table(arrays, schema=schema)
+    return cells.append_column(IDENTITY, pa.array(_identity(cells, release)))
+
+
+def _identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+    if OBSERVATION_JOINID not in cells.column_names:
+        return release_identity_hash(release, cells[JOINID].to_numpy())
+    return arrow_identity_hash(whole(cells["dataset_id"]), whole(cells[OBSERVATION_JOINID]))
 
 
 def _recoded(column: pa.DictionaryArray, values: list[str]) -> pa.Array:
     """Return a column with codes into `values`, in the smallest integers for them."""
     n = len(values)
-    position = {value: code for code, value in enumerate(values)}
-    table = np.array(
-        [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
-    )
+    dictionary = pa.array(values, pa.string())
+    # A value that none of the cells has is not in `values`.
+    found = pc.index_in(column.dictionary.cast(pa.string()), value_set=dictionary).fill_null(n)
+    table = np.append(found.to_numpy(), n).astype(np.min_scalar_type(n))
     codes = table.take(_codes(column), mode="clip")
     mask = codes == n if column.null_count else None
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), dictionary, safe=False)
 
 
 def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:

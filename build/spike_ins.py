@@ -73,6 +73,17 @@ class SpikeIns:
         added = "" if self.mode == "replace" else f"-{self.mode}"
         return shares + added + ("" if self.balance == "none" else "-balanced")
 
+    def explained(self) -> str:
+        """Return what spiking reads beside the subset."""
+        files = ", ".join(
+            f"{source.name} ({source.n_cells:,} cells, {source.header.file.n_bytes / 1e9:,.2f} GB)"
+            for source, _ in self.shares
+        )
+        return (
+            "this is of the subsets alone; spiking them reads no counts, and reading the counts of spike-ins "
+            f"later reads the files of {files}"
+        )
+
 
 def plan_spike_ins(
     shares: Sequence[tuple[Source, float]], *, mode: str = "replace", balance: str = "none"

@@ -157,6 +157,8 @@ def command(
         from curate.cli.explanation import show
 
         show(explain_build(source, root=workspace.root, **request), as_json=as_json)
+        if spiked is not None:
+            click.echo(f"notice: {spiked.explained()}", err=True)
         return
     registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}

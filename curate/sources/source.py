@@ -128,10 +128,7 @@ class Source:
         n = self.n_cells if rows is None else len(rows)
         found = {series.name: series for series in read_columns(self.path / CELLS_FILE, held, rows=rows)}
         return pl.DataFrame(
-            [
-                found.get(name, pl.Series(name, [None], dtype=pl.Null).extend_constant(None, n - 1))
-                for name in names
-            ]
+            [found.get(name, pl.repeat(None, n, dtype=pl.Null, eager=True).alias(name)) for name in names]
         )
 
     @cached_property
@@ -302,12 +299,13 @@ def find_source(corpus: Corpus, name: str) -> Source:
 
     names = source_names(corpus)
     if name not in names:
-        hint = nearest(name, names) if names else "it has none"
+        hint = nearest(name, names)
         if name in shipped_names():
-            hint += f"; {name} is a description that is shipped: curate corpus add-source {name} FILE"
-            hint += f" --description {name}"
-        else:
-            hint += "; add it with `curate corpus add-source`"
+            hint = (
+                f"it is shipped as a description: curate corpus add-source {name} FILE --description {name}"
+            )
+        elif not names:
+            hint = "it has none; add one with `curate corpus add-source`"
         raise SourceError(f"corpus {corpus.name!r} has no source named {name!r}; {hint}")
     return Source.open(corpus.sources_path / name, corpus)
 

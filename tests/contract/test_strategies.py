@@ -107,9 +107,9 @@ def test_it_works_on_arrays_that_may_not_be_written(name: str) -> None:
 
 @every_strategy
 def test_numpys_global_random_state_is_left_alone(name: str) -> None:
-    before = np.random.get_state(legacy=False)
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
     choose(name, 30)
-    np.testing.assert_equal(np.random.get_state(legacy=False), before)
+    np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
 
 
 @nested_ones

@@ -43,9 +43,9 @@ def chosen(embedding: NDArray[np.float32] | None, n: int, *, seed: int = 0, **pa
 
 def test_the_other_engine_is_geosketch_with_a_seed_from_the_generator() -> None:
     seed = int(np.random.default_rng(3).integers(2**32))
-    state = np.random.get_state()
+    state = np.random.get_state()  # noqa: NPY002
     expected = geosketch.gs(points(), 80, k=60, alpha=0.2, seed=seed, replace=False)
-    np.random.set_state(state)
+    np.random.set_state(state)  # noqa: NPY002
     selection = chosen(points(), 80, seed=3, k=60, alpha=0.2, engine="geosketch")
     assert selection.rows.tolist() == expected
     assert selection.notes == {"k": 60}
@@ -164,14 +164,14 @@ def test_what_geosketch_returns_is_made_exactly_n_by_the_keys(
 
 def test_numpys_global_state_is_restored_even_on_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(*_: object, seed: int, **__: object) -> list[int]:
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
         raise ValueError("broken")
 
     monkeypatch.setattr(geosketch, "gs", failing)
-    before = np.random.get_state(legacy=False)
+    before = np.random.get_state(legacy=False)  # noqa: NPY002
     with pytest.raises(ValueError, match="broken"):
         chosen(points(), 10, engine="geosketch")
-    np.testing.assert_equal(np.random.get_state(legacy=False), before)
+    np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def test_build_writes_the_base_and_the_spiked_subset(fresh_screen_workspace: Pat
     assert "base random-n50-s0@v1" in shown
 
 
+def test_explain_says_what_reading_spike_ins_will_take(screen_workspace: Path) -> None:
+    options = ("--strategy", "random", "--n-cells", "50", "--spike-in", "screen=0.1", "--explain")
+    result = run(screen_workspace, "build", *options)
+    assert result.exit_code == 0, result.output
+    assert "reads the files of screen (90 cells, 0.00 GB)" in result.stderr
+
+
 @pytest.mark.parametrize("value", ["screen", "screen=much", "=0.1"])
 def test_a_spike_in_that_is_no_name_and_share_is_wrong_usage(screen_workspace: Path, value: str) -> None:
     result = run(screen_workspace, "build", "--strategy", "random", "--n-cells", "5", "--spike-in", value)

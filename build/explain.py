@@ -33,8 +33,14 @@ if TYPE_CHECKING:
 
 BASE_BYTES = 350e6
 """Resident memory of the process itself: Python, numpy, polars, pyarrow."""
-BUILD_BYTES_PER_CELL = 8 + 8 + 8 + 4 * 6 + 16
-"""Identity, key and joinid of each cell, six obs columns of codes, and what choosing takes for a moment."""
+BYTES_PER_CANDIDATE = 8 + 8
+"""Identity and key of each cell to choose from."""
+BYTES_PER_CHOSEN = 38
+"""Row, joinid, split and codes of each chosen cell, and what writing them down takes for a moment."""
+BYTES_PER_COVERED = 6 * 4
+"""Boxes of each cell, for the sides of the covering that are tried at once."""
+BYTES_PER_OBS = 8 + 4 * 6
+"""Joinid and codes of each cell of the corpus, held where several choices share them."""
 
 Unit = Literal["cells", "tiles", "bytes", "s", "non-zeros", ""]
 
@@ -120,7 +126,7 @@ def explain_build(
                     f"build {strategy}",
                     candidates.n_cells,
                     "cells",
-                    held_bytes=BUILD_BYTES_PER_CELL * corpus.n_cells,
+                    held_bytes=_build_bytes(corpus, candidates, requests, request, chosen, embedding),
                 ),
             ),
             notice=notice,
@@ -299,6 +305,30 @@ def _tiles(
     return lines, str(notes.get("notice", ""))
 
 
+def _build_bytes(
+    corpus: Corpus,
+    candidates: Candidates,
+    requests: Sequence[Request],
+    request: Request,
+    strategy: Strategy,
+    embedding: Embedding | None,
+) -> float:
+    """Return what `build` holds at its peak, pages of the embedding included: they can be given back."""
+    n = candidates.n_cells
+    held = BYTES_PER_CANDIDATE * n + BYTES_PER_CHOSEN * request.n_cells
+    if candidates.rows is not None:
+        held += candidates.rows.nbytes
+    if len(requests) > 1:
+        held += BYTES_PER_OBS * corpus.n_cells
+    if embedding is not None:
+        held += embedding.values.nbytes
+        if strategy.needs_embedding:
+            held += BYTES_PER_COVERED * n
+            if candidates.rows is not None:
+                held += n * embedding.values.itemsize * embedding.n_components
+    return float(held)
+
+
 def _counts_line(name: str, n_tiles: float, size: CountsSize) -> Line:
     source = f"{size.bytes_per_tile / 1e6:.3g} MB a tile, the mean; {size.source}"
     return Line(name, round(n_tiles * size.bytes_per_tile), "bytes", is_estimate=True, source=source)
@@ -311,6 +341,6 @@ def _process(root: Path, work: str, amount: float, unit: Unit, *, held_bytes: fl
     memory = round(BASE_BYTES + held_bytes)
     speed = f"{rate.per_s:,.3g} {unit}/s, {rate.source}{when}"
     return [
-        Line("memory", memory, "bytes", is_estimate=True, source="the process and its arrays"),
+        Line("memory", memory, "bytes", is_estimate=True, source="the process, its arrays, mapped files"),
         Line("time", amount / rate.per_s, "s", is_estimate=True, source=speed),
     ]

@@ -11,12 +11,14 @@ BENCHMARKS: dict[str, str] = {
     "all": "benchmarks.all",
     "make-corpus": "benchmarks.make_corpus",
     "make-large": "benchmarks.make_large",
+    "make-embedding": "benchmarks.make_embedding",
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
     "sketch": "benchmarks.sketch",
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
+    "explain": "benchmarks.explain",
 }
 
 

@@ -127,7 +127,7 @@ def embed(
 
     Notes
     -----
-    Memory: four blocks of counts and what reading them takes (0.6 GB for cells of 2,000 genes), 32 bytes a
+    Memory: four blocks of counts and what reading them takes (0.9 GB for cells of 2,000 genes), 32 bytes a
     gene, 4 n_hvgs² bytes for each of the three units under way (16 MB for 2,000) and ten times that for the
     eigenvectors; one byte a cell for the sample. A worker holds two blocks and one unit.
 

@@ -36,7 +36,7 @@ BASE_BYTES = 350e6
 """Resident memory of the process itself: Python, numpy, polars, pyarrow."""
 BUILD_BYTES_PER_CELL = 8 + 8 + 8 + 4 * 6 + 16
 """Identity, key and joinid of each cell, six obs columns of codes, and what choosing takes for a moment."""
-BLOCK_BYTES_PER_NONZERO = 140
+BLOCK_BYTES_PER_NONZERO = 200
 """Four blocks under way in embed, what TileDB decompresses for them, and what malloc keeps; measured."""
 INDEX_BYTES_PER_CELL = 16
 """What embed holds of the index before the passes: joinids, or the non-zeros of the cells."""

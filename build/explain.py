@@ -13,10 +13,11 @@ import numpy as np
 
 from curate.build.build import cells_of, find_candidates, find_strategy, make_requests
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
-from curate.build.cells import MIN_CELLS_FITTED
+from curate.build.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
+from curate.build.units import Windows
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
 from curate.rates import rate_of
@@ -41,6 +42,10 @@ BYTES_PER_COVERED = 6 * 4
 """Boxes of each cell, for the sides of the covering that are tried at once."""
 BYTES_PER_OBS = 8 + 4 * 6
 """Joinid and codes of each cell of the corpus, held where several choices share them."""
+BLOCK_BYTES_PER_NONZERO = 200
+"""Four blocks under way in embed, what TileDB decompresses for them, and what malloc keeps; measured."""
+INDEX_BYTES_PER_CELL = 16
+"""What embed holds of the index before the passes: joinids, or the non-zeros of the cells."""
 
 Unit = Literal["cells", "tiles", "bytes", "s", "non-zeros", ""]
 
@@ -157,12 +162,13 @@ def explain_embed(
     nonzeros, per_cell, source = corpus_nonzeros(corpus)
     passes = embed_passes(corpus, fit_fraction)
     n_genes = corpus.header.genes.n
-    held = (
-        41 * corpus.n_cells
+    passing = (
+        corpus.n_cells
         + 64 * n_genes
-        + 3.5 * 16 * min(n_hvgs, n_genes) ** 2
-        + 64 * block_cells * per_cell
+        + 56 * min(n_hvgs, n_genes) ** 2
+        + BLOCK_BYTES_PER_NONZERO * block_cells * per_cell
     )
+    held = max(INDEX_BYTES_PER_CELL * corpus.n_cells, passing)
     return Explanation(
         title=f"embedding of corpus {corpus.name}, {n_components} dimensions",
         lines=(
@@ -185,7 +191,10 @@ def explain_embed(
 
 def embed_passes(corpus: Corpus, fit_fraction: float) -> float:
     """Return how often `embed` reads the counts: twice the cells it is fitted on, once all of them."""
-    return 1 + 2 * min(1.0, max(fit_fraction, MIN_CELLS_FITTED / corpus.n_cells))
+    n_windows = Windows.of(corpus.joinids()).numbers.size
+    return 1 + 2 * min(
+        1.0, max(fit_fraction, MIN_CELLS_FITTED / corpus.n_cells, MIN_WINDOWS_FITTED / n_windows)
+    )
 
 
 def corpus_nonzeros(corpus: Corpus) -> tuple[float, float, str]:

@@ -37,6 +37,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("make-embedding", base, past)),
         Step(("sketch", base, "--large", past), "sketch"),
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
+        Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),
         Step(("make-large", base, large)),
         Step(("select", large, *without), "select-large"),

@@ -1,0 +1,368 @@
+"""Manifests side by side, and beside their corpus: how diverse they are.
+
+For every set of cells (the whole corpus, then each manifest)
+1. its rows in the corpus, of the split that is asked for;
+2. the cells of every label;
+3. the spectrum of its vectors, for the Vendi score;
+4. the distance from sampled cells of the corpus to the nearest of it.
+What takes long (3, 4) is kept in the folder of the corpus.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.build.composition import composition
+from curate.build.diversity import gini_simpson, inverse_simpson, rarefied_richness, shannon_bits
+from curate.build.diversity_indices import (
+    INDICES,
+    LabelDiversity,
+    SpaceDiversity,
+    Value,
+    label_values,
+    space_values,
+)
+from curate.build.diversity_space import Space
+from curate.build.rare import RARE_BELOW, RARE_CELLS, rare_held, rare_labels
+from curate.build.series import name_series
+from curate.errors import ManifestError
+from curate.manifests.cells import CENSUS
+from curate.manifests.document import SPLITS
+from curate.manifests.obs import ABSENT, find_rows
+from curate.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from curate.build.diversity_space import SpaceSettings
+    from curate.corpus import Corpus
+    from curate.manifests.document import Split
+    from curate.manifests.manifest import Manifest
+
+COLUMNS = ("cell_type",)
+
+
+@dataclass(frozen=True)
+class DiversitySettings:
+    """What is computed.
+
+    Attributes
+    ----------
+    columns
+        Obs columns whose labels are counted.
+    split
+        The cells of a manifest that count; None for all. Of a manifest that has no cell in it, all count.
+    rare_below, rare_cells
+        A label is rare when fewer than this share of the corpus' cells have it, and held with this many cells.
+    rarefied_to
+        Cells to rarefy to; by default as many as the smallest set has.
+    space
+        What is computed from vectors; None for nothing.
+    has_corpus
+        Compare with the whole corpus.
+    """
+
+    columns: tuple[str, ...] = COLUMNS
+    split: Split | None = "train"
+    rare_below: float = RARE_BELOW
+    rare_cells: int = RARE_CELLS
+    rarefied_to: int | None = None
+    space: SpaceSettings | None = None
+    has_corpus: bool = True
+
+
+@dataclass(frozen=True)
+class CellSet:
+    """A set of cells and how diverse it is.
+
+    Attributes
+    ----------
+    ref, id
+        Of the manifest; of the corpus where `is_corpus`.
+    series, size, seed
+        What it is one of (its strategy, as a rule), its share of the corpus' cells, and the seed.
+    split
+        The cells counted; None: all.
+    n_cells
+        Cells counted.
+    n_elsewhere
+        Cells of another source than the corpus (spike-ins), which are not counted.
+    """
+
+    ref: str
+    id: str
+    corpus: str
+    is_corpus: bool
+    series: str
+    size: float
+    seed: int | None
+    split: Split | None
+    n_cells: int
+    n_elsewhere: int
+    labels: dict[str, LabelDiversity]
+    space: SpaceDiversity | None
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What the sets of cells of a corpus were measured in.
+
+    Attributes
+    ----------
+    embedding, radius, n_probes
+        None where nothing was computed from vectors.
+    """
+
+    id: str
+    name: str
+    release: str
+    label: str | None
+    n_cells: int
+    embedding: str | None
+    radius: float | None
+    n_probes: int | None
+
+
+@dataclass(frozen=True)
+class DiversityReport:
+    """Sets of cells side by side; each corpus comes before its manifests."""
+
+    settings: DiversitySettings
+    corpora: tuple[CorpusFacts, ...]
+    sets: tuple[CellSet, ...]
+
+    def values(self, held: CellSet) -> dict[tuple[str, str], Value]:
+        """Return the values of a set by subject (a column, or the embedding) and index."""
+        own = _values_of(held)
+        whole = next((each for each in self.sets if each.is_corpus and each.corpus == held.corpus), None)
+        if whole is None:
+            return own
+        of = _values_of(whole)
+        return {key: replace(value, of_corpus=_ratio(value, of.get(key), key[1])) for key, value in own.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        return {
+            "settings": asdict(self.settings),
+            "corpora": [asdict(corpus) for corpus in self.corpora],
+            "sets": [
+                asdict(held)
+                | {
+                    "of_corpus": {
+                        f"{subject}.{index}": value.of_corpus
+                        for (subject, index), value in self.values(held).items()
+                        if value.of_corpus is not None
+                    }
+                }
+                for held in self.sets
+            ],
+        }
+
+
+VECTORS = "vectors"
+"""The subject of indices that are computed from vectors."""
+
+
+def diversity_report(
+    manifests: Sequence[Manifest], settings: DiversitySettings, *, n_threads: int | None = None
+) -> DiversityReport:
+    """Measure how diverse manifests are, each beside its own corpus.
+
+    Raises
+    ------
+    ManifestError
+        When there is none, one's corpus is not at hand, or one has too few cells to rarefy to.
+    CorpusError
+        When a corpus lacks a column, naming the nearest.
+    EmbeddingError
+        When a corpus lacks the embedding, or one holds a value that is not finite.
+    """
+    if not manifests:
+        raise ManifestError("no manifest to measure; name one or more")
+    grouped: dict[str, list[Manifest]] = {}
+    for manifest in manifests:
+        grouped.setdefault(manifest.document.corpus.id, []).append(manifest)
+    corpora = {key: _Side(of[0].corpus(), settings, n_threads) for key, of in grouped.items()}
+    series = name_series([manifest.document for manifest in manifests])
+    drafts = []
+    n_cells = sum(side.n_cells(grouped[key]) for key, side in corpora.items())
+    with progress("Diversity", n_cells) as advance:
+        for key, side in corpora.items():
+            if settings.has_corpus:
+                drafts.append(side.measure_corpus(advance))
+            drafts += [
+                side.measure(manifest, series[manifest.document.id], advance) for manifest in grouped[key]
+            ]
+    return DiversityReport(
+        settings, tuple(side.facts() for side in corpora.values()), tuple(_finished(drafts, settings))
+    )
+
+
+@dataclass
+class _Draft:
+    held: CellSet
+    counts: dict[str, dict[str, int]]
+    rare: dict[str, frozenset[str]]
+
+
+@dataclass
+class _Side:
+    """A corpus, read once for all sets of its cells."""
+
+    corpus: Corpus
+    settings: DiversitySettings
+    n_threads: int | None
+    rare: dict[str, frozenset[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.obs = self.corpus.columns(self.settings.columns)
+        self.joinids = self.corpus.joinids()
+        self.counts = composition(self.obs)
+        below, n_cells = self.settings.rare_below, self.corpus.n_cells
+        self.rare = {name: rare_labels(held, n_cells=n_cells, below=below) for name, held in self.counts.items()}
+        space = self.settings.space
+        self.space = None if space is None else Space.of(self.corpus, space, n_threads=self.n_threads)
+
+    def n_cells(self, manifests: Sequence[Manifest]) -> int:
+        """Return the cells of all sets, about: how far the progress bar goes."""
+        n = sum(_n_cells(manifest, self.settings.split) for manifest in manifests)
+        return n + self.corpus.n_cells * self.settings.has_corpus
+
+    def facts(self) -> CorpusFacts:
+        header, space = self.corpus.header, self.space
+        return CorpusFacts(
+            id=self.corpus.id,
+            name=self.corpus.name,
+            release=header.census.release,
+            label=header.census.label,
+            n_cells=self.corpus.n_cells,
+            embedding=space.embedding.name if space else None,
+            radius=space.radius if space else None,
+            n_probes=space.probes.size if space and space.radius is not None else None,
+        )
+
+    def measure_corpus(self, advance: Callable[[int], None]) -> _Draft:
+        held = CellSet(
+            ref=f"corpus {self.corpus.name}",
+            id=self.corpus.id,
+            corpus=self.corpus.id,
+            is_corpus=True,
+            series="corpus",
+            size=1.0,
+            seed=None,
+            split=None,
+            n_cells=self.corpus.n_cells,
+            n_elsewhere=0,
+            labels={},
+            space=self.space.of_corpus() if self.space else None,
+        )
+        advance(self.corpus.n_cells)
+        return _Draft(held, self.counts, self.rare)
+
+    def measure(self, manifest: Manifest, series: str, advance: Callable[[int], None]) -> _Draft:
+        rows, split, n_elsewhere = self._rows(manifest)
+        document, n_done = manifest.document, 0
+
+        def step(n: int) -> None:
+            nonlocal n_done
+            n_done += n
+            advance(n)
+
+        held = CellSet(
+            ref=manifest.ref,
+            id=manifest.id,
+            corpus=self.corpus.id,
+            is_corpus=False,
+            series=series,
+            size=document.n_cells / self.corpus.n_cells,
+            seed=document.selection.seed,
+            split=split,
+            n_cells=rows.size,
+            n_elsewhere=n_elsewhere,
+            labels={},
+            space=self.space.of_manifest(manifest.id, split, rows, advance=step) if self.space else None,
+        )
+        counts = composition(self.obs[rows])
+        advance(_n_cells(manifest, self.settings.split) - n_done)
+        return _Draft(held, counts, self.rare)
+
+    def _rows(self, manifest: Manifest) -> tuple[NDArray[np.int64], Split | None, int]:
+        """Return the rows of the cells that count, their split, and the cells from elsewhere."""
+        cells, split = manifest.held_cells, self.settings.split
+        own = cells.rows_of(CENSUS)
+        rows = find_rows(self.joinids, cells.soma_joinid[own]).astype(np.int64, copy=False)
+        if strangers := int((rows == ABSENT).sum()):
+            raise ManifestError(
+                f"{manifest.ref}: {strangers:,} of {rows.size:,} cells are not in corpus {self.corpus.name!r}; "
+                "see `curate manifests verify`"
+            )
+        if split is not None:
+            of_split = cells.split[own] == SPLITS.index(split)
+            rows, split = (rows[of_split], split) if of_split.any() else (rows, None)
+        if rows.size == 0:
+            raise ManifestError(f"{manifest.ref} has no cell of corpus {self.corpus.name!r} to measure")
+        return rows, split, len(cells) - (own.stop - own.start)
+
+
+def _n_cells(manifest: Manifest, split: Split | None) -> int:
+    document = manifest.document
+    return document.splits.counts.get(split, 0) if split else document.n_cells
+
+
+def _finished(drafts: Sequence[_Draft], settings: DiversitySettings) -> list[CellSet]:
+    """Fill in the indices of labels: what they are rarefied to depends on the smallest set."""
+    sizes = {
+        name: {draft.held.ref: sum(draft.counts[name].values()) for draft in drafts} for name in settings.columns
+    }
+    finished = []
+    for draft in drafts:
+        labels = {}
+        for name, counts in draft.counts.items():
+            smallest = min(sizes[name], key=sizes[name].__getitem__)
+            n = settings.rarefied_to or sizes[name][smallest]
+            if n > sizes[name][smallest]:
+                raise ManifestError(
+                    f"{smallest} has {sizes[name][smallest]:,} cells, fewer than the {n:,} to rarefy to; ask for fewer"
+                )
+            labels[name] = _label_diversity(counts, draft, name, n, settings)
+        finished.append(replace(draft.held, labels=labels))
+    return finished
+
+
+def _label_diversity(
+    counts: dict[str, int], draft: _Draft, name: str, n: int, settings: DiversitySettings
+) -> LabelDiversity:
+    numbers = np.array(sorted(counts.values()))
+    return LabelDiversity(
+        n_cells=int(numbers.sum()),
+        n_labels=numbers.size,
+        rarefied=rarefied_richness(numbers, n),
+        rarefied_to=n,
+        shannon_bits=shannon_bits(numbers),
+        inverse_simpson=inverse_simpson(numbers),
+        gini_simpson=gini_simpson(numbers),
+        rare=rare_held(
+            counts, draft.rare[name], n_cells=draft.held.n_cells, at_least=settings.rare_cells
+        ),
+    )
+
+
+def _values_of(held: CellSet) -> dict[tuple[str, str], Value]:
+    values = {
+        (column, index): value
+        for column, labels in held.labels.items()
+        for index, value in label_values(labels).items()
+    }
+    of_space = space_values(held.space) if held.space else {}
+    return values | {(VECTORS, index): value for index, value in of_space.items()}
+
+
+def _ratio(value: Value, whole: Value | None, index: str) -> float | None:
+    if whole is None or not whole.value or value.value is None or not INDICES[index].is_relative:
+        return None
+    return value.value / whole.value

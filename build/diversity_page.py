@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import polars as pl
-from rich.console import Group
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +17,7 @@ from curate.wording import counted
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from curate.build.diversity_report import CellSet, CorpusFacts, DiversityReport
+    from curate.build.diversity_report import CorpusFacts, DiversityReport
 
 BAR_WIDTH = 8
 HEADINGS = {
@@ -33,14 +33,22 @@ HEADINGS = {
     "mean_distance": "mean\ndistance",
     "hausdorff": "partial\nHausdorff",
 }
-#: The index of each table that gets the bar.
+#: Indices that get a bar, the largest value filling it, and those that are also told as a share of the corpus'.
 DRAWN = ("inverse_simpson", "vendi", "covered")
+RELATIVE = ("inverse_simpson", "vendi")
 
 
-def diversity_page(report: DiversityReport) -> RenderableType:
-    """Return the report as tables: one a column, one for the vectors; each corpus before its manifests."""
-    columns = [_table(report, subject) for subject in (*report.settings.columns, VECTORS)]
-    return Group(*[table for table in columns if table is not None], *_notes(report))
+def diversity_page(report: DiversityReport, *, width: int = 120) -> RenderableType:
+    """Return the report as tables: one a column, one for the vectors; each corpus before its manifests.
+
+    Parameters
+    ----------
+    width
+        Characters that a line may have; bars and lesser indices are left out where they do not fit.
+    """
+    columns = [_table(report, subject, width) for subject in (*report.settings.columns, VECTORS)]
+    spaced = [part for table in columns if table is not None for part in (table, Text())]
+    return Group(*spaced, *_notes(report))
 
 
 def diversity_table(report: DiversityReport) -> pl.DataFrame:
@@ -78,30 +86,46 @@ def diversity_table(report: DiversityReport) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides=numbers | {"seed": pl.Int64}, infer_schema_length=None)
 
 
-def _table(report: DiversityReport, subject: str) -> Table | None:
+def _table(report: DiversityReport, subject: str, width: int) -> Table | None:
+    """Return the table of a subject, with as many of its columns as there is room for."""
     values = {held.ref: report.values(held) for held in report.sets}
-    indices = [
-        name for name in INDICES if any((subject, name) in of for of in values.values())
-    ]
+    indices = [name for name in INDICES if any((subject, name) in of for of in values.values())]
     if not indices:
         return None
+    for left_out in ((), ("bar",), ("bar", "gini_simpson"), ("bar", "gini_simpson", "rarefied")):
+        table = _drawn(report, subject, [name for name in indices if name not in left_out], "bar" not in left_out)
+        if _natural_width(table) <= width:
+            break
+    return table
+
+
+def _natural_width(table: Table) -> int:
+    return Console(width=1000).measure(table).maximum
+
+
+def _drawn(report: DiversityReport, subject: str, indices: list[str], has_bars: bool) -> Table:
+    values = {held.ref: report.values(held) for held in report.sets}
     largest = {
         name: max((of[subject, name].value or 0.0 for of in values.values() if (subject, name) in of), default=0.0)
         for name in DRAWN
     }
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan", expand=False)
-    table.add_column(f"\n{subject}" if subject != VECTORS else f"\n{_space_title(report)}", no_wrap=True)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold cyan", expand=False)
+    table.add_column(f"\n{subject if subject != VECTORS else _space_title(report)}", no_wrap=True)
     table.add_column("\ncells", justify="right", no_wrap=True)
     for name in indices:
         table.add_column(_heading(report, subject, name), justify="right", no_wrap=True)
-        if name in DRAWN:
+        if name in RELATIVE and report.settings.has_corpus:
+            table.add_column("of the\ncorpus", justify="right", no_wrap=True)
+        if name in DRAWN and has_bars:
             table.add_column("", width=BAR_WIDTH, style="cyan", no_wrap=True)
     for held in report.sets:
         row: list[str | Text] = [Text(held.ref, style="bold" if held.is_corpus else ""), f"{held.n_cells:,}"]
         for name in indices:
             value = values[held.ref].get((subject, name), Value(None))
             row.append(_text(name, value))
-            if name in DRAWN:
+            if name in RELATIVE and report.settings.has_corpus:
+                row.append("-" if value.of_corpus is None else f"{100 * value.of_corpus:.0f} %")
+            if name in DRAWN and has_bars:
                 row.append(bar(value.value or 0.0, largest[name], width=BAR_WIDTH))
         table.add_row(*row)
     return table
@@ -140,7 +164,7 @@ def _notes(report: DiversityReport) -> list[Text]:
     notes += [f"notice: {each}" for each in notices(report)]
     line = simulated({corpus.name: corpus.label for corpus in report.corpora})
     texts = [Text(note, style="dim") for note in notes]
-    return [Text(), *texts, *([Text(line, style="yellow")] if line else [])]
+    return [*texts, *([Text(line, style="yellow")] if line else [])]
 
 
 def notices(report: DiversityReport) -> list[str]:
@@ -194,7 +218,3 @@ def _coverage_note(report: DiversityReport, corpus: CorpusFacts) -> str:
         f"(r: {chosen}); partial Hausdorff leaves out the farthest {100 * space.left_out_fraction:g} %"
     )
 
-
-def held_sets(report: DiversityReport) -> list[CellSet]:
-    """Return the sets that are manifests."""
-    return [held for held in report.sets if not held.is_corpus]

@@ -155,7 +155,11 @@ def command(
     from curate.build.diversity_page import diversity_page
     from curate.cli.manifests import console_of_data
 
-    console_of_data().print(diversity_page(report))
+    console = console_of_data()
+    if not console.is_terminal:
+        # Nobody's window: as wide as the tables are.
+        console.width = 160
+    console.print(diversity_page(report, width=console.width))
 
 
 def _space_settings(

@@ -134,7 +134,7 @@ def _points_panel(
         x=_axis(alt.X, "value:Q", index),
         color=colour_of(series),
         shape=shape_of(series),
-        tooltip=list(columns),
+        tooltip=["ref:N", "series:N", "value:Q", "low:Q", "high:Q"],
     )
     has_interval = any(row["low"] is not None for row in rows)
     layers = [*([interval] if has_interval else []), point, *_corpus_rules(table, index, alt.X)]
@@ -173,7 +173,7 @@ def _axis(channel: Any, field: str, index: str) -> Any:
         field,
         title=None,
         scale=alt.Scale(zero=is_share, nice=4),
-        axis=alt.Axis(tickCount=4, format="~%" if is_share else "~r", domain=False, ticks=False),
+        axis=alt.Axis(tickCount=4, format="~%" if is_share else "~r", domain=False, ticks=False, labelFlush=False),
     )
 
 
@@ -200,7 +200,8 @@ def _padded(sizes: list[float]) -> list[float]:
 def _title(report: DiversityReport) -> str:
     names = ", ".join(corpus.name for corpus in report.corpora)
     n = sum(not held.is_corpus for held in report.sets)
-    return f"Diversity of {counted(n, 'subset')} of {names}"
+    of = "corpus" if len(report.corpora) == 1 else "corpora"
+    return f"Diversity of {counted(n, 'subset')} of {of} {names}"
 
 
 def _source(report: DiversityReport) -> list[str]:
@@ -213,8 +214,13 @@ def _source(report: DiversityReport) -> list[str]:
         )
         if corpus.radius is not None:
             lines.append(
-                f"Covered: within r = {corpus.radius:.3g} of a chosen cell, measured from {corpus.n_probes or 0:,} cells; "
-                f"rare: under {100 * report.settings.rare_below:g} % of the corpus, held with "
-                f"{report.settings.rare_cells:,} cells or more"
+                f"Covered: within r = {corpus.radius:.3g} of a chosen cell, measured from "
+                f"{corpus.n_probes or 0:,} cells of the corpus"
             )
+    first = next(iter(report.sets))
+    if any(labels.rare.n_rare for labels in first.labels.values()):
+        settings = report.settings
+        lines.append(
+            f"Rare: under {100 * settings.rare_below:g} % of the corpus; held with {settings.rare_cells:,} cells or more"
+        )
     return lines

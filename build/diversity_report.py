@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from curate.build.diversity_space import SpaceSettings
     from curate.corpus import Corpus
-    from curate.manifests.document import Split
+    from curate.manifests.document import ManifestDocument, Split
     from curate.manifests.manifest import Manifest
 
 COLUMNS = ("cell_type",)
@@ -85,7 +85,7 @@ class CellSet:
     ref, id
         Of the manifest; of the corpus where `is_corpus`.
     series, size, seed
-        What it is one of (its strategy, as a rule), its share of the corpus' cells, and the seed.
+        What it is one of (its strategy, as a rule), the share of the corpus' cells chosen, and the seed.
     split
         The cells counted; None: all.
     n_cells
@@ -279,7 +279,7 @@ class _Side:
             corpus=self.corpus.id,
             is_corpus=False,
             series=series,
-            size=document.n_cells / self.corpus.n_cells,
+            size=_size(document),
             seed=document.selection.seed,
             split=split,
             n_cells=rows.size,
@@ -307,6 +307,14 @@ class _Side:
         if rows.size == 0:
             raise ManifestError(f"{manifest.ref} has no cell of corpus {self.corpus.name!r} to measure")
         return rows, split, len(cells) - (own.stop - own.start)
+
+
+def _size(document: ManifestDocument) -> float:
+    """Return the share of the corpus' cells; as it was asked for, where that is how it was, so that it is round."""
+    selection, n_corpus = document.selection, document.corpus.n_cells
+    if selection.fraction is not None and selection.n_available in (None, n_corpus):
+        return selection.fraction
+    return document.n_cells / n_corpus
 
 
 def _n_cells(manifest: Manifest, split: Split | None) -> int:

@@ -54,7 +54,7 @@ def coverage_distance(
 
 @dataclass(frozen=True)
 class Coverage:
-    """How near the cells of a corpus are to chosen ones. Each interval holds the value of all cells with 95 %.
+    """How near the cells of a corpus are to chosen ones, with 95 % intervals for what is estimated.
 
     Attributes
     ----------
@@ -86,8 +86,8 @@ class Coverage:
 def choose_probes(identity: NDArray[np.uint64], n: int | None, *, seed: int = 0) -> NDArray[np.int64]:
     """Return the rows of a random sample of cells, int64 ascending; of all cells for None or too many.
 
-    By a hash of who a cell is: whatever the order of the cells, the sample is the same, and a smaller one lies inside
-    a larger.
+    By a hash of who a cell is: whatever the order of the cells, the sample is the same, and a smaller one
+    lies inside a larger.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def usual_radius(
     radius = float(np.median(distance))
     if not 0 < radius < np.inf:
         raise EmbeddingError(
-            f"the median distance between neighbours among {probes.size:,} cells is {radius:g}, which makes no "
-            "radius; give one with --radius"
+            f"the median distance between neighbours among {probes.size:,} cells is {radius:g}, which makes "
+            "no radius; give one with --radius"
         )
     return radius
 
@@ -138,8 +138,8 @@ def summarise_distances(
 
     References
     ----------
-    Hie et al., Cell Systems 8 (2019), doi 10.1016/j.cels.2019.05.003, for the partial Hausdorff distance. Wilson,
-    Journal of the American Statistical Association 22 (1927).
+    Hie et al., Cell Systems 8 (2019), doi 10.1016/j.cels.2019.05.003, for the partial Hausdorff distance.
+    Wilson, Journal of the American Statistical Association 22 (1927).
     """
     ordered = np.sort(distance)
     n = ordered.size
@@ -156,7 +156,9 @@ def summarise_distances(
             (max(0.0, mean - half), mean + half),
             (float(ordered[below]), float(ordered[above])),
         )
-    return Coverage(n, radius, covered, intervals[0], mean, intervals[1], left_out_fraction, hausdorff, intervals[2])
+    return Coverage(
+        n, radius, covered, intervals[0], mean, intervals[1], left_out_fraction, hausdorff, intervals[2]
+    )
 
 
 _Z = 1.959963984540054

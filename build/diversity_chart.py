@@ -18,16 +18,31 @@ if TYPE_CHECKING:
     from curate.build.diversity_report import DiversityReport
 
 #: Drawn of each column, and of the vectors; the others follow from these or are small print.
-DRAWN = ("rarefied", "shannon", "inverse_simpson", "rare_held", "vendi", "covered", "mean_distance", "hausdorff")
-UNITS = {"covered": "share of cells", "rare_held": "share of labels", "mean_distance": "to the nearest chosen cell"}
+DRAWN = (
+    "rarefied",
+    "shannon",
+    "inverse_simpson",
+    "rare_held",
+    "vendi",
+    "covered",
+    "mean_distance",
+    "hausdorff",
+)
+UNITS = {
+    "covered": "share of cells",
+    "rare_held": "share of labels",
+    "mean_distance": "to the nearest chosen cell",
+}
+#: A panel shows differences of this share of the values at the least.
+LEAST_SPAN = 0.02
 WIDTH, HEIGHT, ROW_HEIGHT, SPACING = 190, 150, 22, 60
 
 
 def diversity_chart(report: DiversityReport) -> alt.VConcatChart:
     """Draw a report.
 
-    A line a series over the share of the corpus' cells, where a series has several sizes: the mean over its seeds,
-    and from the smallest to the largest of them. Else a point a manifest.
+    A line a series over the share of the corpus' cells, where a series has several sizes: the mean over its
+    seeds, and from the smallest to the largest of them. Else a point a manifest.
 
     Returns
     -------
@@ -94,7 +109,7 @@ def _ladder_panel(
         scale=alt.Scale(type="log", domain=_padded(ticks), nice=False),
         axis=alt.Axis(values=ticks, labelExpr="format(datum.value, '.2~p')", grid=False, labelOverlap=True),
     )
-    y = _axis(alt.Y, "mean:Q", index)
+    y = _axis(alt.Y, "mean:Q", index, _shown(table, index))
     base = alt.Chart(alt.InlineData(values=rows))
     band = base.mark_area(opacity=0.18).encode(
         x=x, y=alt.Y("least:Q"), y2=alt.Y2("most:Q"), color=colour_of(series)
@@ -131,7 +146,7 @@ def _points_panel(
     )
     point = base.mark_point(size=80, filled=True, opacity=1).encode(
         y=y,
-        x=_axis(alt.X, "value:Q", index),
+        x=_axis(alt.X, "value:Q", index, _shown(table, index)),
         color=colour_of(series),
         shape=shape_of(series),
         tooltip=["ref:N", "series:N", "value:Q", "low:Q", "high:Q"],
@@ -147,10 +162,15 @@ def _panel(
     import altair as alt
 
     title = alt.TitleParams(
-        _panel_title(report, subject, index), fontSize=12, offset=12, frame="group", subtitleFontSize=11, subtitlePadding=3
+        _panel_title(report, subject, index),
+        fontSize=12,
+        offset=12,
+        frame="group",
+        subtitleFontSize=11,
+        subtitlePadding=3,
     )
     title.subtitle = f"{_subject(report, subject)}, {UNITS.get(index, INDICES[index].unit)}"
-    return alt.layer(*layers, title=title, width=WIDTH, height=height)
+    return alt.LayerChart(layer=layers, title=title, width=WIDTH, height=height)
 
 
 def _panel_title(report: DiversityReport, subject: str, index: str) -> str:
@@ -165,16 +185,34 @@ def _subject(report: DiversityReport, subject: str) -> str:
     return ", ".join(dict.fromkeys(corpus.embedding or "" for corpus in report.corpora))
 
 
-def _axis(channel: Any, field: str, index: str) -> Any:
+def _axis(channel: Any, field: str, index: str, values: list[float]) -> Any:
+    """Return an axis for an index.
+
+    Parameters
+    ----------
+    values
+        All that will be drawn: where they hardly differ the axis does not magnify that.
+    """
     import altair as alt
 
     is_share = INDICES[index].unit == "%"
+    scale = alt.Scale(zero=is_share, nice=4)
+    middle = (min(values) + max(values)) / 2
+    if not is_share and max(values) - min(values) < LEAST_SPAN * abs(middle):
+        scale = alt.Scale(domain=[middle * (1 - LEAST_SPAN), middle * (1 + LEAST_SPAN)], zero=False, nice=4)
+    written = "~%" if is_share else "~r"
     return channel(
         field,
         title=None,
-        scale=alt.Scale(zero=is_share, nice=4),
-        axis=alt.Axis(tickCount=4, format="~%" if is_share else "~r", domain=False, ticks=False, labelFlush=False),
+        scale=scale,
+        axis=alt.Axis(tickCount=4, format=written, domain=False, ticks=False, labelFlush=False),
     )
+
+
+def _shown(table: pl.DataFrame, index: str) -> list[float]:
+    """Return the values of a panel, with that of the corpus where it is drawn."""
+    rows = table if INDICES[index].is_relative else table.filter(~pl.col("is_corpus"))
+    return rows["value"].to_list()
 
 
 def _corpus_rules(table: pl.DataFrame, index: str, channel: Any) -> list[Any]:
@@ -221,6 +259,7 @@ def _source(report: DiversityReport) -> list[str]:
     if any(labels.rare.n_rare for labels in first.labels.values()):
         settings = report.settings
         lines.append(
-            f"Rare: under {100 * settings.rare_below:g} % of the corpus; held with {settings.rare_cells:,} cells or more"
+            f"Rare: under {100 * settings.rare_below:g} % of the corpus; held with {settings.rare_cells:,} "
+            "cells or more"
         )
     return lines

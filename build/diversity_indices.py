@@ -18,10 +18,11 @@ hausdorff          largest such distance, the farthest cells left out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from curate.build.coverage import Coverage
-from curate.build.rare import RareLabels
+if TYPE_CHECKING:
+    from curate.build.coverage import Coverage
+    from curate.build.rare import RareLabels
 
 Kind = Literal["labels", "space"]
 

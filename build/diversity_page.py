@@ -33,7 +33,7 @@ HEADINGS = {
     "mean_distance": "mean\ndistance",
     "hausdorff": "partial\nHausdorff",
 }
-#: Indices that get a bar, the largest value filling it, and those that are also told as a share of the corpus'.
+#: Indices that get a bar, which the largest value fills; and those told as a share of the corpus' too.
 DRAWN = ("inverse_simpson", "vendi", "covered")
 RELATIVE = ("inverse_simpson", "vendi")
 
@@ -82,7 +82,7 @@ def diversity_table(report: DiversityReport) -> pl.DataFrame:
         for held in report.sets
         for (subject, index), value in report.values(held).items()
     ]
-    numbers = {name: pl.Float64 for name in ("size", "value", "low", "high", "of_corpus")}
+    numbers = dict.fromkeys(("size", "value", "low", "high", "of_corpus"), pl.Float64)
     return pl.DataFrame(rows, schema_overrides=numbers | {"seed": pl.Int64}, infer_schema_length=None)
 
 
@@ -93,7 +93,9 @@ def _table(report: DiversityReport, subject: str, width: int) -> Table | None:
     if not indices:
         return None
     for left_out in ((), ("bar",), ("bar", "gini_simpson"), ("bar", "gini_simpson", "rarefied")):
-        table = _drawn(report, subject, [name for name in indices if name not in left_out], "bar" not in left_out)
+        table = _drawn(
+            report, subject, [name for name in indices if name not in left_out], "bar" not in left_out
+        )
         if _natural_width(table) <= width:
             break
     return table
@@ -106,7 +108,9 @@ def _natural_width(table: Table) -> int:
 def _drawn(report: DiversityReport, subject: str, indices: list[str], has_bars: bool) -> Table:
     values = {held.ref: report.values(held) for held in report.sets}
     largest = {
-        name: max((of[subject, name].value or 0.0 for of in values.values() if (subject, name) in of), default=0.0)
+        name: max(
+            (of[subject, name].value or 0.0 for of in values.values() if (subject, name) in of), default=0.0
+        )
         for name in DRAWN
     }
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold cyan", expand=False)
@@ -201,10 +205,14 @@ def _counted(report: DiversityReport) -> str:
 def _rare_notes(report: DiversityReport) -> list[str]:
     settings, first = report.settings, next(iter(report.sets))
     n_rare = [f"{labels.rare.n_rare:,} of {column}" for column, labels in first.labels.items()]
-    return [
-        f"rare: under {100 * settings.rare_below:g} % of the corpus ({', '.join(n_rare)}); held with "
-        f"{settings.rare_cells:,} cells or more"
-    ] if n_rare else []
+    return (
+        [
+            f"rare: under {100 * settings.rare_below:g} % of the corpus ({', '.join(n_rare)}); held with "
+            f"{settings.rare_cells:,} cells or more"
+        ]
+        if n_rare
+        else []
+    )
 
 
 def _coverage_note(report: DiversityReport, corpus: CorpusFacts) -> str:
@@ -214,7 +222,7 @@ def _coverage_note(report: DiversityReport, corpus: CorpusFacts) -> str:
     measured = "all" if n_probes == corpus.n_cells else f"{n_probes:,} random"
     chosen = "given" if space.radius is not None else "median distance between neighbours among these"
     return (
-        f"covered: within r = {corpus.radius:.4g} of a chosen cell, from {measured} cells of corpus {corpus.name} "
-        f"(r: {chosen}); partial Hausdorff leaves out the farthest {100 * space.left_out_fraction:g} %"
+        f"covered: within r = {corpus.radius:.4g} of a chosen cell, from {measured} cells of corpus "
+        f"{corpus.name} (r: {chosen}); partial Hausdorff leaves out the farthest "
+        f"{100 * space.left_out_fraction:g} %"
     )
-

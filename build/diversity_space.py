@@ -1,4 +1,4 @@
-"""Diversity of cells by their vectors: the space of a corpus' embedding, opened once for all sets of its cells."""
+"""Diversity of cells by their vectors: the embedding of a corpus, opened once for all sets of its cells."""
 
 from __future__ import annotations
 

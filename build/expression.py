@@ -50,8 +50,8 @@ def expression_blocks(
     path = embedding.path / MODEL_FILE
     if not path.is_file():
         raise EmbeddingError(
-            f"embedding {embedding.name} of corpus {corpus.name} was imported and has no genes to read; name one "
-            "that `curate embed` computed from counts"
+            f"embedding {embedding.name} of corpus {corpus.name} was imported and has no genes to read; "
+            "name one that `curate embed` computed from counts"
         )
     scaling = PcaModel.load(path).scaling
     joinids = pl.read_parquet(embedding.path / GENES_FILE)["soma_joinid"].to_numpy()

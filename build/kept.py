@@ -1,4 +1,4 @@
-"""Arrays that took long to compute, kept beside what they were computed from, under a digest of what decides them."""
+"""Arrays that took long to compute, kept on disk under a digest of what decides them."""
 
 from __future__ import annotations
 

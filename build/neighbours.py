@@ -1,8 +1,8 @@
 """The nearest of some cells to others in an embedding, exactly, at any number of cells.
 
-A k-d tree over chunks of the cells: a chunk is read, put into a tree, searched and dropped, so that memory does not
-grow with the cells. The spaces at hand have tens of dimensions, of which few carry most of the variance: a search
-looks at a few per cent of the points, where products of matrices look at all of them.
+A k-d tree over chunks of the cells: a chunk is read, put into a tree, searched and dropped, so that memory
+does not grow with the cells. The spaces at hand have tens of dimensions, of which few carry most of the
+variance: a search looks at a few per cent of the points, where products of matrices look at all of them.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def nearest_cells(
 
     Notes
     -----
-    Memory: three copies of 1,048,576 vectors (0.6 GB at 50 dimensions), and the probes. Candidates are compared in
-    32 bits: another cell may be nearer by 1e-6 of the distance. The distance itself is in 64.
+    Memory: three copies of 1,048,576 vectors (0.6 GB at 50 dimensions), and the probes. Candidates are
+    compared in 32 bits: another cell may be nearer by 1e-6 of the distance. The distance itself is in 64.
     """
     if n_threads is None:
         n_threads = os.cpu_count() or 1

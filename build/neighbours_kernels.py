@@ -1,7 +1,7 @@
 """Compiled loops of the search for nearest neighbours: a k-d tree in one array, and its search.
 
-The tree is complete: at level l node i holds the points n·i/2^l … n·(i+1)/2^l of the order, and its children are
-the two halves. Nodes are numbered as in a heap, the root 1, the children of k 2k and 2k + 1.
+The tree is complete: at level l node i holds the points n·i/2^l … n·(i+1)/2^l of the order, and its children
+are the two halves. Nodes are numbered as in a heap, the root 1, the children of k 2k and 2k + 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ N_LOOKED_AT = 64
 
 
 @compiled
-def order_points(points, depth, order):
+def order_points(points, depth, order):  # type: ignore[no-untyped-def]
     """Put the points into the order of the tree.
 
     Parameters
@@ -54,7 +54,7 @@ def order_points(points, depth, order):
 
 
 @compiled
-def _halve(along, order, start, middle, stop):
+def _halve(along, order, start, middle, stop):  # type: ignore[no-untyped-def]
     """Put the smallest `middle` - `start` of a part first (Hoare's selection)."""
     low, high = start, stop - 1
     while low < high:
@@ -80,7 +80,7 @@ def _halve(along, order, start, middle, stop):
 
 
 @compiled
-def bound_nodes(points, depth, lower, upper):
+def bound_nodes(points, depth, lower, upper):  # type: ignore[no-untyped-def]
     """Find the box around the points of every node.
 
     Parameters
@@ -107,7 +107,7 @@ def bound_nodes(points, depth, lower, upper):
 
 
 @summing
-def _squared_to_box(probe, lower, upper):
+def _squared_to_box(probe, lower, upper):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for j in range(probe.size):
         outside = max(max(lower[j] - probe[j], probe[j] - upper[j]), np.float32(0))
@@ -116,7 +116,7 @@ def _squared_to_box(probe, lower, upper):
 
 
 @summing
-def _squared(a, b):
+def _squared(a, b):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for j in range(a.size):
         difference = a[j] - b[j]
@@ -125,7 +125,7 @@ def _squared(a, b):
 
 
 @compiled
-def search(points, rows, depth, lower, upper, probes, own, nearest, squared):
+def search(points, rows, depth, lower, upper, probes, own, nearest, squared):  # type: ignore[no-untyped-def]
     """Find the point nearest to each probe, where it is nearer than the one that is known.
 
     Parameters

@@ -27,8 +27,7 @@ class RareLabels:
     held_share
         n_held / n_rare; None when no label is rare.
     cells_share
-        Share of the set's cells that are of a rare label. A cell of two labels counts when one of them is, at most
-        once for each.
+        Share of the set's cells that are of a rare label; a cell of two rare labels counts for each.
     """
 
     n_rare: int

@@ -1,9 +1,9 @@
 """Vendi score: how many unlike cells a set amounts to, from the eigenvalues of its similarities.
 
-With the rows of X brought to length 1, the similarity of two cells is the cosine of their vectors, and K = X Xᵀ / n
-[n, n] has the same eigenvalues λ as the second moment Xᵀ X / n [d, d], but for zeros. The score is the exponential
-of their entropy, exp(-Σ λ log λ): 1 for cells that all point the same way, d at most. The second moment is a sum
-over cells, so that a stream of any number of them gives it exactly.
+With the rows of X brought to length 1, the similarity of two cells is the cosine of their vectors, and
+XXᵀ / n [n, n] has the same eigenvalues λ as the second moment XᵀX / n [d, d], but for zeros. The score is the
+exponential of their entropy, exp(-Σ λ log λ): 1 for cells that all point the same way, d at most. The second
+moment is a sum over cells, so that a stream of any number of them gives it exactly.
 
 References
 ----------
@@ -99,8 +99,8 @@ def vendi_score(found: Spectrum, *, order: float = 1.0) -> float:
     Parameters
     ----------
     order
-        q, from 0. 1: the limit, exp(-Σ λ log λ), the Vendi score as first defined. 0 counts directions however
-        rare; larger orders give less to rare ones; inf: 1 / the largest λ.
+        q, from 0. 1: the limit, exp(-Σ λ log λ), the Vendi score as first defined. 0 counts directions
+        however rare; larger orders give less to rare ones; inf: 1 / the largest λ.
 
     Returns
     -------

@@ -1,7 +1,8 @@
 """How charts look, and how they are written: one theme for every chart of curate.
 
-Charts are Altair's (the grammar of Vega-Lite), drawn without a browser and without a network by vl-convert, which
-brings its fonts: a PNG is the same picture on every machine. Both packages come with the extra ``[report]``.
+Charts are Altair's (the grammar of Vega-Lite), drawn without a browser and without a network by vl-convert,
+which brings its fonts: a PNG is the same picture on every machine. Both packages come with the extra
+``[report]``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 FORMATS = (".png", ".svg", ".html")
-#: Okabe & Ito's colours, told apart with every common kind of colour vision; its yellow is too pale for lines.
+#: Okabe & Ito's colours, told apart with every common kind of colour vision; not their yellow, which is pale.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 #: Beside the colour, so that lines are told apart in grey too.
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
@@ -62,10 +63,17 @@ def framed(
 
     above = alt.TitleParams(title, subtitle=list(subtitle))
     below = alt.TitleParams(
-        list(source), orient="bottom", anchor="start", fontSize=10, fontWeight="normal", color=FAINT, offset=14
+        list(source),
+        orient="bottom",
+        anchor="start",
+        fontSize=10,
+        fontWeight="normal",
+        color=FAINT,
+        offset=14,
     )
     # Two frames, since a chart has one title.
-    return alt.vconcat(alt.vconcat(chart, title=above), title=below).configure(**theme())
+    whole: alt.VConcatChart = alt.vconcat(alt.vconcat(chart, title=above), title=below).configure(**theme())
+    return whole
 
 
 def colour_of(series: Sequence[str]) -> alt.Color:
@@ -112,7 +120,7 @@ def series_legend(series: Sequence[str], *, width: int = 900) -> alt.LayerChart:
     texts = base.mark_text(align="left", baseline="middle", fontSize=12, color=INK).encode(
         x=at(alt.X, "text", x_extent), y=at(alt.Y, "y", height), text="series:N"
     )
-    return alt.layer(points, texts)
+    return alt.LayerChart(layer=[points, texts])
 
 
 def theme() -> dict[str, Any]:

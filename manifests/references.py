@@ -40,8 +40,8 @@ def resolve_all(refs: Sequence[str], *, workspace: Workspace | None = None) -> l
     Parameters
     ----------
     refs
-        As `resolve` takes them; a pattern of names (``random-*``, ``*-s0``), or what names begin with before a dash
-        (``random``), for the newest version of each.
+        As `resolve` takes them; a pattern of names (``random-*``, ``*-s0``), or what names begin with before
+        a dash (``random``), for the newest version of each.
 
     Raises
     ------
@@ -66,7 +66,11 @@ def _names_of(ref: str, workspace: Workspace | None) -> list[str]:
     if any(sign in ref for sign in "*?["):
         matching = [name for name in names if fnmatchcase(name, ref)]
         if not matching:
-            known = f"it holds {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" if names else "it is empty"
+            known = (
+                f"it holds {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+                if names
+                else "it is empty"
+            )
             raise ManifestError(f"no manifest in {held.path} has a name like {ref!r}; {known}")
         return matching
     if ref in names:

@@ -47,12 +47,22 @@ def _chart_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
 @click.command("diversity")
 @click.argument("refs", metavar="REF...", nargs=-1, required=True)
 @click.option(
-    "--column", "columns", multiple=True, metavar="COLUMN", help="Of obs; may be repeated.  [default: cell_type]"
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="COLUMN",
+    help="Of obs; may be repeated.  [default: cell_type]",
 )
 @click.option(
-    "--split", type=click.Choice([*SPLITS, "all"]), default="train", show_default=True, help="The cells that count."
+    "--split",
+    type=click.Choice([*SPLITS, "all"]),
+    default="train",
+    show_default=True,
+    help="The cells that count.",
 )
-@click.option("--embedding", metavar="NAME", help="For Vendi score and coverage.  [default: pca, where there is]")
+@click.option(
+    "--embedding", metavar="NAME", help="For Vendi score and coverage.  [default: pca, where there is]"
+)
 @click.option("--vendi/--no-vendi", default=True, show_default=True, help="Vendi score.")
 @click.option(
     "--order", type=click.FloatRange(min=0), default=1, show_default=True, help="Of the Vendi score; inf too."
@@ -88,12 +98,22 @@ def _chart_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     help="A label is rare under this share of the corpus.",
 )
 @click.option(
-    "--rare-cells", type=click.IntRange(min=1), default=10, show_default=True, help="Cells that hold a rare label."
+    "--rare-cells",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Cells that hold a rare label.",
 )
-@click.option("--rarefy", type=click.IntRange(min=1), metavar="N", help="[default: cells of the smallest set]")
-@click.option("--reference/--no-reference", default=True, show_default=True, help="The corpus itself as a row.")
+@click.option(
+    "--rarefy", type=click.IntRange(min=1), metavar="N", help="[default: cells of the smallest set]"
+)
+@click.option(
+    "--reference/--no-reference", default=True, show_default=True, help="The corpus itself as a row."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a tidy table.")
+@click.option(
+    "--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a tidy table."
+)
 @click.option(
     "--chart",
     "chart_path",
@@ -120,8 +140,8 @@ def command(
 ) -> None:
     """Compare how diverse manifests are, each beside its corpus: labels, Vendi score, coverage.
 
-    REF is a name, name@v3, name@tag, an id, a path; or several names: 'random-*', or random for all that begin with
-    random-. What each index means stands in docs/diversity.md.
+    REF is a name, name@v3, name@tag, an id, a path; or several names: 'random-*', or random for all that
+    begin with random-. What each index means stands in docs/diversity.md.
 
     \b
     Examples:
@@ -132,7 +152,8 @@ def command(
         from curate.charts import check_charts
 
         check_charts()
-    from curate.build.diversity_report import COLUMNS, DiversitySettings, diversity_report
+    from curate.build.diversity_measure import measure_diversity
+    from curate.build.diversity_report import COLUMNS, DiversitySettings
     from curate.manifests.references import resolve_all
     from curate.workspace import Workspace
 
@@ -146,7 +167,7 @@ def command(
         space=_space_settings(manifests, **of_space),
         has_corpus=reference,
     )
-    report = diversity_report(manifests, settings)
+    report = measure_diversity(manifests, settings)
     if csv_path is not None or chart_path is not None:
         _write(report, csv_path, chart_path)
     if as_json:
@@ -174,7 +195,7 @@ def _space_settings(
     radius: float | None,
     left_out: float,
 ) -> SpaceSettings | None:
-    """Return what to compute from vectors; None, and a notice, where there are none and none were asked for."""
+    """Return what to compute from vectors; None, and a notice, where there are none and none was named."""
     from curate.build.diversity_space import Features, SpaceSettings
     from curate.build.embedding import embedding_names
 
@@ -186,10 +207,14 @@ def _space_settings(
         without = [corpus for corpus in corpora.values() if default not in embedding_names(corpus)]
         if without:
             names = embedding_names(without[0])
-            hint = f"name one of {', '.join(names)} with --embedding" if names else "make one with `curate embed`"
+            hint = (
+                f"name one of {', '.join(names)} with --embedding"
+                if names
+                else "make one with `curate embed`"
+            )
             click.echo(
-                f"notice: corpus {without[0].name} has no embedding {default!r}: no Vendi score and no coverage; "
-                f"{hint}",
+                f"notice: corpus {without[0].name} has no embedding {default!r}: no Vendi score and no "
+                f"coverage; {hint}",
                 err=True,
             )
             return None

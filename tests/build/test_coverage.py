@@ -54,7 +54,9 @@ def values() -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(400, 4)).astype(np.float32)
 
 
-def measured(values: NDArray[np.float32], rows: NDArray[np.int64], left_out_fraction: float = 0.001) -> Coverage:
+def measured(
+    values: NDArray[np.float32], rows: NDArray[np.int64], left_out_fraction: float = 0.001
+) -> Coverage:
     distance = nearest_cells(values, rows, np.arange(len(values)))[1]
     return summarise_distances(distance, radius=0.7, left_out_fraction=left_out_fraction, is_sample=False)
 
@@ -113,7 +115,9 @@ def test_probes_nest_and_do_not_depend_on_the_order_of_cells() -> None:
     assert (few.size, many.size) == (50, 200)
     assert set(few.tolist()) <= set(many.tolist())
     shuffled = np.random.default_rng(1).permutation(1000)
-    assert set(identity[shuffled][choose_probes(identity[shuffled], 50)].tolist()) == set(identity[few].tolist())
+    assert set(identity[shuffled][choose_probes(identity[shuffled], 50)].tolist()) == set(
+        identity[few].tolist()
+    )
     assert choose_probes(identity, None).tolist() == list(range(1000))
     assert choose_probes(identity, 1000).size == 1000
 
@@ -125,7 +129,9 @@ def test_the_usual_radius_is_the_median_distance_between_neighbours() -> None:
 
 
 def test_copies_make_no_radius() -> None:
-    with pytest.raises(EmbeddingError, match="among 4 cells is 0, which makes no radius; give one with --radius"):
+    with pytest.raises(
+        EmbeddingError, match="among 4 cells is 0, which makes no radius; give one with --radius"
+    ):
         usual_radius(np.zeros((4, 2), dtype=np.float32), np.arange(4))
     with pytest.raises(EmbeddingError, match="among 1 cells is inf"):
         usual_radius(np.zeros((4, 2), dtype=np.float32), np.arange(1))

@@ -11,7 +11,9 @@ from curate.build.neighbours import NONE, nearest_cells
 from curate.errors import EmbeddingError
 
 
-def all_distances(values: NDArray[np.float32], rows: NDArray[np.int64], probes: NDArray[np.int64]) -> NDArray[np.float64]:
+def all_distances(
+    values: NDArray[np.float32], rows: NDArray[np.int64], probes: NDArray[np.int64]
+) -> NDArray[np.float64]:
     difference = values[probes, None].astype(np.float64) - values[None, rows]
     return np.asarray(np.sqrt((difference**2).sum(axis=2)))
 
@@ -38,7 +40,10 @@ def test_it_agrees_with_all_distances_written_out(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), n=st.integers(1, 200), d=st.integers(1, 5), levels=st.sampled_from([2, 5, 1000])
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 200),
+    d=st.integers(1, 5),
+    levels=st.sampled_from([2, 5, 1000]),
 )
 def test_ties_and_copies_do_not_lead_astray(seed: int, n: int, d: int, levels: int) -> None:
     values = np.random.default_rng(seed).integers(0, levels, size=(n, d)).astype(np.float32)
@@ -79,7 +84,9 @@ def test_where_there_is_no_cell_none_is_found(values: NDArray[np.float32]) -> No
     assert nearest_cells(values, np.empty(0, np.int64), np.array([3]))[0].tolist() == [NONE]
 
 
-def test_threads_and_chunks_change_nothing(values: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_chunks_change_nothing(
+    values: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(neighbours, "PROBES_AT_ONCE", 10)
     rows, probes = np.arange(0, 900, 2), np.arange(900)
     nearest, distance = nearest_cells(values, rows, probes, n_threads=1)

@@ -33,6 +33,15 @@ def test_it_is_the_score_of_all_pairs_written_out(order: float) -> None:
     assert score(rows, order) == pytest.approx(dense_score(rows.astype(np.float64), order), rel=1e-9)
 
 
+@pytest.mark.parametrize("order", [0.5, 1.0, 2.0])
+def test_it_is_the_score_of_the_authors_package(order: float) -> None:
+    from vendi_score import vendi
+
+    rows = (np.random.default_rng(5).normal(size=(150, 7)) * np.arange(1, 8)).astype(np.float32)
+    theirs = vendi.score_dual(rows.astype(np.float64), q=order, normalize=True)
+    assert score(rows, order) == pytest.approx(theirs, rel=1e-9)
+
+
 def test_a_case_computed_by_hand() -> None:
     # Shares 3/4 and 1/4: exp(entropy) = 4 / 3^(3/4).
     assert score(np.array([[1, 0], [2, 0], [5, 0], [0, 3]])) == pytest.approx(4 / 3**0.75)

@@ -38,7 +38,7 @@ def command(workspace: Path, *, name: str, large: bool) -> None:
         "(pairwise_distances_argmin_min) and its k-d tree on all processors; compiled code loaded before",
         "difference: the largest between distances",
         "command: process start included, 10,000 probes; again: what takes long is kept",
-        "memory: pages of the memory-mapped embedding included, which the system takes back when it needs them",
+        "memory: pages of the memory-mapped embedding included, which the system takes back when needed",
     ]
     report("diversity" if large else "diversity-small", "Diversity", rows, notes=notes)
 

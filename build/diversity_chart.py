@@ -50,7 +50,11 @@ def diversity_chart(report: DiversityReport) -> alt.VConcatChart:
     """
     import altair as alt
 
-    table = diversity_table(report).filter(pl.col("index").is_in(DRAWN), pl.col("value").is_not_null())
+    table = (
+        diversity_table(report)
+        .filter(pl.col("index").is_in(DRAWN), pl.col("value").is_not_null())
+        .with_columns(pl.col("value", "low", "high").round_sig_figs(6))
+    )
     is_ladder = is_a_ladder(report)
     draw = _ladder_panel if is_ladder else _points_panel
     rows = []

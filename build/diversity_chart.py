@@ -173,19 +173,25 @@ def _panel(
         subtitleFontSize=11,
         subtitlePadding=3,
     )
-    title.subtitle = f"{_subject(report, subject)}, {UNITS.get(index, INDICES[index].unit)}"
+    title.subtitle = f"{_subject(report, subject, index)}, {UNITS.get(index, INDICES[index].unit)}"
     return alt.LayerChart(layer=layers, title=title, width=WIDTH, height=height)
 
 
 def _panel_title(report: DiversityReport, subject: str, index: str) -> str:
+    space = report.settings.space
+    if index == "vendi" and space is not None and space.order != 1:
+        return f"Vendi score of order {space.order:g}"
     if index != "rarefied":
         return INDICES[index].title
     return f"Labels among {next(iter(report.sets)).labels[subject].rarefied_to:,} cells"
 
 
-def _subject(report: DiversityReport, subject: str) -> str:
+def _subject(report: DiversityReport, subject: str, index: str) -> str:
     if subject != VECTORS:
         return subject
+    space = report.settings.space
+    if index == "vendi" and space is not None and space.features == "expression":
+        return "expression"
     return ", ".join(dict.fromkeys(corpus.embedding or "" for corpus in report.corpora))
 
 

@@ -139,6 +139,9 @@ def _heading(report: DiversityReport, subject: str, name: str) -> str:
     if name == "rarefied":
         n = next(iter(report.sets)).labels[subject].rarefied_to
         return f"rarefied\nto {n:,}"
+    space = report.settings.space
+    if name == "vendi" and space is not None and space.order != 1:
+        return f"Vendi\nq = {space.order:g}"
     heading = HEADINGS[name]
     return heading if "\n" in heading else f"\n{heading}"
 
@@ -162,6 +165,9 @@ def _space_title(report: DiversityReport) -> str:
 def _notes(report: DiversityReport) -> list[Text]:
     """Return what a reader has to know, a line each."""
     notes = [f"counted: {_counted(report)}", *_rare_notes(report)]
+    space = report.settings.space
+    if space is not None and space.vendi and space.features == "expression":
+        notes.append("Vendi score: of the scaled expression of the embedding's variable genes")
     for corpus in report.corpora:
         if corpus.radius is not None:
             notes.append(_coverage_note(report, corpus))

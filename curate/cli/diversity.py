@@ -148,6 +148,8 @@ def command(
         curate diversity random-0.01-s0 sketch-0.01-s0
         curate diversity 'random-*' 'sketch-*' --column cell_type --column tissue_general --chart ladder.png
     """
+    if of_space["order"] != of_space["order"]:
+        raise click.BadParameter("nan is no order; take 0 or more", param_hint="--order")
     if chart_path is not None:
         from curate.charts import check_charts
 

@@ -126,6 +126,14 @@ def test_the_second_time_nothing_long_is_computed(own_root: Path, monkeypatch: p
     assert other["vendi"] < first["sets"][1]["space"]["vendi"]
 
 
+def test_the_order_of_the_vendi_score_is_told(root: Path, tmp_path: Path) -> None:
+    path = tmp_path / "chart.svg"
+    result = run(root, "sketch", "--order", "inf", "--no-coverage", "--chart", str(path))
+    assert "q = inf" in result.output
+    assert "Vendi score of order inf" in path.read_text()
+    assert run_json(root, "sketch", "--order", "inf", "--no-coverage")["settings"]["space"]["order"] == "inf"
+
+
 def test_expression_has_a_vendi_score_of_its_own(root: Path) -> None:
     arguments = ("random-0.1-s0", "--no-coverage", "--no-reference")
     of_vectors = run_json(root, *arguments)["sets"][0]["space"]
@@ -312,6 +320,7 @@ def test_no_cell_of_a_split_is_told_and_all_are_counted(own_root: Path) -> None:
         (("--probes", "1"), "1 cells are too few to measure from"),
         (("--probes", "x"), "'x' is not a whole number or all"),
         (("--order", "-1"), "--order"),
+        (("--order", "nan"), "nan is no order"),
         (("--split", "dev"), "--split"),
     ],
 )

@@ -46,7 +46,7 @@ def test_more_series_than_colours_begin_again() -> None:
 def test_a_legend_names_every_series_in_lines_that_fit() -> None:
     series = [f"a rather long name of a series, {at}" for at in range(5)]
     legend = series_legend(series, width=500).to_dict()
-    rows = legend["layer"][0]["data"]["values"]
+    (rows,) = legend["datasets"].values()
     assert [row["series"] for row in rows] == series
     assert len({row["y"] for row in rows}) > 1
     assert all(row["x"] + 6.3 * len(row["series"]) < 500 for row in rows)

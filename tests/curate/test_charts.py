@@ -13,7 +13,8 @@ from curate.errors import WriteError
 def chart_of(series: list[str]) -> alt.Chart:
     rows = [{"x": at, "y": at, "series": name} for at, name in enumerate(series)]
     points = alt.Chart(alt.InlineData(values=rows)).mark_point()
-    return points.encode(x="x:Q", y="y:Q", color=colour_of(series), shape=shape_of(series))
+    encoded: alt.Chart = points.encode(x="x:Q", y="y:Q", color=colour_of(series), shape=shape_of(series))
+    return encoded
 
 
 def test_a_chart_has_a_title_above_and_its_source_below(tmp_path: Path) -> None:

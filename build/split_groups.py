@@ -64,8 +64,8 @@ def assign_units(units: Units, *, ratios: Sequence[float], seed: int) -> NDArray
     importance = np.maximum(importance, units.sizes / units.sizes.sum())
     table = Table(
         starts=starts,
-        label=units.label,
-        count=units.count,
+        pair_label=units.label,
+        pair_cells=units.count,
         sizes=units.sizes,
         label_sizes=label_sizes,
         label_units=np.bincount(units.label, minlength=n_labels),

@@ -25,8 +25,8 @@ class Table(NamedTuple):
     Attributes
     ----------
     starts
-        int64 [n_units + 1], where the labels of each unit begin in `label` and `count`.
-    label, count
+        int64 [n_units + 1], where the labels of each unit begin in `pair_label` and `pair_cells`.
+    pair_label, pair_cells
         int64 [n_pairs], the labels of each unit and the cells of each.
     sizes
         int64 [n_units], cells.
@@ -39,8 +39,8 @@ class Table(NamedTuple):
     """
 
     starts: NDArray[np.int64]
-    label: NDArray[np.int64]
-    count: NDArray[np.int64]
+    pair_label: NDArray[np.int64]
+    pair_cells: NDArray[np.int64]
     sizes: NDArray[np.int64]
     label_sizes: NDArray[np.int64]
     label_units: NDArray[np.int64]
@@ -104,9 +104,9 @@ def _put(table, state, unit, to):  # type: ignore[no-untyped-def]
     state.n_cells[at] += sign * table.sizes[unit]
     state.n_units[at] += sign
     for k in range(table.starts[unit], table.starts[unit + 1]):
-        state.n_by_label[at, table.label[k]] += sign * table.count[k]
+        state.n_by_label[at, table.pair_label[k]] += sign * table.pair_cells[k]
         if at == TRAIN:
-            state.in_train[table.label[k]] += sign
+            state.in_train[table.pair_label[k]] += sign
     state.split[unit] = to
 
 
@@ -116,8 +116,8 @@ def _cost(table, state, unit, to):  # type: ignore[no-untyped-def]
     ratio, n_all, n = table.ratios[to], float(table.n_cells), float(table.sizes[unit])
     by_label = 0.0
     for k in range(table.starts[unit], table.starts[unit + 1]):
-        c, of = float(table.count[k]), float(table.label_sizes[table.label[k]])
-        held = float(state.n_by_label[to, table.label[k]])
+        c, of = float(table.pair_cells[k]), float(table.label_sizes[table.pair_label[k]])
+        held = float(state.n_by_label[to, table.pair_label[k]])
         by_label += c * (2.0 * (held - ratio * of) + c) / (ratio * of * of)
     overall = n * (2.0 * (float(state.n_cells[to]) - ratio * n_all) + n) / (ratio * n_all * n_all)
     return overall + by_label / table.label_sizes.size
@@ -156,14 +156,14 @@ def _keeps_labels(table, state, unit):  # type: ignore[no-untyped-def]
     """Whether train has every label of a unit without it as well."""
     if state.split[unit] == TRAIN:
         for k in range(table.starts[unit], table.starts[unit + 1]):
-            if state.in_train[table.label[k]] < 2:
+            if state.in_train[table.pair_label[k]] < 2:
                 return False
     return True
 
 
 @compiled
 def _has(table, unit, label):  # type: ignore[no-untyped-def]
-    labels = table.label[table.starts[unit] : table.starts[unit + 1]]
+    labels = table.pair_label[table.starts[unit] : table.starts[unit + 1]]
     at = np.searchsorted(labels, label)
     return at < labels.size and labels[at] == label
 

@@ -30,7 +30,7 @@ def _outside_train(document: ManifestDocument) -> list[str]:
         more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
         verb = "is" if len(outside) == 1 else "are"
         lines.append(
-            f"{counted(len(outside), column.replace('_', ' '))} of {counted(sum(outside.values()), 'cell')} "
+            f"{counted(len(outside), column.replace('_', ' '))} ({counted(sum(outside.values()), 'cell')}) "
             f"{verb} in val or test but not in train: {named}{more}"
         )
     return lines

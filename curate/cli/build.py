@@ -9,12 +9,14 @@ import click
 
 from curate.build.strategies import STRATEGIES
 from curate.cli.numbers import Numbers
+from curate.cli.quality_options import quality_options
 from curate.cli.split_options import split_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from curate.manifests.manifest import Manifest
+    from curate.quality import QualityRules
 
 
 def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -51,6 +53,7 @@ def _epilog() -> str:
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
+@quality_options
 @split_options
 @strategy_options
 @click.option(
@@ -73,6 +76,7 @@ def command(
     corpus: str | None,
     embedding: str,
     name: str | None,
+    quality: QualityRules,
     splits: dict[str, Any],
     is_explained: bool,
     as_json: bool,
@@ -92,6 +96,7 @@ def command(
         raise click.UsageError("give either --fraction or --n-cells")
     from curate.build.build import build
     from curate.build.embedding import Embedding, embedding_names
+    from curate.build.quality import quality_exclusions
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -107,6 +112,7 @@ def command(
         "n_cells": n_cells,
         "seed": seed,
         "where": where,
+        "exclusions": quality_exclusions(source, quality),
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
         if chosen.needs_embedding or is_measured_on
         else None,

@@ -24,11 +24,13 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINID,
     OBSERVATION_JOINIDS_FILE,
 )
+from curate.corpus.donors import DONOR
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -76,6 +78,14 @@ class ContentDigest:
 
 
 @dataclass(frozen=True)
+class KeptCells:
+    """Which of the cells in the blocks are kept: of these cell types (None: of all), not of these donors."""
+
+    types: frozenset[str] | None = None
+    dropped_donors: AbstractSet[tuple[str | None, str | None]] = frozenset()
+
+
+@dataclass(frozen=True)
 class SealedCells:
     """What was written: number of cells, and the content that the id of the corpus is made of."""
 
@@ -83,10 +93,8 @@ class SealedCells:
     content: dict[str, Any]
 
 
-def seal_cells(
-    blocks: Sequence[Block], folder: Path, *, columns: list[str], kept_types: frozenset[str] | None
-) -> SealedCells:
-    """Write the cells of the blocks, or those of some cell types, in joinid order.
+def seal_cells(blocks: Sequence[Block], folder: Path, *, columns: list[str], kept: KeptCells) -> SealedCells:
+    """Write the cells of the blocks that are kept, in joinid order.
 
     Memory: about 500 bytes a cell of a block or of a row group (2^20 cells), whichever is larger.
 
@@ -94,10 +102,8 @@ def seal_cells(
     ----------
     columns
         The obs columns to index.
-    kept_types
-        Values of cell_type to keep; None keeps every cell.
     """
-    n_cells, categories = _survey(blocks, columns, kept_types)
+    n_cells, categories = _survey(blocks, columns, kept)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
     with (
@@ -110,8 +116,8 @@ def seal_cells(
         np.lib.format.write_array_header_1_0(
             identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
         )
-        kept = partial(_kept_cells, columns=columns, categories=categories, kept_types=kept_types)
-        tables = mapped(kept, blocks)
+        read = partial(_kept_cells, columns=columns, categories=categories, kept=kept)
+        tables = mapped(read, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
             if has_texts:
@@ -165,24 +171,20 @@ def _encoding(dtype: pa.DataType) -> str | None:
     return None
 
 
-def _survey(
-    blocks: Sequence[Block], columns: list[str], kept_types: frozenset[str] | None
-) -> tuple[int, dict[str, list[str]]]:
+def _survey(blocks: Sequence[Block], columns: list[str], kept: KeptCells) -> tuple[int, dict[str, list[str]]]:
     """Count the cells to keep, and find the values that they have in each text column, sorted."""
     n_cells = 0
     values: dict[str, set[str]] = {}
-    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept_types=kept_types), blocks):
+    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept=kept), blocks):
         n_cells += n_kept
         for name, held in found.items():
             values.setdefault(name, set()).update(held)
     return n_cells, {name: sorted(found) for name, found in values.items()}
 
 
-def _survey_block(
-    block: Block, *, columns: list[str], kept_types: frozenset[str] | None
-) -> tuple[int, dict[str, list[str]]]:
+def _survey_block(block: Block, *, columns: list[str], kept: KeptCells) -> tuple[int, dict[str, list[str]]]:
     names = [name for name in block.text_columns if name in columns]
-    table = _of_types(block, kept_types, block.read(names))
+    table = _of_kept(block, kept, block.read(names))
     values = {}
     for name in names:
         column = whole(table[name])
@@ -193,10 +195,10 @@ def _survey_block(
 
 
 def _kept_cells(
-    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
+    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept: KeptCells
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values."""
-    table = _of_types(block, kept_types, block.read())
+    table = _of_kept(block, kept, block.read())
     arrays = [
         _recoded(whole(table[name]), categories[name]) if name in categories else table[name]
         for name in table.column_names
@@ -226,12 +228,28 @@ def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
     return codes
 
 
-def _of_types(block: Block, kept_types: frozenset[str] | None, table: pa.Table) -> pa.Table:
-    """Return the rows of a table of the block whose cell type is kept."""
-    if kept_types is None:
-        return table
-    has_types = "cell_type" in table.column_names
-    column = whole((table if has_types else block.read(["cell_type"]))["cell_type"])
-    kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
-    rows = kept[_codes(column)]
+def _of_kept(block: Block, kept: KeptCells, table: pa.Table) -> pa.Table:
+    """Return the rows of a table of the block that are kept."""
+    rows = np.ones(table.num_rows, np.bool_)
+    if kept.types is not None:
+        (types,) = _labels(block, table, ["cell_type"])
+        rows &= np.array([value in kept.types for value in [*types.dictionary.to_pylist(), None]])[
+            _codes(types)
+        ]
+    if kept.dropped_donors:
+        datasets, donors = _labels(block, table, list(DONOR))
+        names = [[*column.dictionary.to_pylist(), None] for column in (datasets, donors)]
+        is_dropped = np.zeros((len(names[0]), len(names[1])), np.bool_)
+        places = [{name: code for code, name in enumerate(each)} for each in names]
+        for dataset, donor in kept.dropped_donors:
+            if dataset in places[0] and donor in places[1]:
+                is_dropped[places[0][dataset], places[1][donor]] = True
+        rows &= ~is_dropped[_codes(datasets), _codes(donors)]
     return table if rows.all() else filtered(table, rows)
+
+
+def _labels(block: Block, table: pa.Table, names: list[str]) -> list[pa.DictionaryArray]:
+    """Return columns of the table, or of its block where the table has them not."""
+    has_all = all(name in table.column_names for name in names)
+    read = table if has_all else block.read(names)
+    return [whole(read[name]) for name in names]

@@ -4,41 +4,30 @@
 2. candidates: the rows of the corpus that pass the filter and that nothing excludes;
 3. the number of cells, from a fraction or as given;
 4. the split of every cell of the corpus;
-5. the strategy chooses rows among the candidates;
-6. what was chosen, and why, is written down as a manifest.
+5. for each size and seed, rows are chosen among the candidates and written down (`curate.build.builder`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
+from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import Chooser, settle_strategy
-from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
+from curate.build.chooser import settle_strategy
 from curate.build.requests import make_requests
 from curate.build.split_cells import RATIOS
 from curate.build.split_units import CELL
 from curate.build.splits import make_splits
-from curate.manifests.document import CENSUS, SPLITS, SelectionRecord
-from curate.manifests.write import write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from curate.build.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
-    from curate.build.selection import Selection
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
     from curate.manifests.registry import Registry
-
-OBS_COLUMNS = ("soma_joinid", *dict.fromkeys(COMPOSITION_COLUMNS + DONOR_COLUMNS))
 
 
 def build(
@@ -109,54 +98,11 @@ def build(
         seed=split_seed,
         stratify_by=split_stratify_by,
     )
-    chooser = Chooser.prepare(corpus, candidates, chosen)
     # Several choices share one reading of all rows; a single one needs no more than its own.
     obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
-    manifests = []
-    for request in requests:
-        selection = chooser.choose(request.n_cells, seed=request.seed)
-        rows = candidates.to_corpus(selection.rows)
-        chosen_obs = corpus.columns(OBS_COLUMNS, rows=rows) if obs is None else obs[rows]
-        manifests.append(
-            write_manifest(
-                registry,
-                _name(name, strategy, request, several=len(requests) > 1),
-                corpus=corpus,
-                cells=_manifest_cells(chosen_obs["soma_joinid"], splits.of(rows), selection),
-                obs=chosen_obs.drop("soma_joinid"),
-                selection=_selection_record(chooser, request, selection, where=where),
-                splits=splits.record,
-                exclusions=candidates.exclusions,
-            )
-        )
-    return manifests
-
-
-def _selection_record(
-    chooser: Chooser, request: Request, selection: Selection, *, where: str | None
-) -> SelectionRecord:
-    return SelectionRecord(
-        strategy=chooser.chosen.name,
-        parameters=chooser.chosen.settings,
-        seed=request.seed,
-        fraction=request.fraction,
-        where=where,
-        embedding=chooser.chosen.embedding_id,
-        n_available=chooser.candidates.n_cells,
-        notes=dict(selection.notes),
-    )
-
-
-def _manifest_cells(joinids: pl.Series, splits: NDArray[np.uint8], selection: Selection) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "source": pl.Series([CENSUS], dtype=pl.Categorical).extend_constant(CENSUS, len(joinids) - 1),
-            "soma_joinid": joinids,
-            "split": pl.Series(splits).cat.to(pl.Enum(SPLITS)),
-        }
-        | ({} if selection.weights is None else {"weight": selection.weights})
-        | ({} if selection.rank is None else {"rank": selection.rank})
-    )
+    builder = Builder(registry, corpus, candidates, splits, chosen, where=where, obs=obs)
+    several = len(requests) > 1
+    return [builder.build(_name(name, strategy, request, several=several), request) for request in requests]
 
 
 def _name(given: str | None, strategy: str, request: Request, *, several: bool) -> str:

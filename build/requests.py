@@ -39,8 +39,7 @@ def make_requests(
     seeds = [seed] if isinstance(seed, int) else list(dict.fromkeys(seed))
     if (fraction is None) == (n_cells is None):
         raise SelectionError("give either a fraction or a number of cells")
-    if not seeds or min(seeds) < 0:
-        raise SelectionError(f"seeds {', '.join(map(str, seeds)) or 'none'}; give whole numbers from 0")
+    check_seeds(seeds)
     sizes: list[tuple[int, float | None]]
     if fraction is not None:
         fractions = [fraction] if isinstance(fraction, int | float) else list(dict.fromkeys(fraction))
@@ -51,6 +50,18 @@ def make_requests(
             check_n(number, n_candidates)
         sizes = [(number, None) for number in numbers]
     return [Request(n_cells=n, fraction=share, seed=each) for n, share in sizes for each in seeds]
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse seeds that are none, or below 0.
+
+    Raises
+    ------
+    SelectionError
+        With the seeds.
+    """
+    if not seeds or min(seeds) < 0:
+        raise SelectionError(f"seeds {', '.join(map(str, seeds)) or 'none'}; give whole numbers from 0")
 
 
 def cells_of_fraction(fraction: float, n_candidates: int) -> int:

@@ -6,11 +6,14 @@ Every record below says which of its fields decide the id of a manifest; the oth
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
 
 from curate.documents import Document, canonical_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = 1
 CENSUS = "census"
@@ -211,19 +214,41 @@ class ManifestDocument(Document):
         cells_digest
             Of the cells' values (`Cells.digest`), never of Parquet bytes.
         """
-        return canonical_digest(
-            {
-                "format": self.format,
-                "corpus": self.corpus.id,
-                "genes": self.genes.id,
-                "selection": _dump(self.selection, "n_cells", "n_available", "notes"),
-                "splits": _dump(self.splits, *FOUND_OF_SPLITS),
-                "spike_ins": [_dump(spike_in, "n_cells") for spike_in in self.spike_ins],
-                "exclusions": [_dump(exclusion) for exclusion in self.exclusions],
-                "parents": [_dump(parent, "ref") for parent in self.parents],
-                "cells": cells_digest,
-            }
+        return canonical_digest({"format": self.format, **self.asked(), "cells": cells_digest})
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for: all that decides the id but for the cells themselves."""
+        return asked(
+            corpus_id=self.corpus.id,
+            genes_id=self.genes.id,
+            selection=self.selection,
+            splits=self.splits,
+            spike_ins=self.spike_ins,
+            exclusions=self.exclusions,
+            parents=self.parents,
         )
+
+
+def asked(
+    *,
+    corpus_id: str,
+    genes_id: str,
+    selection: SelectionRecord,
+    splits: SplitRecord,
+    spike_ins: Sequence[SpikeInRecord] = (),
+    exclusions: Sequence[ExclusionRecord] = (),
+    parents: Sequence[ParentRecord] = (),
+) -> dict[str, Any]:
+    """Return what is asked of a manifest, as JSON knows it; what will be found on the way is left out."""
+    return {
+        "corpus": corpus_id,
+        "genes": genes_id,
+        "selection": _dump(selection, "n_cells", "n_available", "notes"),
+        "splits": _dump(splits, *FOUND_OF_SPLITS),
+        "spike_ins": [_dump(spike_in, "n_cells") for spike_in in spike_ins],
+        "exclusions": [_dump(exclusion) for exclusion in exclusions],
+        "parents": [_dump(parent, "ref") for parent in parents],
+    }
 
 
 def header_digest(content: dict[str, Any]) -> str:

@@ -128,7 +128,8 @@ def _quotas_below(counts: NDArray[np.int64], n: int) -> NDArray[np.int64]:
         else:
             high = level
     # A little lower, so that no rank is below it by a rounding error.
-    return np.floor(low * (1 - 1e-9) * counts + 0.5).astype(np.int64)
+    quotas: NDArray[np.int64] = np.floor(low * (1 - 1e-9) * counts + 0.5).astype(np.int64)
+    return quotas
 
 
 def _depths(cells: pl.DataFrame, column: str) -> NDArray[np.float64]:

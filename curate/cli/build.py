@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
-from curate.cli.numbers import Numbers
+from curate.cli import ladder_options as ladders
+from curate.cli.numbers import Names, Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.split_options import split_options
 
@@ -43,7 +44,13 @@ def _epilog() -> str:
 
 
 @click.command("build", epilog=_epilog())
-@click.option("--strategy", required=True, type=click.Choice(list(STRATEGIES)), help="How to choose cells.")
+@click.option(
+    "--strategy",
+    "strategies",
+    required=True,
+    type=Names(STRATEGIES),
+    help="How to choose cells; several with --ladder.",
+)
 @click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
 @click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
 @click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
@@ -53,6 +60,7 @@ def _epilog() -> str:
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
+@ladders.ladder_options
 @quality_options
 @split_options
 @strategy_options
@@ -68,7 +76,7 @@ def command(
     home: str | None,
     /,
     *,
-    strategy: str,
+    strategies: list[str],
     fraction: list[float] | None,
     n_cells: list[int] | None,
     seed: list[int],
@@ -76,6 +84,8 @@ def command(
     corpus: str | None,
     embedding: str,
     name: str | None,
+    ladder: list[float] | None,
+    is_nested: bool,
     quality: QualityRules,
     splits: dict[str, Any],
     is_explained: bool,
@@ -91,9 +101,9 @@ def command(
         curate build --fraction 0.01 --strategy sketch
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
+        curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
     """
-    if (fraction is None) == (n_cells is None):
-        raise click.UsageError("give either --fraction or --n-cells")
+    _check_sizes(strategies, fraction, n_cells, ladder)
     from curate.build.build import build
     from curate.build.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
@@ -102,21 +112,41 @@ def command(
     from curate.rates import measured
     from curate.workspace import Workspace
 
-    chosen = STRATEGIES[strategy]
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
-    is_measured_on = chosen.costs is not None and embedding in embedding_names(source)
-    request: dict[str, Any] = {
-        "strategy": strategy,
-        "fraction": fraction,
-        "n_cells": n_cells,
-        "seed": seed,
+    used = [STRATEGIES[name] for name in strategies]
+    is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
+    candidates: dict[str, Any] = {
         "where": where,
         "exclusions": quality_exclusions(source, quality),
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
-        if chosen.needs_embedding or is_measured_on
+        if any(each.needs_embedding for each in used) or is_measured_on
         else None,
         "parameters": {key: value for key, value in parameters.items() if value is not None},
+    }
+    registry = Registry(workspace.manifests_path)
+    if ladder is not None and not is_explained:
+        from curate.build.ladder import build_ladder
+
+        built = build_ladder(
+            source,
+            registry=registry,
+            strategies=strategies,
+            fractions=ladder,
+            seeds=seed,
+            nested=is_nested,
+            name=name or "ladder",
+            **splits,
+            **candidates,
+        )
+        ladders.report(built, as_json=as_json)
+        return
+    (strategy,) = strategies
+    request = candidates | {
+        "strategy": strategy,
+        "fraction": fraction if ladder is None else ladder,
+        "n_cells": n_cells,
+        "seed": seed,
     }
     if is_explained:
         from curate.build.explain import explain_build
@@ -124,7 +154,6 @@ def command(
 
         show(explain_build(source, root=workspace.root, **request), as_json=as_json)
         return
-    registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
     n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
     with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
@@ -139,6 +168,18 @@ def command(
         for notice in notices(manifest.document):
             click.echo(f"notice: {manifest.ref}: {notice}", err=True)
     _report(manifests, [(each.name, each.version) not in before for each in manifests], as_json=as_json)
+
+
+def _check_sizes(
+    strategies: Sequence[str],
+    fraction: list[float] | None,
+    n_cells: list[int] | None,
+    ladder: list[float] | None,
+) -> None:
+    if [fraction, n_cells, ladder].count(None) != 2:
+        raise click.UsageError("give one of --fraction, --n-cells and --ladder")
+    if len(strategies) > 1 and ladder is None:
+        raise click.UsageError(f"{len(strategies)} strategies go with --ladder; otherwise name one")
 
 
 def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ def cells(types: list[str], depths: list[float | None], column: str = "raw_sum")
 def choose(frame: pl.DataFrame, n: int, *, keys: list[int] | None = None, **settings: Any) -> list[int]:
     held = np.arange(frame.height) if keys is None else np.array(keys)
     chosen = depth(frame, None, n, keys=held.astype(np.uint64), rng=np.random.default_rng(0), **settings)
-    return chosen.rows.tolist()
+    return list(map(int, chosen.rows))
 
 
 def test_the_deepest_cells_of_each_type_are_chosen_in_proportion() -> None:
@@ -58,7 +58,7 @@ def test_notes_say_what_was_gained() -> None:
         ({"depth_column": "cell_type"}, "cell_type holds no numbers; take the depth from raw_sum or nnz"),
     ],
 )
-def test_a_column_that_holds_no_depth_is_refused(settings: dict[str, str], message: str) -> None:
+def test_a_column_that_holds_no_depth_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SelectionError, match=message):
         choose(cells(["a"], [1]), 1, **settings)
     with pytest.raises(SelectionError, match="names 2 columns; name one"):

@@ -133,9 +133,9 @@ def test_small_donors_are_left_out_by_dataset_after_the_rules_on_cells(
 
 
 def test_the_block_size_changes_nothing(store: Path, tmp_path: Path) -> None:
-    rules = {"quality": {"max_mito": 0.3, "min_cells_per_donor": 8, "min_counts": 103}}
-    whole = build(store, tmp_path / "whole", **rules)
-    pieces = build(store, tmp_path / "pieces", block_cells=9, **rules)
+    quality = {"max_mito": 0.3, "min_cells_per_donor": 8, "min_counts": 103}
+    whole = build(store, tmp_path / "whole", quality=quality)
+    pieces = build(store, tmp_path / "pieces", block_cells=9, quality=quality)
     assert pieces.id == whole.id
     assert (pieces.path / CELLS_FILE).is_file()
     assert dropped(pieces) == dropped(whole)

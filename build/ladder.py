@@ -187,7 +187,7 @@ def _settle(
     if nested and (others := [name for name in names if not STRATEGIES[name].nested]):
         able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.nested)
         raise SelectionError(
-            f"{' and '.join(others)} cannot nest, strategies that can: {able}; choose among them, or build "
+            f"{' and '.join(others)} cannot nest; those that can: {able}; choose among them, or build "
             "without nesting"
         )
     return [

@@ -43,11 +43,13 @@ def list_(home: str | None, *, as_json: bool) -> None:
     from curate.cli.manifests import console_of_data
 
     titles = ("ladder", "id", "corpus", "strategies", "fractions", "seeds", "manifests", "")
-    table = Table(*titles, box=None, header_style="bold cyan")
+    table = Table(box=None, header_style="bold cyan")
+    for title in titles:
+        table.add_column(title, no_wrap=title != "strategies", overflow="fold")
     for ladder in ladders:
         table.add_row(
             ladder.ref,
-            ladder.id[:12],
+            ladder.id[:8],
             ladder.corpus.name,
             ", ".join(each.strategy for each in ladder.strategies),
             f"{len(ladder.fractions)}: {ladder.fractions[0]:g} to {ladder.fractions[-1]:g}",

@@ -1,9 +1,9 @@
 """The whole way on real data: seven public data sets become a store, a corpus, an embedding and manifests."""
 
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from curate.build.build import build
@@ -166,10 +166,10 @@ def test_a_nested_ladder_of_three_strategies_and_five_seeds_nests(
         split_by="donor",
     )
     assert len(ladder.steps) == 3 * 5 * 5
-    lines: dict[tuple[str, int], list[pl.DataFrame]] = {}
+    lines = defaultdict(list)
     for step in ladder.document.steps:
         cells = registry.open(step.manifest, step.version).cells().select("soma_joinid", "split")
-        lines.setdefault((step.strategy, step.seed), []).append(cells)
+        lines[step.strategy, step.seed].append(cells)
     for steps in lines.values():
         for smaller, larger in pairwise(steps):
             # Each cell is there again, in the same split.

@@ -229,7 +229,7 @@ def _seal(
     *,
     name: str,
 ) -> None:
-    sealed = seal_cells(blocks, aside, columns=plan.columns, kept=kept)
+    sealed = seal_cells(blocks, aside, columns=plan.columns, kept=kept, release=census.release)
     genes = GeneSpace.from_table(plan.genes)
     plan.genes.write_parquet(aside / GENES_FILE)
     content = {

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, filtered, regrouped, whole
+from curate.corpus.blocks import regrouped, taken, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -25,6 +26,7 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINIDS_FILE,
 )
 from curate.corpus.donors import DONOR
+from curate.identity import arrow_identity_hash, release_identity_hash
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_CELLS = 2**20
 LARGEST_DICTIONARY_BYTES = 2**26
+IDENTITY = "identity"
 
 
 @dataclass
@@ -93,7 +96,14 @@ class SealedCells:
     content: dict[str, Any]
 
 
-def seal_cells(blocks: Sequence[Block], folder: Path, *, columns: list[str], kept: KeptCells) -> SealedCells:
+def seal_cells(
+    blocks: Sequence[Block],
+    folder: Path,
+    *,
+    columns: list[str],
+    kept: KeptCells,
+    release: str,
+) -> SealedCells:
     """Write the cells of the blocks that are kept, in joinid order.
 
     Memory: about 500 bytes a cell of a block or of a row group (2^20 cells), whichever is larger.
@@ -102,8 +112,11 @@ def seal_cells(blocks: Sequence[Block], folder: Path, *, columns: list[str], kep
     ----------
     columns
         The obs columns to index.
+    release
+        Of the Census; it enters the identity of cells without observation_joinid.
     """
     n_cells, categories = _survey(blocks, columns, kept)
+    schema = _schema(blocks, categories)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
     with (
@@ -116,7 +129,7 @@ def seal_cells(blocks: Sequence[Block], folder: Path, *, columns: list[str], kep
         np.lib.format.write_array_header_1_0(
             identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
         )
-        read = partial(_kept_cells, columns=columns, categories=categories, kept=kept)
+        read = partial(_kept_cells, schema=schema, categories=categories, kept=kept, release=release)
         tables = mapped(read, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
@@ -184,38 +197,63 @@ def _survey(blocks: Sequence[Block], columns: list[str], kept: KeptCells) -> tup
 
 def _survey_block(block: Block, *, columns: list[str], kept: KeptCells) -> tuple[int, dict[str, list[str]]]:
     names = [name for name in block.text_columns if name in columns]
-    table = _of_kept(block, kept, block.read(names))
+    table = block.read(names)
+    rows = _rows_of_kept(block, kept)
     values = {}
     for name in names:
-        column = whole(table[name])
-        used = np.zeros(len(column.dictionary) + 1, np.bool_)
-        used[_codes(column)] = True
-        values[name] = column.dictionary.filter(pa.array(used[:-1])).to_pylist()
-    return table.num_rows, values
+        column = _rows(whole(table[name]), rows)
+        values[name] = column.dictionary.take(pc.unique(column.indices).drop_null()).to_pylist()
+    return table.num_rows if rows is None else rows.size, values
+
+
+def _schema(blocks: Sequence[Block], categories: dict[str, list[str]]) -> pa.Schema:
+    """Return the types of what is sealed; a column of which no block lacks a value is not nullable."""
+    fields = []
+    for first in blocks[0].schema:
+        dtype = first.type
+        if first.name in categories:
+            codes = np.min_scalar_type(len(categories[first.name]))
+            dtype = pa.dictionary(pa.from_numpy_dtype(codes), pa.string())
+        nullable = any(block.schema.field(first.name).nullable for block in blocks)
+        fields.append(pa.field(first.name, dtype, nullable))
+    return pa.schema(fields)
 
 
 def _kept_cells(
-    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept: KeptCells
+    block: Block,
+    *,
+    schema: pa.Schema,
+    categories: dict[str, list[str]],
+    kept: KeptCells,
+    release: str,
 ) -> pa.Table:
-    """Return the cells to keep of a block, text as codes into the sorted values."""
-    table = _of_kept(block, kept, block.read())
-    arrays = [
-        _recoded(whole(table[name]), categories[name]) if name in categories else table[name]
-        for name in table.column_names
-    ]
-    return pa.table(arrays, names=table.column_names)
+    """Return the cells to keep of a block, text as codes into the sorted values, and their identity."""
+    table = block.read()
+    rows = _rows_of_kept(block, kept)
+    arrays = []
+    for name in table.column_names:
+        column = _rows(whole(table[name]), rows)
+        arrays.append(_recoded(column, categories[name]) if name in categories else column)
+    cells = pa.table(arrays, schema=schema)
+    return cells.append_column(IDENTITY, pa.array(_identity(cells, release)))
+
+
+def _identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+    if OBSERVATION_JOINID not in cells.column_names:
+        return release_identity_hash(release, cells[JOINID].to_numpy())
+    return arrow_identity_hash(whole(cells["dataset_id"]), whole(cells[OBSERVATION_JOINID]))
 
 
 def _recoded(column: pa.DictionaryArray, values: list[str]) -> pa.Array:
     """Return a column with codes into `values`, in the smallest integers for them."""
     n = len(values)
-    position = {value: code for code, value in enumerate(values)}
-    table = np.array(
-        [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
-    )
-    codes = table[_codes(column)]
+    dictionary = pa.array(values, pa.string())
+    # A value that none of the cells has is not in `values`.
+    found = pc.index_in(column.dictionary.cast(pa.string()), value_set=dictionary).fill_null(n)
+    table = np.append(found.to_numpy(), n).astype(np.min_scalar_type(n))
+    codes = table.take(_codes(column), mode="clip")
     mask = codes == n if column.null_count else None
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), dictionary, safe=False)
 
 
 def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
@@ -228,28 +266,31 @@ def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
     return codes
 
 
-def _of_kept(block: Block, kept: KeptCells, table: pa.Table) -> pa.Table:
-    """Return the rows of a table of the block that are kept."""
-    rows = np.ones(table.num_rows, np.bool_)
+def _rows(column: pa.Array, rows: NDArray[np.int64] | None) -> pa.Array:
+    return column if rows is None else taken(column, rows)
+
+
+def _rows_of_kept(block: Block, kept: KeptCells) -> NDArray[np.int64] | None:
+    """Return the rows of the block that are kept; None where all are."""
+    is_kept = np.ones(block.counts.n_kept, np.bool_)
     if kept.types is not None:
-        (types,) = _labels(block, table, ["cell_type"])
-        rows &= np.array([value in kept.types for value in [*types.dictionary.to_pylist(), None]])[
-            _codes(types)
-        ]
+        (types,) = _labels(block, ["cell_type"])
+        of_value = np.array([value in kept.types for value in [*types.dictionary.to_pylist(), None]])
+        is_kept &= of_value.take(_codes(types), mode="clip")
     if kept.dropped_donors:
-        datasets, donors = _labels(block, table, list(DONOR))
-        names = [[*column.dictionary.to_pylist(), None] for column in (datasets, donors)]
-        is_dropped = np.zeros((len(names[0]), len(names[1])), np.bool_)
-        places = [{name: code for code, name in enumerate(each)} for each in names]
+        datasets, donors = _labels(block, list(DONOR))
+        places = [
+            {name: code for code, name in enumerate([*column.dictionary.to_pylist(), None])}
+            for column in (datasets, donors)
+        ]
+        is_dropped = np.zeros((len(places[0]), len(places[1])), np.bool_)
         for dataset, donor in kept.dropped_donors:
             if dataset in places[0] and donor in places[1]:
                 is_dropped[places[0][dataset], places[1][donor]] = True
-        rows &= ~is_dropped[_codes(datasets), _codes(donors)]
-    return table if rows.all() else filtered(table, rows)
+        is_kept &= ~is_dropped[_codes(datasets), _codes(donors)]
+    return None if is_kept.all() else np.flatnonzero(is_kept)
 
 
-def _labels(block: Block, table: pa.Table, names: list[str]) -> list[pa.DictionaryArray]:
-    """Return columns of the table, or of its block where the table has them not."""
-    has_all = all(name in table.column_names for name in names)
-    read = table if has_all else block.read(names)
-    return [whole(read[name]) for name in names]
+def _labels(block: Block, names: list[str]) -> list[pa.DictionaryArray]:
+    table = block.read(names)
+    return [whole(table[name]) for name in names]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from curate.build.build import Candidates
+    from curate.build.candidates import Candidates
     from curate.build.embedding import Embedding
     from curate.build.selection import Selection, Strategy
     from curate.corpus import Corpus

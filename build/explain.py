@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from curate.build.build import cells_of, find_candidates, find_strategy, make_requests
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
+from curate.build.candidates import cells_of, find_candidates
 from curate.build.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
+from curate.build.chooser import find_strategy
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
+from curate.build.requests import make_requests
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
 from curate.build.units import Windows
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from curate.build.build import Candidates, Request
     from curate.build.bytes_read import CountsSize
+    from curate.build.candidates import Candidates
     from curate.build.embedding import Embedding
+    from curate.build.exclusions import Exclusion
+    from curate.build.requests import Request
     from curate.build.selection import Strategy
     from curate.corpus import Corpus
 
@@ -95,6 +99,7 @@ def explain_build(
     n_cells: int | Sequence[int] | None = None,
     seed: int | Sequence[int] = 0,
     where: str | None = None,
+    exclusions: Sequence[Exclusion] = (),
     embedding: Embedding | None = None,
     parameters: Mapping[str, object] | None = None,
 ) -> list[Explanation]:
@@ -114,8 +119,8 @@ def explain_build(
     """
     chosen = find_strategy(strategy)
     settings = chosen.resolve(parameters or {})
-    candidates = find_candidates(corpus, where)
-    requests = make_requests(fraction, n_cells, seed, candidates.n_cells, where=where)
+    candidates = find_candidates(corpus, where, exclusions)
+    requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
     first_seeds = {request.n_cells: request for request in reversed(requests)}
     tile_cells = settings.get("tile_cells", TILE_CELLS)
     size = counts_size(corpus, tile_cells=tile_cells)

@@ -48,6 +48,8 @@ class Parameter:
     parse
         Takes a command-line text or a Python value and returns the canonical, JSON-able value; raises
         SelectionError when it is out of range.
+    names_columns
+        Its value is a corpus column, or several, which `select` is to be given.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Parameter:
     parse: Callable[[object], Any]
     metavar: str
     help: str
+    names_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class Strategy:
         ``(cells, embedding, selection, *, labels, keys, rng, embedding_rows, **parameters) -> notes``: where
         the choice gives something up for something else, what it costs against `random`, measured.
     reads
-        Corpus columns that it always reads, beside those that its parameter `by` names.
+        Corpus columns that it always reads, beside those that its parameters name.
     nested
         With the same keys and an `rng` in the same state, the choice of m cells lies inside that of n > m.
+    is_drawn
+        Another seed gives another choice; otherwise the seed but breaks ties.
     prepare
         ``(embedding, **parameters) -> {name: value}`` or None: what all sizes and seeds share, computed once
         for one set of cells, and passed to `select` by keyword. It changes no result.
@@ -87,6 +92,7 @@ class Strategy:
     reads: tuple[str, ...] = ()
     needs_embedding: bool = False
     nested: bool = False
+    is_drawn: bool = True
     prepare: Callable[..., dict[str, Any]] | None = None
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
@@ -105,8 +111,11 @@ class Strategy:
         return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
 
     def columns(self, parameters: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the corpus columns that `select` reads: `reads`, and those that its parameter `by` names."""
-        return (*self.reads, *self.resolve(parameters).get("by", ()))
+        """Return the corpus columns that `select` reads: `reads`, and those that its parameters name."""
+        resolved = self.resolve(parameters)
+        named = [resolved[each.name] for each in self.parameters if each.names_columns]
+        columns = [each for value in named for each in ([value] if isinstance(value, str) else value)]
+        return tuple(dict.fromkeys([*self.reads, *columns]))
 
 
 def check_n(n: int, n_cells: int) -> None:

@@ -13,6 +13,7 @@ from curate.documents import Document, canonical_digest
 from curate.errors import FilterError, RecipeError
 from curate.genes import GeneSpace
 from curate.nearest import nearest
+from curate.quality import QualityRules
 from curate.where import Where
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Recipe(Document):
     organism: str = "homo_sapiens"
     census: CensusSource = CensusSource()
     cells: CellRules = CellRules()
+    quality: QualityRules = QualityRules()
     cell_types: CellTypeRules = CellTypeRules()
     ontology: OntologySource = OntologySource()
     genes: GeneRules = GeneRules()
@@ -161,7 +163,9 @@ class Recipe(Document):
     @property
     def digest(self) -> str:
         """sha256 (hex) of the whole content; two ways to write the same recipe have one digest."""
-        return canonical_digest(self.model_dump(mode="json"))
+        # A recipe without rules on quality has the digest that it had before there were any.
+        left_out = {"quality"} if self.quality == QualityRules() else None
+        return canonical_digest(self.model_dump(mode="json", exclude=left_out))
 
     def beside(self, path: str) -> str:
         """Return a path or uri of the recipe with a relative path made one from the recipe's own folder."""

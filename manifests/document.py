@@ -6,11 +6,14 @@ Every record below says which of its fields decide the id of a manifest; the oth
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, StringConstraints
 
 from curate.documents import Document, canonical_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = 1
 CENSUS = "census"
@@ -20,8 +23,11 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]{0,127}$"
-_CAME_LATER = ("census", "label")
-"""Keys of `corpus` that older manifests lack; their bytes are still those of their content."""
+_CAME_LATER = {"corpus": ("census", "label"), "splits": ("n_units", "labels_outside_train")}
+"""Keys that older manifests lack; their bytes are still those of their content."""
+
+FOUND_OF_SPLITS = ("n_units", "counts", "labels_in_one_split", "labels_outside_train")
+"""What of `splits` is found from the cells: it does not enter the id."""
 
 TAG_PATTERN = r"^(?!v[0-9]+$)[A-Za-z][A-Za-z0-9._+=-]{0,63}$"
 
@@ -96,9 +102,15 @@ class SplitRecord(Document):
     ratios: dict[Split, Share] = Field(default={"train": 0.8, "val": 0.1, "test": 0.1})
     seed: int | None = 0
     parameters: Parameters = Field(default={}, description="For instance stratify_by.")
+    n_units: dict[Split, Count] | None = Field(
+        default=None, description="Units of the whole corpus in each split; null where a unit is a cell."
+    )
     counts: dict[Split, Count] = Field(default={}, description="Cells of each split, spike-ins included.")
     labels_in_one_split: dict[str, dict[str, Split]] = Field(
         default={}, description="Per obs column, the labels that occur in one split only, and in which."
+    )
+    labels_outside_train: dict[str, dict[str, Count]] | None = Field(
+        default=None, description="Per obs column, the labels that the training cells lack, and their cells."
     )
 
 
@@ -188,9 +200,10 @@ class ManifestDocument(Document):
     def _content(self) -> dict[str, Any]:
         """Return what manifest.json holds: keys that came later are left out when they say nothing."""
         content = self.model_dump(mode="json")
-        for key in _CAME_LATER:
-            if content["corpus"][key] is None:
-                del content["corpus"][key]
+        for record, keys in _CAME_LATER.items():
+            for key in keys:
+                if content[record][key] is None:
+                    del content[record][key]
         return content
 
     def content_id(self, cells_digest: str) -> str:
@@ -201,19 +214,41 @@ class ManifestDocument(Document):
         cells_digest
             Of the cells' values (`Cells.digest`), never of Parquet bytes.
         """
-        return canonical_digest(
-            {
-                "format": self.format,
-                "corpus": self.corpus.id,
-                "genes": self.genes.id,
-                "selection": _dump(self.selection, "n_cells", "n_available", "notes"),
-                "splits": _dump(self.splits, "counts", "labels_in_one_split"),
-                "spike_ins": [_dump(spike_in, "n_cells") for spike_in in self.spike_ins],
-                "exclusions": [_dump(exclusion) for exclusion in self.exclusions],
-                "parents": [_dump(parent, "ref") for parent in self.parents],
-                "cells": cells_digest,
-            }
+        return canonical_digest({"format": self.format, **self.asked(), "cells": cells_digest})
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was asked for: all that decides the id but for the cells themselves."""
+        return asked(
+            corpus_id=self.corpus.id,
+            genes_id=self.genes.id,
+            selection=self.selection,
+            splits=self.splits,
+            spike_ins=self.spike_ins,
+            exclusions=self.exclusions,
+            parents=self.parents,
         )
+
+
+def asked(
+    *,
+    corpus_id: str,
+    genes_id: str,
+    selection: SelectionRecord,
+    splits: SplitRecord,
+    spike_ins: Sequence[SpikeInRecord] = (),
+    exclusions: Sequence[ExclusionRecord] = (),
+    parents: Sequence[ParentRecord] = (),
+) -> dict[str, Any]:
+    """Return what is asked of a manifest, as JSON knows it; what will be found on the way is left out."""
+    return {
+        "corpus": corpus_id,
+        "genes": genes_id,
+        "selection": _dump(selection, "n_cells", "n_available", "notes"),
+        "splits": _dump(splits, *FOUND_OF_SPLITS),
+        "spike_ins": [_dump(spike_in, "n_cells") for spike_in in spike_ins],
+        "exclusions": [_dump(exclusion) for exclusion in exclusions],
+        "parents": [_dump(parent, "ref") for parent in parents],
+    }
 
 
 def header_digest(content: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@
 
     <registry>/<name>/v0001/manifest.json, cells.parquet     never changed once written
     <registry>/<name>/tags.json                              tag → version; the only thing that changes
+    <registry>/ladders/<name>/v0001/ladder.json              which manifests belong together (`ladders`)
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 TAGS_FILE = "tags.json"
+LADDERS_FOLDER = "ladders"
+"""Holds the ladders; no manifest has this name."""
 SHORTEST_PREFIX = 6
 
 _VERSION_FOLDER = re.compile(r"v(\d{4,})")
@@ -96,6 +99,8 @@ class Registry:
             raise ManifestError(
                 f"{name!r} cannot name a manifest; use up to 128 letters, digits and . _ + = -, no sign first"
             )
+        if name == LADDERS_FOLDER:
+            raise ManifestError(f"{name!r} cannot name a manifest: the folder of ladders is called so")
 
     def check_known(self, name: str) -> None:
         """Raise ManifestError, naming the nearest, when no version has this name."""

@@ -1,5 +1,7 @@
 """The whole way on real data: seven public data sets become a store, a corpus, an embedding and manifests."""
 
+from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from curate.build.build import build
 from curate.build.embed import embed
 from curate.build.embedding import Embedding
+from curate.build.ladder import build_ladder
 from curate.build.strategies import STRATEGIES
 from curate.census.from_h5ad import create
 from curate.corpus import Corpus
@@ -146,6 +149,31 @@ def test_the_sketch_enriches_dendritic_cells_of_the_lung(manifests: dict[str, Ma
 def test_reweight_levels_the_types(manifests: dict[str, Manifest]) -> None:
     counts = manifests["reweight-0.01-s0"].document.composition["cell_type"].values()
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_nested_ladder_of_three_strategies_and_five_seeds_nests(
+    corpus: Corpus, embedding: Embedding, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path)
+    ladder = build_ladder(
+        corpus,
+        registry=registry,
+        strategies=["random", "sketch", "reweight"],
+        fractions=(0.01, 0.03, 0.1, 0.3, 1),
+        seeds=SEEDS,
+        nested=True,
+        embedding=embedding,
+        split_by="donor",
+    )
+    assert len(ladder.steps) == 3 * 5 * 5
+    lines = defaultdict(list)
+    for step in ladder.document.steps:
+        cells = registry.open(step.manifest, step.version).cells().select("soma_joinid", "split")
+        lines[step.strategy, step.seed].append(cells)
+    for steps in lines.values():
+        for smaller, larger in pairwise(steps):
+            # Each cell is there again, in the same split.
+            assert smaller.join(larger, on=["soma_joinid", "split"], how="anti").is_empty()
 
 
 def test_a_second_run_gives_the_same_ids(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from curate.build.selection import Parameter, Strategy
 from curate.build.strategies.block_costs import block_costs
 from curate.build.strategies.blocks import blocks, parse_tile_cells, parse_tiles
+from curate.build.strategies.depth import depth, parse_depth_column
 from curate.build.strategies.random import random
 from curate.build.strategies.reweight import reweight
 from curate.build.strategies.sketch import (
@@ -19,6 +20,7 @@ from curate.build.strategies.sketch import (
 from curate.build.strategies.strata import parse_columns
 from curate.build.strategies.stratified import stratified
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS
+from curate.quality import COUNTS
 
 _BY = Parameter(
     name="by",
@@ -26,6 +28,7 @@ _BY = Parameter(
     parse=parse_columns,
     metavar="COLUMN[,COLUMN...]",
     help="Obs columns to group cells by; several make combinations.",
+    names_columns=True,
 )
 _SKETCHING = "Hie et al., Cell Systems 2019, doi 10.1016/j.cels.2019.05.003"
 _STUDY = "DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y"
@@ -94,6 +97,24 @@ STRATEGIES: dict[str, Strategy] = {
         needs_embedding=True,
         nested=True,
         prepare=prepare,
+    ),
+    "depth": Strategy(
+        select=depth,
+        summary="The most deeply sequenced cells of every group, which keeps its share.",
+        reference="depth as the axis of quality, arXiv 2503.02726; Sainte-Laguë allocation",
+        parameters=(
+            _BY,
+            Parameter(
+                name="depth_column",
+                default=COUNTS,
+                parse=parse_depth_column,
+                metavar="COLUMN",
+                help="What depth is: raw_sum, nnz, or another column of numbers.",
+                names_columns=True,
+            ),
+        ),
+        nested=True,
+        is_drawn=False,
     ),
     "blocks": Strategy(
         select=blocks,

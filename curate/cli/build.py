@@ -8,40 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.cli import ladder_options as ladders
+from curate.cli.numbers import Names, Numbers
+from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
+from curate.cli.split_options import split_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from curate.manifests.manifest import Manifest
-
-
-class Numbers(click.ParamType[list[Any]]):
-    """Numbers joined by commas; whole ones also as a range."""
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self.kind = kind
-        self.name = "N[,N|N-N]..." if kind is int else "F[,F]..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """Return the numbers of "0-4,7" or "0.01,0.1"."""
-        if isinstance(value, list):
-            return value
-        numbers: list[Any] = []
-        for part in str(value).split(","):
-            first, dash, last = part.strip().partition("-")
-            try:
-                if dash and first and self.kind is int:
-                    if int(last) < int(first):
-                        self.fail(f"the range {part.strip()!r} is empty")
-                    numbers += range(int(first), int(last) + 1)
-                else:
-                    numbers.append(self.kind(part))
-            except ValueError:
-                self.fail(
-                    f"{part.strip()!r} is not a {'whole number or a range' if self.kind is int else 'number'}"
-                )
-        return numbers
+    from curate.quality import QualityRules
 
 
 def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -68,7 +45,13 @@ def _epilog() -> str:
 
 
 @click.command("build", epilog=_epilog())
-@click.option("--strategy", required=True, type=click.Choice(list(STRATEGIES)), help="How to choose cells.")
+@click.option(
+    "--strategy",
+    "strategies",
+    required=True,
+    type=Names(STRATEGIES),
+    help="How to choose cells; several with --ladder.",
+)
 @click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
 @click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
 @click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
@@ -78,16 +61,9 @@ def _epilog() -> str:
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
-@click.option(
-    "--split-ratios",
-    type=Numbers(float),
-    default="0.8,0.1,0.1",
-    show_default=True,
-    help="Shares of train, val and test.",
-)
-@click.option(
-    "--split-seed", type=int, default=0, show_default=True, help="Shared by all subsets to compare."
-)
+@ladders.ladder_options
+@quality_options
+@split_options
 @spike_in_options
 @strategy_options
 @click.option(
@@ -102,7 +78,7 @@ def command(
     home: str | None,
     /,
     *,
-    strategy: str,
+    strategies: list[str],
     fraction: list[float] | None,
     n_cells: list[int] | None,
     seed: list[int],
@@ -110,8 +86,10 @@ def command(
     corpus: str | None,
     embedding: str,
     name: str | None,
-    split_ratios: list[float],
-    split_seed: int,
+    ladder: list[float] | None,
+    is_nested: bool,
+    quality: QualityRules,
+    splits: dict[str, Any],
     spike_ins: SpikeInOptions,
     is_explained: bool,
     as_json: bool,
@@ -127,56 +105,93 @@ def command(
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
+        curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
     """
-    if (fraction is None) == (n_cells is None):
-        raise click.UsageError("give either --fraction or --n-cells")
+    _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
     from curate.build.build import build
     from curate.build.embedding import Embedding, embedding_names
+    from curate.build.quality import quality_exclusions
+    from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
     from curate.workspace import Workspace
 
-    chosen = STRATEGIES[strategy]
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
-    is_measured_on = chosen.costs is not None and embedding in embedding_names(source)
-    request: dict[str, Any] = {
-        "strategy": strategy,
-        "fraction": fraction,
-        "n_cells": n_cells,
-        "seed": seed,
+    used = [STRATEGIES[name] for name in strategies]
+    is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
+    candidates: dict[str, Any] = {
         "where": where,
+        "exclusions": quality_exclusions(source, quality),
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
-        if chosen.needs_embedding or is_measured_on
+        if any(each.needs_embedding for each in used) or is_measured_on
         else None,
         "parameters": {key: value for key, value in parameters.items() if value is not None},
     }
     spiked = spike_ins.of(source)
+    registry = Registry(workspace.manifests_path)
+    if ladder is not None and not is_explained:
+        from curate.build.ladder import build_ladder
+
+        built = build_ladder(
+            source,
+            registry=registry,
+            strategies=strategies,
+            fractions=ladder,
+            seeds=seed,
+            nested=is_nested,
+            name=name or "ladder",
+            **splits,
+            **candidates,
+        )
+        ladders.report(built, as_json=as_json)
+        return
+    request = candidates | {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     if is_explained:
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
 
-        show(explain_build(source, root=workspace.root, **request), as_json=as_json)
+        explained = [
+            explain_build(source, root=workspace.root, strategy=strategy, **request)
+            for strategy in strategies
+        ]
+        show([each for found in explained for each in found], as_json=as_json)
         if spiked is not None:
             click.echo(f"notice: {spiked.explained()}", err=True)
         return
-    registry = Registry(workspace.manifests_path)
+    (strategy,) = strategies
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
     n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
     with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
         manifests = build(
             source,
+            strategy=strategy,
             registry=registry,
-            split_ratios=split_ratios,
-            split_seed=split_seed,
             name=name,
             spike_ins=spiked,
+            **splits,
             **request,
         )
     for manifest in manifests:
-        if "notice" in manifest.document.selection.notes:
-            click.echo(f"notice: {manifest.ref}: {manifest.document.selection.notes['notice']}", err=True)
+        for notice in notices(manifest.document):
+            click.echo(f"notice: {manifest.ref}: {notice}", err=True)
     _report(manifests, [(each.name, each.version) not in before for each in manifests], as_json=as_json)
+
+
+def _check_sizes(
+    strategies: Sequence[str],
+    fraction: list[float] | None,
+    n_cells: list[int] | None,
+    ladder: list[float] | None,
+    *,
+    is_spiked: bool,
+) -> None:
+    if [fraction, n_cells, ladder].count(None) != 2:
+        raise click.UsageError("give one of --fraction, --n-cells and --ladder")
+    if len(strategies) > 1 and ladder is None:
+        raise click.UsageError(f"{len(strategies)} strategies go with --ladder; otherwise name one")
+    if ladder is not None and is_spiked:
+        raise click.UsageError("--ladder builds subsets without spike-ins; give --fraction for --spike-in")
 
 
 def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curate.corpus.corpus import JOINID, OBSERVATION_JOINID, as_frame
+from curate.corpus.corpus import JOINID, OBSERVATION_JOINID
 from curate.documents import Document
 from curate.errors import CorpusError
 from curate.progress import progress
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.census import Census
-    from curate.where import Where
+    from curate.corpus.cell_rules import CellRulesInUse
 
 METADATA = b"curate"
 LARGEST_SMALL_CODE = 2**16 - 1
 
 
-@dataclass(frozen=True)
-class CellRulesInUse:
-    """The rules on cells, parsed."""
-
-    where: Where | None
-    assays: tuple[str, ...] | None
-
-
 class BlockCounts(Document):
-    """What a block read and dropped; `assay_values` counts, by assay, what the assay rule dropped."""
+    """What a block read and dropped.
+
+    Attributes
+    ----------
+    assay_values
+        What the assay rule dropped, by assay.
+    quality_dropped, quality_matching
+        Rule → cells, dropped by it and none before it, and dropped by itself.
+    """
 
     last_joinid: int
     n_read: int
@@ -50,11 +50,13 @@ class BlockCounts(Document):
     assays_dropped: int
     assays_matching: int
     assay_values: dict[str, int]
+    quality_dropped: dict[str, int]
+    quality_matching: dict[str, int]
 
     @property
     def n_kept(self) -> int:
         """Number of cells in the block."""
-        return self.n_read - self.filter_dropped - self.assays_dropped
+        return self.n_read - self.filter_dropped - self.assays_dropped - sum(self.quality_dropped.values())
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def read_blocks(
     blocks = _finished(folder)
     n_cells = census.n_cells(organism)
     n_done = sum(block.counts.n_read for block in blocks)
-    needed = list(dict.fromkeys([*columns, *_rule_columns(rules)]))
+    needed = [name for name in dict.fromkeys([*columns, *rules.columns]) if name not in rules.computed]
     with progress("Reading obs", n_cells) as advance:
         advance(n_done)
         if n_done < n_cells:
@@ -180,20 +182,16 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}.arrow"
 
 
-def _rule_columns(rules: CellRulesInUse) -> list[str]:
-    filtered = sorted(rules.where.columns) if rules.where else []
-    return filtered + (["assay"] if rules.assays else [])
-
-
 def _write(
     folder: Path, rules: CellRulesInUse, numbered: tuple[int, pa.Table], *, columns: list[str]
 ) -> Block:
     """Set aside what the rules on cells keep of a table."""
     number, table = numbered
     path = _path(folder, number)
-    passing = _passing_filter(table, rules.where)
-    assayed = _passing_assays(table, rules.assays)
+    passing = rules.passing_filter(table)
+    assayed = rules.passing_assays(table)
     lost = passing & ~assayed
+    table, quality = rules.apply_quality(table, passing & assayed)
     counts = BlockCounts(
         last_joinid=table[JOINID][-1].as_py(),
         n_read=table.num_rows,
@@ -201,8 +199,10 @@ def _write(
         assays_dropped=int(lost.sum()),
         assays_matching=int((~assayed).sum()),
         assay_values=_count(table["assay"], lost) if lost.any() else {},
+        quality_dropped=quality.dropped,
+        quality_matching=quality.matching,
     )
-    rows = np.flatnonzero(passing & assayed)
+    rows = np.flatnonzero(quality.passing)
     names = [JOINID, *columns]
     kept = pa.table([_compact(name, taken(whole(table[name]), rows)) for name in names], names=names)
     _check_identity(kept)
@@ -243,22 +243,6 @@ def _taken_texts(texts: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
     held = np.frombuffer(data, f"V{length}", count=n, offset=int(offsets[0])).take(rows, mode="clip")
     ends = np.arange(0, length * (len(held) + 1), length, dtype=dtype)
     return type(texts).from_buffers(len(held), pa.py_buffer(ends), pa.py_buffer(held))
-
-
-def _passing_filter(table: pa.Table, where: Where | None) -> NDArray[np.bool_]:
-    if where is None:
-        return np.ones(table.num_rows, np.bool_)
-    return where.mask(as_frame(table.select(sorted(where.columns)))).to_numpy()
-
-
-def _passing_assays(table: pa.Table, assays: tuple[str, ...] | None) -> NDArray[np.bool_]:
-    if assays is None:
-        return np.ones(table.num_rows, np.bool_)
-    # Decided once a value, not once a cell.
-    column = whole(table["assay"])
-    wanted = pc.is_in(column.dictionary, value_set=pa.array(assays, column.dictionary.type))
-    kept: NDArray[np.bool_] = wanted.take(column.indices).fill_null(False).to_numpy(zero_copy_only=False)
-    return kept
 
 
 def _count(column: pa.ChunkedArray, rows: NDArray[np.bool_]) -> dict[str, int]:

@@ -2,8 +2,8 @@
 
 1. plan: the recipe against the Census (`curate.corpus.plan`). What does not fit is said before reading.
 2. read: obs in a stream; what the rules on cells keep is set aside in blocks (`curate.corpus.blocks`).
-3. rule: cells and tech samples of each cell type, counted over the blocks; the rules on cell types
-   (`curate.corpus.rules`).
+3. rule: cells of each donor, cells and tech samples of each cell type, counted over the blocks; the rules on
+   donors (`curate.corpus.donors`) and on cell types (`curate.corpus.rules`).
 4. seal: the blocks become the files of the corpus, the folder takes its place (`curate.corpus.seal`).
 
 A build that is killed goes on where it was: finished blocks are kept beside the folder until it is sealed.
@@ -16,6 +16,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,9 +30,10 @@ from curate.atomic import atomic_file, atomic_folder
 from curate.corpus.blocks import Block, BlockCounts, read_blocks, whole
 from curate.corpus.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus
 from curate.corpus.document import FORMAT, CensusRecord, CorpusDocument, DroppedCells, GenesRecord
+from curate.corpus.donors import DONOR, apply_donor_rule
 from curate.corpus.plan import Plan, make_plan
 from curate.corpus.rules import TALLIED, TypeOutcome, apply_type_rules
-from curate.corpus.seal import seal_cells
+from curate.corpus.seal import KeptCells, seal_cells
 from curate.documents import canonical_digest
 from curate.errors import RecipeError
 from curate.genes import GeneSpace
@@ -97,9 +99,9 @@ def build_corpus(
     record = _census_record(census, folder, region=region, endpoint=endpoint, anonymous=anonymous)
     with atomic_folder(folder, resumable=True) as aside:
         blocks = _read(recipe, census, plan, aside / BLOCKS_FOLDER, block_cells=block_cells)
-        outcome = _rule(recipe, plan, blocks)
+        outcome, kept = _rule(recipe, plan, blocks)
         _clear(aside)
-        _seal(recipe, record, plan, blocks, outcome, aside, name=folder.name)
+        _seal(recipe, record, plan, blocks, outcome, kept, aside, name=folder.name)
         shutil.rmtree(aside / BLOCKS_FOLDER)
     return Corpus.open(folder)
 
@@ -118,6 +120,7 @@ def _read(recipe: Recipe, census: Census, plan: Plan, folder: Path, *, block_cel
             "cells": recipe.cells.model_dump(mode="json"),
             "columns": columns,
         }
+        | ({"quality": recipe.quality.model_dump(mode="json")} if recipe.quality.are_any else {})
     )
     if folder.is_dir() and (
         not (plan_file := folder / PLAN_FILE).is_file() or plan_file.read_text() != marker
@@ -132,22 +135,28 @@ def _read(recipe: Recipe, census: Census, plan: Plan, folder: Path, *, block_cel
     )
 
 
-def _rule(recipe: Recipe, plan: Plan, blocks: Sequence[Block]) -> TypeOutcome:
-    """Add up what the rules on cells dropped, and apply those on cell types; `kept` is None without any."""
+def _rule(recipe: Recipe, plan: Plan, blocks: Sequence[Block]) -> tuple[TypeOutcome, KeptCells]:
+    """Add up what the rules on cells dropped, and apply those on donors and on cell types."""
     dropped = _dropped_cells(recipe, [block.counts for block in blocks])
-    if not recipe.cell_types.model_dump(exclude_none=True):
-        outcome = TypeOutcome(kept=None, dropped=dropped, notes=())
-    else:
-        outcome = apply_type_rules(_tally(blocks), recipe.cell_types, plan.ontology)
-        outcome = replace(outcome, dropped=(*dropped, *outcome.dropped))
+    outcome = TypeOutcome(kept=None, dropped=(), notes=())
+    least, donors = recipe.quality.min_cells_per_donor, None
+    has_type_rules = bool(recipe.cell_types.model_dump(exclude_none=True))
+    if least is not None or has_type_rules:
+        tally = _tally(blocks, TALLIED if has_type_rules else DONOR)
+        if least is not None:
+            donors = apply_donor_rule(tally, least)
+            tally, dropped = donors.tally, (*dropped, donors.dropped)
+        if has_type_rules:
+            outcome = apply_type_rules(tally, recipe.cell_types, plan.ontology)
+    outcome = replace(outcome, dropped=(*dropped, *outcome.dropped))
+    kept = KeptCells(outcome.kept, donors.dropped_donors if donors is not None else frozenset())
     n_read = sum(block.counts.n_read for block in blocks)
     if n_read == sum(each.n_cells for each in outcome.dropped):
-        worst = max(outcome.dropped, key=lambda each: each.n_cells, default=None)
-        reason = (
-            f"the rule {worst.rule} ({worst.setting}) drops {worst.n_cells:,}" if worst else "there are none"
-        )
+        by_size = sorted((each for each in outcome.dropped if each.n_cells), key=lambda each: -each.n_cells)
+        reasons = [f"{each.rule} ({each.setting}) drops {each.n_cells:,}" for each in by_size]
+        reason = f"the rule {', '.join(reasons)}" if reasons else "there are none"
         raise RecipeError(f"recipe {recipe.name} keeps none of the {n_read:,} cells: {reason}; loosen it")
-    return outcome
+    return outcome, kept
 
 
 def _dropped_cells(recipe: Recipe, counts: Sequence[BlockCounts]) -> tuple[DroppedCells, ...]:
@@ -166,18 +175,28 @@ def _dropped_cells(recipe: Recipe, counts: Sequence[BlockCounts]) -> tuple[Dropp
                 values=dict(sorted(by_assay.items(), key=lambda item: (-item[1], item[0]))),
             )
         )
+    dropped += [
+        DroppedCells(
+            rule=rule.name,
+            setting=rule.setting,
+            n_cells=sum(each.quality_dropped[rule.name] for each in counts),
+            n_matching=sum(each.quality_matching[rule.name] for each in counts),
+        )
+        for rule in recipe.quality.cell_rules
+    ]
     return tuple(dropped)
 
 
-def _tally(blocks: Sequence[Block]) -> pl.DataFrame:
-    """Count the kept cells of each cell type, term, dataset and donor."""
-    return pl.concat(mapped(_tally_block, blocks)).group_by(TALLIED).agg(pl.col("n_cells").sum())
+def _tally(blocks: Sequence[Block], names: Sequence[str]) -> pl.DataFrame:
+    """Count the kept cells of each combination of labels."""
+    counted = mapped(partial(_tally_block, names=names), blocks)
+    return pl.concat(counted).group_by(names).agg(pl.col("n_cells").sum())
 
 
-def _tally_block(block: Block) -> pl.DataFrame:
-    """Count by one number a cell, made of the four codes, which is quicker than by four labels."""
-    table = block.read(list(TALLIED))
-    columns = [whole(table[name]) for name in TALLIED]
+def _tally_block(block: Block, *, names: Sequence[str]) -> pl.DataFrame:
+    """Count by one number a cell, made of the codes, which is quicker than by the labels."""
+    table = block.read(list(names))
+    columns = [whole(table[name]) for name in names]
     sizes = [len(column.dictionary) + 1 for column in columns]
     combined = np.zeros(table.num_rows, np.int64)
     for column, size in zip(columns, sizes, strict=True):
@@ -186,10 +205,10 @@ def _tally_block(block: Block) -> pl.DataFrame:
     counted = pl.Series("code", combined).value_counts(name="n_cells")
     codes = counted["code"].to_numpy()
     labels = {}
-    for name, column, size in reversed(list(zip(TALLIED, columns, sizes, strict=True))):
+    for name, column, size in reversed(list(zip(names, columns, sizes, strict=True))):
         codes, own = np.divmod(codes, size)
         labels[name] = pl.Series([*column.dictionary.to_pylist(), None], dtype=pl.String)[own]
-    return pl.DataFrame(labels).select(TALLIED).with_columns(counted["n_cells"].cast(pl.Int64))
+    return pl.DataFrame(labels).select(names).with_columns(counted["n_cells"].cast(pl.Int64))
 
 
 def _clear(aside: Path) -> None:
@@ -205,11 +224,12 @@ def _seal(
     plan: Plan,
     blocks: Sequence[Block],
     outcome: TypeOutcome,
+    kept: KeptCells,
     aside: Path,
     *,
     name: str,
 ) -> None:
-    sealed = seal_cells(blocks, aside, columns=plan.columns, kept_types=outcome.kept, release=census.release)
+    sealed = seal_cells(blocks, aside, columns=plan.columns, kept=kept, release=census.release)
     genes = GeneSpace.from_table(plan.genes)
     plan.genes.write_parquet(aside / GENES_FILE)
     content = {

@@ -46,10 +46,12 @@ class DroppedCells(Document):
         Cells dropped by this rule and by none before it. They add up over the rules: n_read less their sum
         is n_cells of the corpus.
     n_matching
-        Cells that this rule drops by itself: of all cells read (filter, assays), or of the cells that passed
-        those two (the rules on cell types).
+        Cells that this rule drops by itself: of all cells read (the rules on cells; where mito_share was
+        computed, of the cells that it was computed of), or of the cells that passed those on cells and donors
+        (the rules on cell types).
     values
-        What was dropped, the most first: cells by assay or by cell type; empty for the filter.
+        What was dropped, the most first: cells by assay, cell type, or dataset (the rule on donors); empty
+        for rules on numbers and the filter.
     """
 
     rule: str

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from curate.corpus.blocks import CellRulesInUse
+from curate.corpus.cell_rules import CellRulesInUse
 from curate.corpus.corpus import JOINID, OBSERVATION_JOINID
+from curate.corpus.mito import find_mito_shares
 from curate.corpus.rules import TALLIED, kinds_of
 from curate.errors import RecipeError
 from curate.nearest import nearest
 from curate.ontology import GUIDE, Ontology
+from curate.quality import DONOR_RULE
 from curate.where import Where
 
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ def make_plan(recipe: Recipe, census: Census, *, genes: Path | None, ontology: s
         of the list.
     """
     available = census.obs_columns(recipe.organism)
-    rules = _cell_rules(recipe, available)
+    rules = _cell_rules(recipe, census, available)
     columns = [name for name in STANDARD_COLUMNS if name in available]
-    columns += [name for name in recipe.cells.columns if name not in (*columns, JOINID, OBSERVATION_JOINID)]
+    further = [*recipe.cells.columns, *(rule.column for rule in rules.quality)]
+    columns += [name for name in dict.fromkeys(further) if name not in (*columns, JOINID, OBSERVATION_JOINID)]
     notes = []
     if recipe.census.release not in (None, census.release):
         notes.append(f"census: the recipe names release {recipe.census.release}, this is {census.release}")
@@ -92,13 +95,18 @@ def make_plan(recipe: Recipe, census: Census, *, genes: Path | None, ontology: s
     )
 
 
-def _cell_rules(recipe: Recipe, available: Sequence[str]) -> CellRulesInUse:
+def _cell_rules(recipe: Recipe, census: Census, available: Sequence[str]) -> CellRulesInUse:
     where = Where.parse(recipe.cells.filter) if recipe.cells.filter else None
     needed = {f"filter {recipe.cells.filter!r}": sorted(where.columns) if where else []}
     needed["assays"] = ["assay"] if recipe.cells.assays else []
     if recipe.cell_types.model_dump(exclude_none=True):
         needed["the rules on cell types"] = list(TALLIED)
     needed["columns"] = list(recipe.cells.columns)
+    mito = find_mito_shares(recipe, census, available)
+    quality = recipe.quality.cell_rules
+    needed |= {rule.name: [rule.column] for rule in quality if mito is None or rule.name != "max_mito"}
+    if recipe.quality.min_cells_per_donor is not None:
+        needed[DONOR_RULE] = ["dataset_id", "donor_id"]
     for rule, names in needed.items():
         for name in names:
             if name not in available:
@@ -106,7 +114,7 @@ def _cell_rules(recipe: Recipe, available: Sequence[str]) -> CellRulesInUse:
                     f"recipe {recipe.name}: {rule} needs the obs column {name!r}, which this Census has not; "
                     f"{nearest(name, available)}"
                 )
-    return CellRulesInUse(where, recipe.cells.assays)
+    return CellRulesInUse(where, recipe.cells.assays, quality, mito)
 
 
 def _ontology(recipe: Recipe, override: str | Path | None) -> tuple[Ontology, list[str]]:

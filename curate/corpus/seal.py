@@ -25,12 +25,14 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINID,
     OBSERVATION_JOINIDS_FILE,
 )
+from curate.corpus.donors import DONOR
 from curate.identity import arrow_identity_hash, release_identity_hash
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,6 +81,14 @@ class ContentDigest:
 
 
 @dataclass(frozen=True)
+class KeptCells:
+    """Which of the cells in the blocks are kept: of these cell types (None: of all), not of these donors."""
+
+    types: frozenset[str] | None = None
+    dropped_donors: AbstractSet[tuple[str | None, str | None]] = frozenset()
+
+
+@dataclass(frozen=True)
 class SealedCells:
     """What was written: number of cells, and the content that the id of the corpus is made of."""
 
@@ -91,10 +101,10 @@ def seal_cells(
     folder: Path,
     *,
     columns: list[str],
-    kept_types: frozenset[str] | None,
+    kept: KeptCells,
     release: str,
 ) -> SealedCells:
-    """Write the cells of the blocks, or those of some cell types, in joinid order.
+    """Write the cells of the blocks that are kept, in joinid order.
 
     Memory: about 500 bytes a cell of a block or of a row group (2^20 cells), whichever is larger.
 
@@ -102,12 +112,10 @@ def seal_cells(
     ----------
     columns
         The obs columns to index.
-    kept_types
-        Values of cell_type to keep; None keeps every cell.
     release
         Of the Census; it enters the identity of cells without observation_joinid.
     """
-    n_cells, categories = _survey(blocks, columns, kept_types)
+    n_cells, categories = _survey(blocks, columns, kept)
     schema = _schema(blocks, categories)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
@@ -121,10 +129,8 @@ def seal_cells(
         np.lib.format.write_array_header_1_0(
             identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
         )
-        kept = partial(
-            _kept_cells, schema=schema, categories=categories, kept_types=kept_types, release=release
-        )
-        tables = mapped(kept, blocks)
+        read = partial(_kept_cells, schema=schema, categories=categories, kept=kept, release=release)
+        tables = mapped(read, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
             if has_texts:
@@ -178,25 +184,21 @@ def _encoding(dtype: pa.DataType) -> str | None:
     return None
 
 
-def _survey(
-    blocks: Sequence[Block], columns: list[str], kept_types: frozenset[str] | None
-) -> tuple[int, dict[str, list[str]]]:
+def _survey(blocks: Sequence[Block], columns: list[str], kept: KeptCells) -> tuple[int, dict[str, list[str]]]:
     """Count the cells to keep, and find the values that they have in each text column, sorted."""
     n_cells = 0
     values: dict[str, set[str]] = {}
-    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept_types=kept_types), blocks):
+    for n_kept, found in mapped(partial(_survey_block, columns=columns, kept=kept), blocks):
         n_cells += n_kept
         for name, held in found.items():
             values.setdefault(name, set()).update(held)
     return n_cells, {name: sorted(found) for name, found in values.items()}
 
 
-def _survey_block(
-    block: Block, *, columns: list[str], kept_types: frozenset[str] | None
-) -> tuple[int, dict[str, list[str]]]:
+def _survey_block(block: Block, *, columns: list[str], kept: KeptCells) -> tuple[int, dict[str, list[str]]]:
     names = [name for name in block.text_columns if name in columns]
     table = block.read(names)
-    rows = _rows_of_types(block, kept_types)
+    rows = _rows_of_kept(block, kept)
     values = {}
     for name in names:
         column = _rows(whole(table[name]), rows)
@@ -222,12 +224,12 @@ def _kept_cells(
     *,
     schema: pa.Schema,
     categories: dict[str, list[str]],
-    kept_types: frozenset[str] | None,
+    kept: KeptCells,
     release: str,
 ) -> pa.Table:
     """Return the cells to keep of a block, text as codes into the sorted values, and their identity."""
     table = block.read()
-    rows = _rows_of_types(block, kept_types)
+    rows = _rows_of_kept(block, kept)
     arrays = []
     for name in table.column_names:
         column = _rows(whole(table[name]), rows)
@@ -268,11 +270,27 @@ def _rows(column: pa.Array, rows: NDArray[np.int64] | None) -> pa.Array:
     return column if rows is None else taken(column, rows)
 
 
-def _rows_of_types(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.int64] | None:
-    """Return the rows of the block whose cell type is kept; None where all are."""
-    if kept_types is None:
-        return None
-    column = whole(block.read(["cell_type"])["cell_type"])
-    kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
-    is_kept = kept.take(_codes(column), mode="clip")
+def _rows_of_kept(block: Block, kept: KeptCells) -> NDArray[np.int64] | None:
+    """Return the rows of the block that are kept; None where all are."""
+    is_kept = np.ones(block.counts.n_kept, np.bool_)
+    if kept.types is not None:
+        (types,) = _labels(block, ["cell_type"])
+        of_value = np.array([value in kept.types for value in [*types.dictionary.to_pylist(), None]])
+        is_kept &= of_value.take(_codes(types), mode="clip")
+    if kept.dropped_donors:
+        datasets, donors = _labels(block, list(DONOR))
+        places = [
+            {name: code for code, name in enumerate([*column.dictionary.to_pylist(), None])}
+            for column in (datasets, donors)
+        ]
+        is_dropped = np.zeros((len(places[0]), len(places[1])), np.bool_)
+        for dataset, donor in kept.dropped_donors:
+            if dataset in places[0] and donor in places[1]:
+                is_dropped[places[0][dataset], places[1][donor]] = True
+        is_kept &= ~is_dropped[_codes(datasets), _codes(donors)]
     return None if is_kept.all() else np.flatnonzero(is_kept)
+
+
+def _labels(block: Block, names: list[str]) -> list[pa.DictionaryArray]:
+    table = block.read(names)
+    return [whole(table[name]) for name in names]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from curate.build import covering
-from curate.build.build import build, cells_of_fraction
+from curate.build.build import build
 from curate.build.embedding import Embedding
+from curate.build.requests import cells_of_fraction
 from curate.build.strategies import STRATEGIES
 from curate.corpus import Corpus
 from curate.errors import EmbeddingError, FilterError, SelectionError

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate.build.strategies import STRATEGIES
 from curate.errors import SelectionError
@@ -32,6 +34,7 @@ def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
                     [f"dataset {row // 90}" for row in range(n_cells)], dtype=pl.Categorical
                 ),
                 "cell_type": pl.Series([f"type {k}" for k in kind], dtype=pl.Categorical),
+                "raw_sum": rng.geometric(0.02, n_cells),
             }
         ),
         "embedding": (rng.normal(size=(n_cells, 4)) + 3 * kind[:, None]).astype(np.float32),
@@ -69,7 +72,7 @@ def test_the_same_seed_gives_the_same_rows(name: str) -> None:
     np.testing.assert_array_equal(choose(name, 30).rows, choose(name, 30).rows)
 
 
-@every_strategy
+@pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.is_drawn])
 def test_other_keys_and_another_seed_give_other_rows(name: str) -> None:
     keys = np.random.default_rng(8).integers(0, 2**64, N_CELLS, dtype=np.uint64)
     assert not np.array_equal(choose(name, 30).rows, choose(name, 30, seed=1, keys=keys).rows)
@@ -112,10 +115,31 @@ def test_numpys_global_random_state_is_left_alone(name: str) -> None:
     np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
 
 
+@pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if not s.is_drawn])
+def test_where_nothing_is_drawn_other_keys_and_another_seed_but_break_ties(name: str) -> None:
+    keys = np.random.default_rng(8).integers(0, 2**64, N_CELLS, dtype=np.uint64)
+    untied = a_corpus()["cells"].with_columns(raw_sum=pl.Series(np.arange(N_CELLS)))
+    tied = untied.with_columns(raw_sum=pl.lit(1))
+    for cells, is_same in ((untied, True), (tied, False)):
+        first, other = choose(name, 30, cells=cells), choose(name, 30, seed=1, keys=keys, cells=cells)
+        assert np.array_equal(first.rows, other.rows) == is_same
+
+
 @nested_ones
 def test_a_smaller_choice_lies_inside_a_larger_one(name: str) -> None:
     ladder = [set(choose(name, n).rows.tolist()) for n in (2, 7, 24, 25, 60, 120, 239)]
     assert all(smaller < larger for smaller, larger in pairwise(ladder))
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+@nested_ones
+def test_any_two_sizes_nest(name: str, data: st.DataObject, seed: int) -> None:
+    smaller = data.draw(st.integers(1, N_CELLS - 1))
+    larger = data.draw(st.integers(smaller + 1, N_CELLS))
+    keys = np.random.default_rng(seed).integers(0, 2**64, N_CELLS, dtype=np.uint64)
+    rows = [set(choose(name, n, seed=seed, keys=keys).rows.tolist()) for n in (smaller, larger)]
+    assert rows[0] < rows[1]
 
 
 @every_strategy

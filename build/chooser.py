@@ -1,0 +1,139 @@
+"""A strategy, ready to choose: what all sizes and seeds of it share is read and prepared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from curate.build.candidates import cells_of
+from curate.build.costs import measure_costs
+from curate.build.strategies import STRATEGIES
+from curate.errors import EmbeddingError, SelectionError
+from curate.identity import cell_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from curate.build.candidates import Candidates
+    from curate.build.embedding import Embedding
+    from curate.build.selection import Selection, Strategy
+    from curate.corpus import Corpus
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A strategy by name with its settings, and the embedding that it reads; nothing is read yet."""
+
+    name: str
+    strategy: Strategy
+    settings: dict[str, Any]
+    embedding: Embedding | None
+
+    @property
+    def embedding_id(self) -> str | None:
+        """Id of the embedding that decides the choice; None where none does."""
+        return self.embedding.id if self.strategy.needs_embedding and self.embedding is not None else None
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """Chooses among the candidates of a corpus."""
+
+    corpus: Corpus
+    candidates: Candidates
+    chosen: Chosen
+    cells: pl.DataFrame
+    values: NDArray[np.float32] | None
+    shared: dict[str, Any]
+
+    @classmethod
+    def prepare(cls, corpus: Corpus, candidates: Candidates, chosen: Chosen) -> Chooser:
+        """Read the columns and the embedding that the strategy asks for."""
+        strategy, settings = chosen.strategy, chosen.settings
+        values = None
+        if strategy.needs_embedding and chosen.embedding is not None:
+            values = candidates.of(chosen.embedding.values)
+        return cls(
+            corpus=corpus,
+            candidates=candidates,
+            chosen=chosen,
+            cells=cells_of(corpus, candidates, strategy.columns(settings)),
+            values=values,
+            shared=strategy.prepare(values, **settings) if strategy.prepare else {},
+        )
+
+    def choose(self, n_cells: int, *, seed: int) -> Selection:
+        """Choose; the notes say also what the choice costs, where the strategy measures that.
+
+        Returns
+        -------
+        Selection
+            Of rows among the candidates.
+        """
+        keys = cell_keys(self.candidates.identity, seed=seed, purpose="select")
+        rng = np.random.default_rng(seed)
+        strategy, settings = self.chosen.strategy, self.chosen.settings
+        selection = strategy.select(
+            self.cells, self.values, n_cells, keys=keys, rng=rng, **settings, **self.shared
+        )
+        costs = measure_costs(
+            strategy,
+            self.corpus,
+            self.candidates,
+            self.cells,
+            selection,
+            embedding=self.chosen.embedding,
+            keys=keys,
+            rng=rng,
+            settings=settings,
+        )
+        return replace(selection, notes={**selection.notes, **costs})
+
+
+def settle_strategy(
+    name: str, *, corpus: Corpus, embedding: Embedding | None, parameters: Mapping[str, object]
+) -> Chosen:
+    """Return a strategy with its settings, checked before anything is read.
+
+    Parameters
+    ----------
+    embedding
+        For strategies that need one, and for those that measure on one what they cost.
+    parameters
+        Of the strategy; what is not given has its default.
+
+    Raises
+    ------
+    SelectionError
+        When the strategy or a parameter is unknown, or a parameter is out of range.
+    EmbeddingError
+        When the strategy needs an embedding and there is none, or its values are not those recorded.
+    """
+    strategy = find_strategy(name)
+    settings = strategy.resolve(parameters)
+    if strategy.needs_embedding:
+        if embedding is None:
+            raise EmbeddingError(
+                f"{name} needs an embedding of corpus {corpus.name!r}; "
+                f"make one with `curate embed {corpus.name}`"
+            )
+        embedding.verify()
+    return Chosen(name=name, strategy=strategy, settings=settings, embedding=embedding)
+
+
+def find_strategy(name: str) -> Strategy:
+    """Return a strategy by name.
+
+    Raises
+    ------
+    SelectionError
+        With the list of names, when there is none of this name.
+    """
+    if name not in STRATEGIES:
+        raise SelectionError(f"no strategy named {name!r}; there are: {', '.join(STRATEGIES)}")
+    return STRATEGIES[name]

@@ -1,0 +1,73 @@
+"""Cells that are not to be chosen: an ordered list of reasons, each counted on what those before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curate.manifests.document import ExclusionRecord
+
+if TYPE_CHECKING:
+    from curate.corpus import Corpus
+
+Mask = NDArray[np.bool_]
+Drop = Callable[["Corpus", Mask], Mask]
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A reason to leave cells out.
+
+    Attributes
+    ----------
+    reason, parameters
+        As the manifest records them; the parameters must be what JSON knows.
+    drop
+        bool [n_cells of the corpus], true for the cells to leave out; or ``(corpus, kept) -> mask``, asked
+        when its turn comes, where `kept` [n_cells] are the cells that the reasons before it left. What it
+        says about other cells does not matter.
+    """
+
+    reason: str
+    parameters: Mapping[str, object]
+    drop: Mask | Drop
+
+
+def exclude(
+    corpus: Corpus, kept: Mask, exclusions: Sequence[Exclusion]
+) -> tuple[Mask, tuple[ExclusionRecord, ...]]:
+    """Apply exclusions one after the other.
+
+    Parameters
+    ----------
+    kept
+        bool [n_cells], the cells to begin with.
+
+    Returns
+    -------
+    The cells that are left, bool [n_cells], and how many each reason took that none before it had taken.
+    """
+    records = []
+    for exclusion in exclusions:
+        dropped = exclusion.drop(corpus, kept) if callable(exclusion.drop) else exclusion.drop
+        taken = kept & dropped
+        kept = kept & ~taken
+        records.append(
+            ExclusionRecord(
+                reason=exclusion.reason, n_cells=int(taken.sum()), parameters=dict(exclusion.parameters)
+            )
+        )
+    return kept, tuple(records)
+
+
+def counted_reasons(records: Sequence[ExclusionRecord]) -> str:
+    """Return "min_counts 500 takes 1,200 cells, …": what each reason took, for a message."""
+    return ", ".join(
+        " ".join([record.reason, *(str(value) for value in record.parameters.values() if value is not None)])
+        + f" takes {record.n_cells:,}"
+        for record in records
+    )

@@ -3,8 +3,8 @@
 1. the strategy and its settings, checked before anything is read;
 2. candidates: the rows of the corpus that pass the filter and that nothing excludes;
 3. the number of cells, from a fraction or as given;
-4. the strategy chooses rows among the candidates;
-5. every chosen cell gets its split;
+4. the split of every cell of the corpus;
+5. the strategy chooses rows among the candidates;
 6. what was chosen, and why, is written down as a manifest.
 """
 
@@ -18,8 +18,10 @@ from curate.build.candidates import find_candidates
 from curate.build.chooser import Chooser, settle_strategy
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.requests import make_requests
-from curate.build.splits import assign_splits
-from curate.manifests.document import CENSUS, SPLITS, SelectionRecord, SplitRecord
+from curate.build.split_cells import RATIOS
+from curate.build.split_units import CELL
+from curate.build.splits import make_splits
+from curate.manifests.document import CENSUS, SPLITS, SelectionRecord
 from curate.manifests.write import write_manifest
 
 if TYPE_CHECKING:
@@ -51,8 +53,10 @@ def build(
     exclusions: Sequence[Exclusion] = (),
     embedding: Embedding | None = None,
     parameters: Mapping[str, object] | None = None,
-    split_ratios: Sequence[float] = (0.8, 0.1, 0.1),
+    split_by: str | Sequence[str] = CELL,
+    split_ratios: Sequence[float] = RATIOS,
     split_seed: int = 0,
+    split_stratify_by: str | Sequence[str] = ("cell_type",),
     name: str | None = None,
 ) -> list[Manifest]:
     """Choose cells from a corpus and write each choice down as a manifest.
@@ -75,8 +79,8 @@ def build(
         it too, when it is given.
     parameters
         Settings of the strategy; the defaults stand in STRATEGIES.
-    split_ratios, split_seed
-        As in `assign_splits`. The split seed is apart from `seed`, so that all subsets share one test split.
+    split_by, split_ratios, split_seed, split_stratify_by
+        As in `make_splits`. The split seed is apart from `seed`, so that all subsets share one test split.
     name
         Of the manifest; by default "STRATEGY-SIZE-sSEED". With several sizes or seeds it is a prefix.
 
@@ -97,6 +101,14 @@ def build(
     chosen = settle_strategy(strategy, corpus=corpus, embedding=embedding, parameters=parameters or {})
     candidates = find_candidates(corpus, where, exclusions)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
+    splits = make_splits(
+        corpus,
+        candidates,
+        unit=split_by,
+        ratios=split_ratios,
+        seed=split_seed,
+        stratify_by=split_stratify_by,
+    )
     chooser = Chooser.prepare(corpus, candidates, chosen)
     # Several choices share one reading of all rows; a single one needs no more than its own.
     obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
@@ -104,17 +116,16 @@ def build(
     for request in requests:
         selection = chooser.choose(request.n_cells, seed=request.seed)
         rows = candidates.to_corpus(selection.rows)
-        splits = assign_splits(candidates.identity[selection.rows], ratios=split_ratios, seed=split_seed)
         chosen_obs = corpus.columns(OBS_COLUMNS, rows=rows) if obs is None else obs[rows]
         manifests.append(
             write_manifest(
                 registry,
                 _name(name, strategy, request, several=len(requests) > 1),
                 corpus=corpus,
-                cells=_manifest_cells(chosen_obs["soma_joinid"], splits, selection),
+                cells=_manifest_cells(chosen_obs["soma_joinid"], splits.of(rows), selection),
                 obs=chosen_obs.drop("soma_joinid"),
                 selection=_selection_record(chooser, request, selection, where=where),
-                splits=SplitRecord(ratios=dict(zip(SPLITS, split_ratios, strict=True)), seed=split_seed),
+                splits=splits.record,
                 exclusions=candidates.exclusions,
             )
         )

@@ -58,11 +58,17 @@ class Summary:
         As `composition` returns it.
     diversity
         Column → diversity, for DIVERSITY_COLUMNS.
+    labels_in_one_split
+        Column → label → the only split that it occurs in; none where there is but one split.
+    labels_outside_train
+        Column → label that the training cells lack → its cells; none where nothing trains.
     """
 
     composition: dict[str, dict[str, int]]
     n_donors: int
     diversity: dict[str, Diversity]
+    labels_in_one_split: dict[str, dict[str, Split]]
+    labels_outside_train: dict[str, dict[str, int]]
 
 
 def summarise(cells: pl.DataFrame) -> Summary:
@@ -73,10 +79,13 @@ def summarise(cells: pl.DataFrame) -> Summary:
     cells
         Columns split, donor_id and COMPOSITION_COLUMNS, one row a cell, at least one.
     """
+    by_split = {column: _count_by_split(cells, column) for column in DIVERSITY_COLUMNS}
     return Summary(
         composition=composition(cells.select(COMPOSITION_COLUMNS)),
         n_donors=n_donors(cells),
         diversity={column: diversity(cells, column) for column in DIVERSITY_COLUMNS},
+        labels_in_one_split={column: _in_one_split(counts) for column, counts in by_split.items()},
+        labels_outside_train={column: _outside_train(counts) for column, counts in by_split.items()},
     )
 
 
@@ -132,6 +141,33 @@ def diversity(cells: pl.DataFrame, column: str) -> Diversity:
         inverse_simpson=inverse_simpson(counts),
         gini_simpson=gini_simpson(counts),
     )
+
+
+def _count_by_split(cells: pl.DataFrame, column: str) -> dict[Split, dict[str, int]]:
+    """Count the labels of each split that has cells."""
+    return {
+        split: _count_labels(cells[column].filter(cells["split"] == split))
+        for split in cells["split"].unique().cast(pl.String).sort().to_list()
+    }
+
+
+def _in_one_split(counts: dict[Split, dict[str, int]]) -> dict[str, Split]:
+    if len(counts) < 2:
+        return {}
+    homes: dict[str, list[Split]] = {}
+    for split, held in counts.items():
+        for label in held:
+            homes.setdefault(label, []).append(split)
+    return {label: splits[0] for label, splits in sorted(homes.items()) if len(splits) == 1}
+
+
+def _outside_train(counts: dict[Split, dict[str, int]]) -> dict[str, int]:
+    if "train" not in counts:
+        return {}
+    outside: Counter[str] = Counter()
+    for held in counts.values():
+        outside.update({label: n for label, n in held.items() if label not in counts["train"]})
+    return dict(sorted(outside.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _count_labels(labels: pl.Series) -> dict[str, int]:

@@ -20,8 +20,11 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]{0,127}$"
-_CAME_LATER = ("census", "label")
-"""Keys of `corpus` that older manifests lack; their bytes are still those of their content."""
+_CAME_LATER = {"corpus": ("census", "label"), "splits": ("n_units", "labels_outside_train")}
+"""Keys that older manifests lack; their bytes are still those of their content."""
+
+FOUND_OF_SPLITS = ("n_units", "counts", "labels_in_one_split", "labels_outside_train")
+"""What of `splits` is found from the cells: it does not enter the id."""
 
 TAG_PATTERN = r"^(?!v[0-9]+$)[A-Za-z][A-Za-z0-9._+=-]{0,63}$"
 
@@ -96,9 +99,15 @@ class SplitRecord(Document):
     ratios: dict[Split, Share] = Field(default={"train": 0.8, "val": 0.1, "test": 0.1})
     seed: int | None = 0
     parameters: Parameters = Field(default={}, description="For instance stratify_by.")
+    n_units: dict[Split, Count] | None = Field(
+        default=None, description="Units of the whole corpus in each split; null where a unit is a cell."
+    )
     counts: dict[Split, Count] = Field(default={}, description="Cells of each split, spike-ins included.")
     labels_in_one_split: dict[str, dict[str, Split]] = Field(
         default={}, description="Per obs column, the labels that occur in one split only, and in which."
+    )
+    labels_outside_train: dict[str, dict[str, Count]] | None = Field(
+        default=None, description="Per obs column, the labels that the training cells lack, and their cells."
     )
 
 
@@ -188,9 +197,10 @@ class ManifestDocument(Document):
     def _content(self) -> dict[str, Any]:
         """Return what manifest.json holds: keys that came later are left out when they say nothing."""
         content = self.model_dump(mode="json")
-        for key in _CAME_LATER:
-            if content["corpus"][key] is None:
-                del content["corpus"][key]
+        for record, keys in _CAME_LATER.items():
+            for key in keys:
+                if content[record][key] is None:
+                    del content[record][key]
         return content
 
     def content_id(self, cells_digest: str) -> str:
@@ -207,7 +217,7 @@ class ManifestDocument(Document):
                 "corpus": self.corpus.id,
                 "genes": self.genes.id,
                 "selection": _dump(self.selection, "n_cells", "n_available", "notes"),
-                "splits": _dump(self.splits, "counts", "labels_in_one_split"),
+                "splits": _dump(self.splits, *FOUND_OF_SPLITS),
                 "spike_ins": [_dump(spike_in, "n_cells") for spike_in in self.spike_ins],
                 "exclusions": [_dump(exclusion) for exclusion in self.exclusions],
                 "parents": [_dump(parent, "ref") for parent in self.parents],

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.manifests.notices import notices
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
         ("seed", "" if selection.seed is None else f"{selection.seed}, of the splits {splits.seed}"),
         ("where", selection.where or ""),
         ("embedding", (selection.embedding or "")[:12]),
-        ("notes", assignments(selection.notes)),
+        ("notes", assignments({key: held for key, held in selection.notes.items() if key != "notice"})),
     ]
     records = [
         *(
@@ -108,6 +109,7 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
             ("excluded", f"{counted(e.n_cells, 'cell')}: {e.reason} {assignments(e.parameters)}")
             for e in document.exclusions
         ),
+        *(("notice", notice) for notice in notices(document)),
         *(("parent", f"{p.relation} {p.ref or ''} ({p.id[:12]})") for p in document.parents),
     ]
     return lines + [(name, text) for name, text in optional if text] + records

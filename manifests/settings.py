@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from curate.manifests.document import FOUND_OF_SPLITS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,7 +16,7 @@ _RECORDS = ("corpus", "genes", "selection", "splits", "spike_ins", "exclusions",
 _FOUND = {
     "corpus": {"uri", "census", "label"},
     "selection": {"notes", "n_available"},
-    "splits": {"counts", "labels_in_one_split"},
+    "splits": set(FOUND_OF_SPLITS),
 }
 
 

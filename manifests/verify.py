@@ -172,11 +172,16 @@ def _check_summary(
     found = summarise(obs.with_columns(cells.splits()))
     recorded = {column: held.model_dump() for column, held in document.diversity.items()}
     measured = {column: asdict(held) for column, held in found.diversity.items()}
+    splits = document.splits
+    # Manifests older than these records say nothing of them.
+    is_recorded = splits.labels_outside_train is not None
     return _compared(
         "composition",
         "labels, donors and diversity recomputed",
-        _flat(document.n_donors, document.composition, recorded),
-        _flat(found.n_donors, found.composition, measured),
+        _flat(document.n_donors, document.composition, recorded)
+        | (_flat_labels(splits.labels_in_one_split, splits.labels_outside_train) if is_recorded else {}),
+        _flat(found.n_donors, found.composition, measured)
+        | (_flat_labels(found.labels_in_one_split, found.labels_outside_train) if is_recorded else {}),
     )
 
 
@@ -209,6 +214,19 @@ def _flat(
         f"{name} of {column}": value for column, held in diversity.items() for name, value in held.items()
     }
     return {"donors": n_donors} | labels | measures
+
+
+def _flat_labels(
+    homes: Mapping[str, Mapping[str, str]], outside: Mapping[str, Mapping[str, int]] | None
+) -> dict[str, Any]:
+    """Return what is said of labels and splits, every item under a name of its own."""
+    told = (("only split of", homes), ("cells outside train of", outside or {}))
+    return {
+        f"{name} {column} {label!r}": value
+        for name, columns in told
+        for column, held in columns.items()
+        for label, value in held.items()
+    }
 
 
 def _compared(name: str, what: str, recorded: dict[str, Any], found: dict[str, Any]) -> Check:

@@ -111,7 +111,13 @@ def write_manifest(
         corpus=corpus_record(corpus),
         genes=_genes_record(corpus),
         selection=selection.model_copy(update={"n_cells": held.sources.get(CENSUS, 0)}),
-        splits=splits.model_copy(update={"counts": held.n_by_split}),
+        splits=splits.model_copy(
+            update={
+                "counts": held.n_by_split,
+                "labels_in_one_split": summary.labels_in_one_split,
+                "labels_outside_train": summary.labels_outside_train,
+            }
+        ),
         spike_ins=tuple(
             spike_in.model_copy(update={"n_cells": held.sources[spike_in.source]}) for spike_in in spike_ins
         ),

@@ -8,39 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.cli.numbers import Numbers
+from curate.cli.split_options import split_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from curate.manifests.manifest import Manifest
-
-
-class Numbers(click.ParamType[list[Any]]):
-    """Numbers joined by commas; whole ones also as a range."""
-
-    def __init__(self, kind: type[int] | type[float]) -> None:
-        self.kind = kind
-        self.name = "N[,N|N-N]..." if kind is int else "F[,F]..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
-        """Return the numbers of "0-4,7" or "0.01,0.1"."""
-        if isinstance(value, list):
-            return value
-        numbers: list[Any] = []
-        for part in str(value).split(","):
-            first, dash, last = part.strip().partition("-")
-            try:
-                if dash and first and self.kind is int:
-                    if int(last) < int(first):
-                        self.fail(f"the range {part.strip()!r} is empty")
-                    numbers += range(int(first), int(last) + 1)
-                else:
-                    numbers.append(self.kind(part))
-            except ValueError:
-                self.fail(
-                    f"{part.strip()!r} is not a {'whole number or a range' if self.kind is int else 'number'}"
-                )
-        return numbers
 
 
 def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -77,16 +51,7 @@ def _epilog() -> str:
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
-@click.option(
-    "--split-ratios",
-    type=Numbers(float),
-    default="0.8,0.1,0.1",
-    show_default=True,
-    help="Shares of train, val and test.",
-)
-@click.option(
-    "--split-seed", type=int, default=0, show_default=True, help="Shared by all subsets to compare."
-)
+@split_options
 @strategy_options
 @click.option(
     "--explain",
@@ -108,8 +73,7 @@ def command(
     corpus: str | None,
     embedding: str,
     name: str | None,
-    split_ratios: list[float],
-    split_seed: int,
+    splits: dict[str, Any],
     is_explained: bool,
     as_json: bool,
     **parameters: str | None,
@@ -128,6 +92,7 @@ def command(
         raise click.UsageError("give either --fraction or --n-cells")
     from curate.build.build import build
     from curate.build.embedding import Embedding, embedding_names
+    from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
     from curate.workspace import Workspace
@@ -160,14 +125,13 @@ def command(
         manifests = build(
             source,
             registry=registry,
-            split_ratios=split_ratios,
-            split_seed=split_seed,
             name=name,
+            **splits,
             **request,
         )
     for manifest in manifests:
-        if "notice" in manifest.document.selection.notes:
-            click.echo(f"notice: {manifest.ref}: {manifest.document.selection.notes['notice']}", err=True)
+        for notice in notices(manifest.document):
+            click.echo(f"notice: {manifest.ref}: {notice}", err=True)
     _report(manifests, [(each.name, each.version) not in before for each in manifests], as_json=as_json)
 
 

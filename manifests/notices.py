@@ -1,0 +1,52 @@
+"""What a user of a manifest should be told about it, beyond the numbers that were asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.wording import counted
+
+if TYPE_CHECKING:
+    from curate.manifests.document import ManifestDocument
+
+NAMED = 5
+#: By how much the share of a split may miss its ratio before it is said, where whole units are split.
+FAR = 0.05
+
+
+def notices(document: ManifestDocument) -> list[str]:
+    """Return the notices of a manifest, each one line; none when there is nothing to tell."""
+    strategy = document.selection.notes.get("notice")
+    return [*([str(strategy)] if strategy else []), *_outside_train(document), *_shares(document)]
+
+
+def _outside_train(document: ManifestDocument) -> list[str]:
+    """Name the labels that the training cells lack."""
+    lines = []
+    for column, outside in (document.splits.labels_outside_train or {}).items():
+        if not outside:
+            continue
+        named = ", ".join(f"{label} ({n:,})" for label, n in list(outside.items())[:NAMED])
+        more = f" and {len(outside) - NAMED} more" if len(outside) > NAMED else ""
+        verb = "is" if len(outside) == 1 else "are"
+        lines.append(
+            f"{counted(len(outside), column.replace('_', ' '))} of {counted(sum(outside.values()), 'cell')} "
+            f"{verb} in val or test but not in train: {named}{more}"
+        )
+    return lines
+
+
+def _shares(document: ManifestDocument) -> list[str]:
+    """Say where a split has no cell, or whole units brought the shares far from the ratios."""
+    splits, n = document.splits, document.n_cells
+    shares = {split: splits.counts.get(split, 0) / n for split in splits.ratios}
+    empty = [split for split, ratio in splits.ratios.items() if ratio > 0 and shares[split] == 0]
+    if empty:
+        return [f"no cell is in {' or '.join(empty)}; ask for more cells, or split by another unit or seed"]
+    is_far = any(abs(shares[split] - ratio) > FAR for split, ratio in splits.ratios.items())
+    if splits.unit == "cell" or not is_far:
+        return []
+    found, wanted = (
+        "/".join(f"{100 * each:.3g}" for each in held.values()) for held in (shares, splits.ratios)
+    )
+    return [f"whole units of {splits.unit} bring the splits to {found}, not {wanted}"]

@@ -141,12 +141,15 @@ def overlap_exclusions(
 
         return dropped
 
-    content = {"method_version": METHOD_VERSION}
+    version: dict[str, object] = {"method_version": METHOD_VERSION}
     return [
         Exclusion(
             reason="evaluation overlap",
-            parameters={"by": method, "evaluation": evaluation.fingerprint}
-            | (content if method in ("exact", "near") else {}),
+            parameters={
+                "by": method,
+                "evaluation": evaluation.fingerprint,
+                **(version if method in ("exact", "near") else {}),
+            },
             drop=drop(method),
         )
         for method in METHODS
@@ -158,9 +161,7 @@ def _among(same: Same, wanted: NDArray[np.bool_]) -> Same:
     return Same(same.corpus & wanted, same.evaluation, same.why_not)
 
 
-def _same_content(
-    method: Method, found: Scan, evaluation: EvaluationSet, wanted: NDArray[np.bool_]
-) -> Same:
+def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:
     pairs = found.pairs.filter(f"is_{method}")
     of_corpus, of_evaluation = np.zeros(len(wanted), np.bool_), np.zeros(evaluation.n_cells, np.bool_)
     of_corpus[pairs["row"].to_numpy()] = True

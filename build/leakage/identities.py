@@ -100,7 +100,7 @@ def _same_by(corpus: Corpus, evaluation: EvaluationSet, columns: list[str]) -> S
     if shared.is_empty():
         return _nothing(corpus, evaluation, None)
     marked = shared.with_columns(is_shared=pl.lit(value=True))
-    return Same(*(_marked(side, marked, columns) for side in (ours, theirs)))
+    return Same(_marked(ours, marked, columns), _marked(theirs, marked, columns))
 
 
 def _keys(frame: pl.DataFrame) -> pl.DataFrame:

@@ -9,15 +9,19 @@ detect a gene, the gene counts log(1/p)^2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from curate.build.leakage.nulls import Null
-from curate.build.leakage.packed import Packed
 from curate.build.leakage.sketches import Bands, band_key, band_keys, choose_bands, gene_ranks, least_ranks
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+    from numpy.typing import NDArray
+
+    from curate.build.leakage.packed import Packed
 
 LEAST_SCORE = 0.7
 """No pair below this is looked at: a copy thinned to 80 % scores 0.9, two such copies of one cell 0.8."""

@@ -16,12 +16,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from curate.build.leakage.packed import Packed
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.build.leakage.packed import Packed
 
 LEAST_EXCESS = 0.5
 """A pair must be nearer to a copy than to the nearest distinct cell."""

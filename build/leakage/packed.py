@@ -100,7 +100,11 @@ class Packed:
         for start, stop in self._chunks():
             indptr = self.indptr[start : stop + 1]
             held = slice(int(indptr[0]), int(indptr[-1]))
-            parts = (self.counts[held].astype(np.float32), self.genes[held].astype(np.int64), indptr - indptr[0])
+            parts = (
+                self.counts[held].astype(np.float32),
+                self.genes[held].astype(np.int64),
+                indptr - indptr[0],
+            )
             yield slice(start, stop), sp.csr_array(parts, shape=(stop - start, self.n_genes))
 
     def _chunks(self) -> Iterable[tuple[int, int]]:

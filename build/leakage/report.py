@@ -78,7 +78,9 @@ class EvaluationReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON knows it; pairs are left to `write_pairs`."""
-        held = {name: value for name, value in vars(self).items() if name not in ("donors", "pairs", "methods")}
+        held = {
+            name: value for name, value in vars(self).items() if name not in ("donors", "pairs", "methods")
+        }
         methods = {method: vars(count) for method, count in self.methods.items()}
         return held | {"methods": methods, "donors": self.donors.to_dicts()}
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numba
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TOLERANCE = 0.02
-"""Furthest that a restored count may lie from a whole number: float32 values keep 7 digits, of which a file
-may have rounded some away."""
+"""Furthest that a restored count may lie from a whole number: float32 keeps 7 digits, and a file may have
+rounded some away."""
 
 
 def restored_counts(values: sp.csr_array) -> tuple[sp.csr_array, NDArray[np.bool_]]:

@@ -196,7 +196,8 @@ def _gene_sets(
     datasets = census.read_datasets()
     place = dict(zip(datasets["dataset_id"], datasets["soma_joinid"], strict=True))
     column = corpus.columns(["dataset_id"])["dataset_id"]
-    codes, names = column.to_physical().to_numpy(), column.cat.get_categories().to_list()
+    assert isinstance(column.dtype, pl.Enum)
+    codes, names = column.to_physical().to_numpy(), column.dtype.categories.to_list()
     presence = census.presence(corpus.header.organism)
     for group in evaluation.groups:
         of_mask: dict[bytes, tuple[NDArray[np.bool_], list[int]]] = {}
@@ -230,7 +231,7 @@ def _compare(
             found = _search(matcher, corpus, census, joinids[rows], advance)
             pairs = matcher.decide(found).with_columns(row=pl.Series(rows)[found["row"]])
             with atomic_file(path) as aside:
-                pairs.select(_SCHEMA).write_parquet(aside)
+                pairs.select(*_SCHEMA).write_parquet(aside)
         else:
             advance(len(rows))
         parts.append(pl.read_parquet(path))
@@ -263,7 +264,8 @@ def _search(
 
 
 def _no_counts(n_genes: int) -> sp.csr_array:
-    return sp.csr_array((0, n_genes), dtype=np.float32)
+    parts = (np.empty(0, np.float32), np.empty(0, np.int64), np.zeros(1, np.int64))
+    return sp.csr_array(parts, shape=(0, n_genes))
 
 
 @dataclass(frozen=True)
@@ -294,8 +296,8 @@ class Matcher:
 
     def search(self, counts: sp.csr_array) -> pl.DataFrame:
         """Return the pairs that may count: row of `counts`, cell of the group, score, is_exact."""
-        row, cell, score = self.near.search(counts)
-        near = pl.DataFrame({"row": row, "cell": cell.astype(np.int64), "score": score})
+        near_row, near_cell, score = self.near.search(counts)
+        near = pl.DataFrame({"row": near_row, "cell": near_cell.astype(np.int64), "score": score})
         row, cell = self.exact.search(counts)
         exact = pl.DataFrame({"row": row, "cell": cell, "score": np.ones(len(row), np.float32)})
         both = pl.concat([near.with_columns(is_exact=pl.lit(value=False)), exact.with_columns(is_exact=True)])

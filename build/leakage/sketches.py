@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.build.leakage.packed import MAX_GENES, Packed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LEAST_JACCARD = 0.6
 """The copies that must be met: two cells each thinned to 80 % of its counts have about this."""

@@ -21,8 +21,6 @@ from curate.h5ad.source import H5adSource
 from curate.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
@@ -204,15 +202,14 @@ def _mapped(source: H5adSource, var: pl.DataFrame, organism: str, gene_column: s
     except SourceError:
         if gene_column is not None and gene_column not in source.var.columns:
             raise
-        raise LeakageError(
-            _no_genes(source.path, source.n_genes, var.height) + " (--gene-column)"
-        ) from None
+        raise LeakageError(_no_genes(source.path, source.n_genes, var.height) + " (--gene-column)") from None
 
 
 def _no_genes(path: str | Path, n_genes: int, n_known: int) -> str:
     return (
-        f"{path}: none or next to none of its {n_genes:,} genes is among the {n_known:,} of the corpus' Census, "
-        "by id or by symbol, so that nothing can be compared; name the column of var with Ensembl ids or symbols"
+        f"{path}: none or next to none of its {n_genes:,} genes is among the {n_known:,} of the corpus' "
+        "Census, by id or by symbol, so that nothing can be compared; name the column of var with Ensembl ids "
+        "or symbols"
     )
 
 
@@ -220,7 +217,7 @@ def _refuse_negative(path: Path, layer: str, values: sp.csr_array) -> None:
     is_wrong = ~(values.data >= 0)
     if is_wrong.any():
         raise LeakageError(
-            f"{path}: {layer} holds values that are no counts nor made from them cell by cell "
+            f"{path}: {layer} holds values that are no counts, nor made from them cell by cell "
             f"({int(is_wrong.sum()):,} of the first {len(is_wrong):,} below zero or not a number, such as "
             f"{values.data[is_wrong][0]:g}), so that what a cell detects is lost; name a layer with counts or "
             "log-normalised values (--layer)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Numbers
 from curate.cli.split_options import split_options
 
@@ -52,6 +53,7 @@ def _epilog() -> str:
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
 @split_options
+@overlap_options
 @strategy_options
 @click.option(
     "--explain",
@@ -74,6 +76,8 @@ def command(
     embedding: str,
     name: str | None,
     splits: dict[str, Any],
+    exclude_overlap: tuple[str, ...],
+    exclude_overlap_by: list[Any],
     is_explained: bool,
     as_json: bool,
     **parameters: str | None,
@@ -116,15 +120,26 @@ def command(
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
 
-        show(explain_build(source, root=workspace.root, **request), as_json=as_json)
+        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        show([*explained, *explain_build(source, root=workspace.root, **request)], as_json=as_json)
         return
     registry = Registry(workspace.manifests_path)
     before = {(each, version) for each in registry.names() for version in registry.versions(each)}
     n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
-    with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
+    with (
+        overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps,
+        measured(
+            workspace.root,
+            f"build {strategy}",
+            n_requests * source.n_cells,
+            unit="cells",
+            is_whole=not overlaps,
+        ),
+    ):
         manifests = build(
             source,
             registry=registry,
+            exclusions=overlaps,
             name=name,
             **splits,
             **request,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from curate.build.leakage.report import EvaluationReport, LeakageReport
+    from curate.manifests.manifest import Manifest
 
 FailOn = Literal["cells", "any", "none"]
 MOST_DONORS = 12
@@ -39,10 +40,16 @@ MOST_DONORS = 12
 @click.option("--layer", help="Of an h5ad file: where its counts or log-normalised values stand.")
 @click.option("--gene-column", metavar="COLUMN", help="Of an h5ad file: var column with ids or symbols.")
 @click.option(
-    "--write-pairs", type=click.Path(path_type=Path), metavar="FILE", help="Write the pairs of like cells (CSV)."
+    "--write-pairs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the pairs of like cells (CSV).",
 )
 @click.option(
-    "--explain", "is_explained", is_flag=True, help="Compare nothing: print what it would read, hold and take."
+    "--explain",
+    "is_explained",
+    is_flag=True,
+    help="Compare nothing: print what it would read, hold and take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -77,16 +84,7 @@ def command(
 
     opened = load(home, manifest)
     if is_explained:
-        from curate.build.leakage.explain import explain_leakage
-        from curate.cli.explanation import show
-
-        show(
-            [
-                explain_leakage(opened, each, by=by, layer=layer, gene_column=gene_column)
-                for each in evaluations
-            ],
-            as_json=as_json,
-        )
+        _explain(opened, evaluations, by=by, as_json=as_json)
         return
     from curate.build.leakage.guard import CELL_METHODS, METHODS
     from curate.build.leakage.report import leakage
@@ -112,6 +110,19 @@ def command(
             f"{report.manifest} {what} of {names}; build with --exclude-overlap, "
             "or allow it with --fail-on none"
         )
+
+
+def _explain(manifest: Manifest, evaluations: tuple[str, ...], *, by: list[Any], as_json: bool) -> None:
+    from curate.build.leakage.explain import explain_overlap
+    from curate.cli.explanation import show
+
+    corpus, workspace = manifest.corpus(), manifest.workspace
+    root = workspace.root if workspace else None
+    n_cells = manifest.document.selection.n_cells
+    show(
+        [explain_overlap(corpus, each, root=root, n_cells=n_cells, by=by) for each in evaluations],
+        as_json=as_json,
+    )
 
 
 def _write_pairs(report: LeakageReport, path: Path) -> None:
@@ -185,19 +196,21 @@ def _content(each: EvaluationReport) -> list[str]:
     excess = max(one["excess"] for one in each.gene_sets)
     expected = [one["n_false_expected"] for one in each.gene_sets if one["n_false_expected"] is not None]
     shared = f"{min(genes):,}" if min(genes) == max(genes) else f"{min(genes):,} to {max(genes):,}"
-    lines = [f"content compared over {shared} shared genes; a near pair has an excess of {excess:.2f} or more"]
+    lines = [
+        f"content compared over {shared} shared genes; a near pair has an excess of {excess:.2f} or more"
+    ]
     if expected:
         most = max(expected)
         lines[0] += f", false hits to expect: {'< 0.001' if most < 1e-3 else f'{most:.2g}'}"
     if each.n_too_few:
         lines.append(
-            f"{each.n_too_few:,} of {each.n_cells:,} cells detect too few shared genes to be decided by content: "
-            "not found is not clean"
+            f"{each.n_too_few:,} of {each.n_cells:,} cells detect too few shared genes to be decided by "
+            "content: not found is not clean"
         )
     if each.undecidable_fraction:
         lines.append(
-            f"about {100 * each.undecidable_fraction:.2g} % of the cells are as like their neighbours as a copy "
-            "would be, and cannot be decided by near"
+            f"about {100 * each.undecidable_fraction:.2g} % of the cells are as like their neighbours as a "
+            "copy would be, and cannot be decided by near"
         )
     if each.n_without_counts:
         lines.append(f"{each.n_without_counts:,} cells have no known counts: exact does not see them")

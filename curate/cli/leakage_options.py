@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from curate.build.exclusions import Exclusion
-    from curate.census import Census
+    from curate.build.explain import Explanation
     from curate.corpus import Corpus
 
 # As curate.build.leakage.guard.METHODS, which would import numba.
@@ -42,7 +44,8 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
                 "exclude_overlap",
                 multiple=True,
                 metavar="EVAL",
-                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; may be repeated.",
+                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
+                "may be repeated.",
             ),
             click.option(
                 "--exclude-overlap-by",
@@ -58,16 +61,30 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def exclusions_of(
-    corpus: Corpus, paths: Sequence[str], *, by: list[Any], census: Census
-) -> list[Exclusion]:
-    """Return the exclusions of some evaluation sets."""
+@contextmanager
+def overlap_exclusions_of(
+    corpus: Corpus, paths: Sequence[str], *, by: list[Any]
+) -> Iterator[list[Exclusion]]:
+    """Yield the exclusions of evaluation sets, for as long as the counts can be read."""
+    if not paths:
+        yield []
+        return
     from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 
-    return [
-        exclusion
-        for path in paths
-        for exclusion in overlap_exclusions(
-            corpus, read_evaluation(corpus, path, census=census), census=census, by=by
-        )
-    ]
+    with corpus.open_census() as census:
+        yield [
+            exclusion
+            for path in paths
+            for exclusion in overlap_exclusions(
+                corpus, read_evaluation(corpus, path, census=census), census=census, by=by
+            )
+        ]
+
+
+def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:
+    """Say what looking for the evaluation sets of a build will take."""
+    if not paths:
+        return []
+    from curate.build.leakage.explain import explain_overlap
+
+    return [explain_overlap(corpus, path, root=root, by=by) for path in paths]

@@ -41,7 +41,11 @@ def command(*, n_corpus: int, n_evaluation: int, n_brute: int, n_graph: int) -> 
             ),
             Row(f"index; {name}", seconds(ours["index_s"]), seconds(theirs["index_s"])),
             Row(f"peak memory; {name}", gigabytes(ours_run.peak_bytes), gigabytes(theirs_run.peak_bytes)),
-            Row(f"false hits; {name} on {n:,}", f"{ours['n_false']:,} of {n_corpus:,}", f"{theirs['n_false']:,}"),
+            Row(
+                f"false hits; {name} on {n:,}",
+                f"{ours['n_false']:,} of {n_corpus:,}",
+                f"{theirs['n_false']:,}",
+            ),
         ]
         rows += [
             Row(

@@ -64,9 +64,7 @@ def copies(cells: sp.csr_array, noise: str, *, seed: int) -> sp.csr_array:
         held.data = rng.binomial(held.data.astype(np.int64), 0.95).astype(np.float32)
         totals = np.asarray(cells.sum(axis=1)).ravel()
         pool = np.asarray(cells.sum(axis=0)).ravel()
-        ambient = [
-            rng.choice(len(pool), size=int(0.04 * total), p=pool / pool.sum()) for total in totals
-        ]
+        ambient = [rng.choice(len(pool), size=int(0.04 * total), p=pool / pool.sum()) for total in totals]
         rows = np.repeat(np.arange(len(ambient)), [len(each) for each in ambient])
         ones = np.ones(len(rows), np.float32)
         held = sp.csr_array(held + sp.csr_array((ones, (rows, np.concatenate(ambient))), shape=held.shape))
@@ -83,7 +81,7 @@ def _draw(cumulated, types, depths, seed):  # type: ignore[no-untyped-def]
     indptr = np.zeros(n + 1, np.int64)
     indices = np.empty(depths.sum(), np.int64)
     data = np.empty(depths.sum(), np.float32)
-    counts = np.zeros(n_genes, np.int64)
+    np.zeros(n_genes, np.int64)
     at = 0
     for cell in range(n):
         profile = cumulated[types[cell]]

@@ -17,7 +17,7 @@ from benchmarks.leakage_data import NOISES, PANEL_GENES, World, copies
 from curate.threads import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -74,9 +74,7 @@ def main(which: str, n_corpus: int, n_evaluation: int) -> dict[str, Any]:
     return result
 
 
-def _panel(
-    evaluation: sp.csr_array, planted: sp.csr_array, which: NDArray[np.int64], n_corpus: int
-) -> float:
+def _panel(evaluation: sp.csr_array, planted: sp.csr_array, which: NDArray[np.int64], n_corpus: int) -> float:
     """Return the share found where the corpus measured some of the genes only."""
     panel = np.sort(np.random.default_rng(3).choice(evaluation.shape[1], PANEL_GENES, replace=False))
     is_measured = np.zeros(evaluation.shape[1], np.bool_)

@@ -124,19 +124,47 @@ def find_overlap(
 
 
 def overlap_exclusions(
-    corpus: Corpus, evaluation: EvaluationSet, *, census: Census, by: Sequence[Method] = CELL_METHODS
+    corpus: Corpus,
+    evaluation: EvaluationSet,
+    *,
+    census: Census,
+    by: Sequence[Method] = CELL_METHODS,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[Exclusion]:
     """Return exclusions of the cells that an evaluation set holds, one a method, for `build`.
 
-    The counts are read when the first of them has its turn, those of the cells that are left by then.
+    The counts are read when the first of them has its turn, those of the cells that are left by then. A method
+    that cannot compare is left out.
+
+    Parameters
+    ----------
+    tell
+        Called with what could not be compared, and why.
+
+    Raises
+    ------
+    LeakageError
+        When none of the methods can compare.
     """
     found: list[Overlap] = []
+    usable = [method for method in METHODS if method in by]
+    for method in usable.copy():
+        why_not = BY_OBS[method](corpus, evaluation).why_not if method in BY_OBS else None
+        if why_not is not None:
+            tell(f"{evaluation.name} was not compared by {method}: {why_not}")
+            usable.remove(method)
+    if not usable:
+        raise LeakageError(
+            f"{evaluation.name} can be compared by none of {', '.join(by)}: its obs lacks the columns; "
+            "give it dataset_id, donor_id and observation_joinid, or compare by exact,near"
+        )
 
     def drop(method: Method) -> Callable[[Corpus, NDArray[np.bool_]], NDArray[np.bool_]]:
         def dropped(corpus: Corpus, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
             # What later methods are asked about are fewer of the same cells.
             if not found:
-                found.append(find_overlap(corpus, evaluation, census=census, compared=kept, by=by))
+                found.append(find_overlap(corpus, evaluation, census=census, compared=kept, by=usable))
+                _tell_undecided(found[0], tell)
             return found[0].same[method].corpus
 
         return dropped
@@ -152,9 +180,17 @@ def overlap_exclusions(
             },
             drop=drop(method),
         )
-        for method in METHODS
-        if method in by
+        for method in usable
     ]
+
+
+def _tell_undecided(overlap: Overlap, tell: Callable[[str], None]) -> None:
+    name, n_cells = overlap.evaluation.name, overlap.evaluation.n_cells
+    if overlap.scan is not None and len(overlap.scan.few):
+        tell(
+            f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few shared genes to be decided "
+            "by content: not found is not clean"
+        )
 
 
 def _among(same: Same, wanted: NDArray[np.bool_]) -> Same:

@@ -76,6 +76,10 @@ class EvaluationReport:
     donors: pl.DataFrame
     pairs: pl.DataFrame
 
+    def n_found(self, methods: Sequence[Method]) -> int:
+        """Return the largest number of cells that one of these methods found."""
+        return max((self.methods[each].n_cells for each in methods if each in self.methods), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON knows it; pairs are left to `write_pairs`."""
         held = {
@@ -112,13 +116,7 @@ class LeakageReport:
 
     def n_found(self, methods: Sequence[Method]) -> int:
         """Return the largest number of cells that one of these methods found in one evaluation set."""
-        counts = [
-            each.methods[method].n_cells
-            for each in self.evaluations
-            for method in methods
-            if method in each.methods
-        ]
-        return max(counts, default=0)
+        return max((each.n_found(methods) for each in self.evaluations), default=0)
 
 
 def leakage(

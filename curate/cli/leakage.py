@@ -88,6 +88,7 @@ def command(
         return
     from curate.build.leakage.guard import CELL_METHODS, METHODS
     from curate.build.leakage.report import leakage
+    from curate.wording import counted
 
     report = leakage(opened, evaluations, by=by, layer=layer, gene_column=gene_column)
     if write_pairs is not None:
@@ -100,15 +101,16 @@ def command(
             console.print(*_lines(report, each), sep="\n")
     n_found = report.n_found(METHODS if fail_on == "any" else CELL_METHODS)
     if n_found and fail_on != "none":
-        names = ", ".join(each.name for each in report.evaluations)
+        methods = METHODS if fail_on == "any" else CELL_METHODS
+        names = ", ".join(each.name for each in report.evaluations if each.n_found(methods))
         what = (
-            f"holds {report.n_shared_cells:,} cells"
+            f"{counted(report.n_shared_cells, 'cell')}"
             if report.n_shared_cells
-            else f"holds {n_found:,} cells of donors"
+            else f"{counted(n_found, 'cell')} of donors"
         )
         raise LeakageError(
-            f"{report.manifest} {what} of {names}; build with --exclude-overlap, "
-            "or allow it with --fail-on none"
+            f"{report.manifest} holds {what} of {names}; build with --exclude-overlap, or allow it with "
+            "--fail-on none"
         )
 
 
@@ -147,11 +149,15 @@ def _lines(report: LeakageReport, each: EvaluationReport) -> list[Any]:
         f"in {report.manifest} ({report.n_cells:,} cells): {each.n_shared_cells:,} of its cells"
         + (f"; {report.n_not_compared:,} spike-in cells not compared" if report.n_not_compared else ""),
         _methods(each),
+        *(
+            f"not compared by {name}: {count.why_not}"
+            for name, count in each.methods.items()
+            if count.why_not
+        ),
     ]
     if each.donors.height:
         lines.append(_donors(each))
-    lines += [*_content(each), ""]
-    return lines
+    return [*lines, *_content(each), ""]
 
 
 def _methods(each: EvaluationReport) -> Table:
@@ -162,11 +168,10 @@ def _methods(each: EvaluationReport) -> Table:
     table.add_column("found by")
     for title in ("cells", *splits, "of EVAL"):
         table.add_column(title, justify="right")
-    table.add_column("")
     for method, count in each.methods.items():
         numbers = (count.n_cells, *count.splits.values(), count.n_evaluation_cells)
         texts = [f"{n:,}" for n in numbers] if count.why_not is None else ["?"] * len(numbers)
-        table.add_row(method, *texts, f"not compared: {count.why_not}" if count.why_not else "")
+        table.add_row(method, *texts)
     return table
 
 

@@ -76,9 +76,13 @@ def overlap_exclusions_of(
             exclusion
             for path in paths
             for exclusion in overlap_exclusions(
-                corpus, read_evaluation(corpus, path, census=census), census=census, by=by
+                corpus, read_evaluation(corpus, path, census=census), census=census, by=by, tell=_notice
             )
         ]
+
+
+def _notice(line: str) -> None:
+    click.echo(f"notice: {line}", err=True)
 
 
 def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:

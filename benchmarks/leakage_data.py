@@ -76,7 +76,7 @@ def copies(cells: sp.csr_array, noise: str, *, seed: int) -> sp.csr_array:
 
 @numba.njit(cache=True, nogil=True)
 def _draw(cumulated, types, depths, seed):  # type: ignore[no-untyped-def]
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (numba's own state)
     n, n_genes = len(types), cumulated.shape[1]
     indptr = np.zeros(n + 1, np.int64)
     indices = np.empty(depths.sum(), np.int64)
@@ -86,7 +86,7 @@ def _draw(cumulated, types, depths, seed):  # type: ignore[no-untyped-def]
     for cell in range(n):
         profile = cumulated[types[cell]]
         # Sorted uniform numbers in one sweep: exponential gaps.
-        gaps = np.random.exponential(1.0, depths[cell] + 1)
+        gaps = np.random.exponential(1.0, depths[cell] + 1)  # noqa: NPY002
         total, run, gene = gaps.sum(), 0.0, 0
         last = -1
         for k in range(depths[cell]):

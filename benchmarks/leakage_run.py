@@ -147,7 +147,9 @@ def _above(distances: NDArray[np.float64], cells: NDArray[np.int64]) -> tuple[ND
 def _logged(counts: sp.csr_array) -> sp.csr_matrix:
     totals = np.asarray(counts.sum(axis=1)).ravel()
     scaled = sp.csr_matrix(counts.multiply((1e4 / np.maximum(totals, 1))[:, None]))
-    scaled.data = np.log1p(scaled.data)
+    scaled.data = np.log1p(scaled.data).astype(np.float32)
+    # What pynndescent was compiled for.
+    scaled.indices, scaled.indptr = scaled.indices.astype(np.int32), scaled.indptr.astype(np.int32)
     return scaled
 
 

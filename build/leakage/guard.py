@@ -105,7 +105,8 @@ def find_overlap(
     Raises
     ------
     LeakageError
-        When a method is unknown, or no dataset of these cells measured a gene that the evaluation set detects.
+        When a method is unknown, or no dataset of these cells measured a gene that the evaluation set
+        detects.
     """
     unknown = [each for each in by if each not in METHODS]
     if unknown:
@@ -133,8 +134,8 @@ def overlap_exclusions(
 ) -> list[Exclusion]:
     """Return exclusions of the cells that an evaluation set holds, one a method, for `build`.
 
-    The counts are read when the first of them has its turn, those of the cells that are left by then. A method
-    that cannot compare is left out.
+    The counts are read when the first of them has its turn, those of the cells that are left by then. A
+    method that cannot compare is left out.
 
     Parameters
     ----------
@@ -188,8 +189,8 @@ def _tell_undecided(overlap: Overlap, tell: Callable[[str], None]) -> None:
     name, n_cells = overlap.evaluation.name, overlap.evaluation.n_cells
     if overlap.scan is not None and len(overlap.scan.few):
         tell(
-            f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few shared genes to be decided "
-            "by content: not found is not clean"
+            f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few shared genes to be "
+            "decided by content: not found is not clean"
         )
 
 
@@ -214,7 +215,7 @@ def _refuse_strangers(evaluation: EvaluationSet, found: Scan) -> None:
     most = max((each.n_genes for each in found.gene_sets), default=0)
     if most == 0:
         raise LeakageError(
-            f"{evaluation.name}: none of its {evaluation.n_genes:,} genes is both detected in it and measured "
-            f"by a dataset of the cells compared ({evaluation.n_mapped:,} are known to the Census), so that "
-            "their content cannot be compared; use --by joinid,donor or a file with more genes"
+            f"{evaluation.name}: none of its {evaluation.n_genes:,} genes is both detected in it and "
+            f"measured by a dataset of the cells compared ({evaluation.n_mapped:,} are known to the Census), so "
+            "that their content cannot be compared; use --by joinid,donor or a file with more genes"
         )

@@ -52,7 +52,7 @@ class EvaluationReport:
     n_too_few
         Cells of the evaluation set with too few shared genes or counts to be decided by content.
     undecidable_fraction
-        Share of its cells that are as like their neighbours as copies are (from a sample, the worst gene set).
+        Share of its cells that are as like their neighbours as copies are; of a sample, the worst gene set.
     gene_sets
         How the content was compared: shared genes, thresholds, false hits to expect.
     donors

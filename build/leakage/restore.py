@@ -20,8 +20,8 @@ def restored_counts(values: sp.csr_array) -> tuple[sp.csr_array, NDArray[np.bool
     """Return the counts behind values that were scaled cell by cell, and log-transformed or not.
 
     A cell that was normalised and log-transformed holds log(1 + c / f) with one f for the cell. Nearly every
-    cell has a gene with one count; then expm1 of its smallest value is 1 / f, and every expm1 divided by it is
-    a whole number. Where that does not come out, the values themselves are tried (1 / f without a logarithm).
+    cell has a gene with one count; then expm1 of its smallest value is 1 / f, and every expm1 divided by it
+    is a whole number. Where that does not come out, the values themselves are tried.
 
     Parameters
     ----------

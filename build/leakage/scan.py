@@ -229,7 +229,7 @@ def _compare(
             continue
         if not path.exists():
             found = _search(matcher, corpus, census, joinids[rows], advance)
-            pairs = matcher.decide(found).with_columns(row=pl.Series(rows)[found["row"]])
+            pairs = matcher.decide(found).with_columns(row=pl.lit(pl.Series(rows)).gather(pl.col("row")))
             with atomic_file(path) as aside:
                 pairs.select(*_SCHEMA).write_parquet(aside)
         else:

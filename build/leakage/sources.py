@@ -208,8 +208,8 @@ def _mapped(source: H5adSource, var: pl.DataFrame, organism: str, gene_column: s
 def _no_genes(path: str | Path, n_genes: int, n_known: int) -> str:
     return (
         f"{path}: none or next to none of its {n_genes:,} genes is among the {n_known:,} of the corpus' "
-        "Census, by id or by symbol, so that nothing can be compared; name the column of var with Ensembl ids "
-        "or symbols"
+        "Census, by id or by symbol, so that nothing can be compared; name the column of var with Ensembl "
+        "ids or symbols"
     )
 
 
@@ -219,8 +219,8 @@ def _refuse_negative(path: Path, layer: str, values: sp.csr_array) -> None:
         raise LeakageError(
             f"{path}: {layer} holds values that are no counts, nor made from them cell by cell "
             f"({int(is_wrong.sum()):,} of the first {len(is_wrong):,} below zero or not a number, such as "
-            f"{values.data[is_wrong][0]:g}), so that what a cell detects is lost; name a layer with counts or "
-            "log-normalised values (--layer)"
+            f"{values.data[is_wrong][0]:g}), so that what a cell detects is lost; name a layer with counts "
+            "or log-normalised values (--layer)"
         )
 
 

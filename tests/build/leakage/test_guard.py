@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from curate.build.build import build
 from curate.build.leakage import scan as scanning
-from curate.build.leakage.guard import CELL_METHODS, METHODS, find_overlap, overlap_exclusions, read_evaluation
+from curate.build.leakage.guard import (
+    CELL_METHODS,
+    METHODS,
+    find_overlap,
+    overlap_exclusions,
+    read_evaluation,
+)
 from curate.build.leakage.report import leakage
 from curate.errors import LeakageError, SelectionError, SourceError
 from curate.manifests.registry import Registry
@@ -101,9 +107,7 @@ def test_cells_with_other_genes_beside_are_compared_over_the_shared_ones(
     assert [each.n_genes for each in overlap.scan.gene_sets] == [320, int((kept < 250).sum())]
 
 
-def test_joinids_and_donors_are_found_in_obs(
-    leak_corpus: Corpus, write_evaluation: WriteEvaluation
-) -> None:
+def test_joinids_and_donors_are_found_in_obs(leak_corpus: Corpus, write_evaluation: WriteEvaluation) -> None:
     obs = {
         "dataset_id": ["a", "b", "a", "elsewhere"],
         "observation_joinid": ["cell-0007", "cell-0007", "cell-0008", "cell-0009"],

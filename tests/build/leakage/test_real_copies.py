@@ -1,4 +1,4 @@
-"""Real copies: the same cells in two public files, processed apart, and thinned, normalised or cut to a panel."""
+"""Real copies: the same cells in two public files, processed apart, and thinned, normalised or cut."""
 
 from __future__ import annotations
 
@@ -121,9 +121,7 @@ def test_the_shared_cells_of_two_files_are_found_without_their_barcodes(
 def test_cells_quantified_again_are_found_and_other_blood_is_not(corpus: Corpus, shared_data: Path) -> None:
     found = found_pairs(corpus, shared_data / "pbmc3k_clustifyr.h5ad")
     multi = ad.read_h5ad(shared_data / "pbmc_multi_ismb2021.h5ad", backed="r")
-    rows = {
-        barcode(name): row for row, name in enumerate(multi.obs_names) if name.startswith("GSE115189")
-    }
+    rows = {barcode(name): row for row, name in enumerate(multi.obs_names) if name.startswith("GSE115189")}
     truth = {
         (cell, "pbmc_multi_ismb2021", rows[barcode(cell)])
         for cell in ad.read_h5ad(shared_data / "pbmc3k_clustifyr.h5ad", backed="r").obs_names

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(root: Path, *arguments: object, fails: bool = False) -> Result:
-    return CliRunner().invoke(
-        curate, ["-C", str(root), *map(str, arguments)], catch_exceptions=fails
-    )
+    return CliRunner().invoke(curate, ["-C", str(root), *map(str, arguments)], catch_exceptions=fails)
 
 
 @pytest.fixture

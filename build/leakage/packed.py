@@ -70,7 +70,11 @@ class Packed:
 
     def detected_in(self) -> NDArray[np.int64]:
         """Return in how many cells each gene is detected, int64 [n_genes]."""
-        return np.bincount(self.genes, minlength=self.n_genes).astype(np.int64)
+        n_cells = np.zeros(self.n_genes, np.int64)
+        for start, stop in self._chunks():
+            held = self.genes[self.indptr[start] : self.indptr[stop]]
+            n_cells += np.bincount(held, minlength=self.n_genes)
+        return n_cells
 
     def row_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum of a value of each gene over the genes of each cell, float64 [n_cells]."""
@@ -83,10 +87,22 @@ class Packed:
 
     def only(self, genes: NDArray[np.bool_]) -> Packed:
         """Return the cells with some of the genes, renumbered."""
-        kept = genes[self.genes]
-        number = np.cumsum(genes) - 1
-        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
-        return Packed(indptr, number[self.genes[kept]].astype(np.uint16), self.counts[kept], int(genes.sum()))
+        number = (np.cumsum(genes) - 1).astype(np.uint16)
+        lengths, held_genes, counts = [np.zeros(1, np.int64)], [], []
+        for start, stop in self._chunks():
+            held = slice(int(self.indptr[start]), int(self.indptr[stop]))
+            kept = genes[self.genes[held]]
+            ends = np.concatenate([[0], np.cumsum(kept)])[self.indptr[start : stop + 1] - held.start]
+            lengths.append(np.diff(ends))
+            held_genes.append(number[self.genes[held][kept]])
+            counts.append(self.counts[held][kept])
+        none = [np.empty(0, np.uint16)]
+        return Packed(
+            np.cumsum(np.concatenate(lengths)),
+            np.concatenate(none + held_genes),
+            np.concatenate(none + counts),
+            int(genes.sum()),
+        )
 
     def take(self, cells: NDArray[np.int64]) -> Packed:
         """Return some cells, in the order given."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: run one benchmark, print its table, keep it in benchmarks/results/NAME.md."""
+"""`python -m benchmarks NAME`: run one benchmark, print its table, keep it for RESULTS.md."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import click
 
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
 BENCHMARKS: dict[str, str] = {
+    "all": "benchmarks.all",
     "make-corpus": "benchmarks.make_corpus",
     "make-large": "benchmarks.make_large",
+    "make-embedding": "benchmarks.make_embedding",
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
@@ -17,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
     "leakage": "benchmarks.leakage",
+    "explain": "benchmarks.explain",
 }
 
 

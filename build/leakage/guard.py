@@ -217,5 +217,6 @@ def _refuse_strangers(evaluation: EvaluationSet, found: Scan) -> None:
         raise LeakageError(
             f"{evaluation.name}: none of its {evaluation.n_genes:,} genes is both detected in it and "
             f"measured by a dataset of the cells compared ({evaluation.n_mapped:,} are known to the "
-            "Census), so that their content cannot be compared; use --by joinid,donor or a file with more genes"
+            "Census), so that their content cannot be compared; use --by joinid,donor or "
+            "a file with more genes"
         )

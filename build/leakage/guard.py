@@ -15,7 +15,7 @@ import numpy as np
 
 from curate.build.exclusions import Exclusion
 from curate.build.leakage.identities import Same, possible_donors, same_donors, same_joinids
-from curate.build.leakage.scan import LEAST_INFORMATION, METHOD_VERSION, Scan, scan
+from curate.build.leakage.scan import METHOD_VERSION, Scan, scan
 from curate.build.leakage.sources import open_evaluation
 from curate.errors import LeakageError
 
@@ -207,7 +207,7 @@ def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted
     if method == "exact" and not evaluation.is_count.any():
         why_not = "its values are no counts, and none could be restored from them"
     elif len(found.few) == evaluation.n_cells:
-        why_not = f"none of its cells detects enough shared genes ({LEAST_INFORMATION:g} nats) to be decided"
+        why_not = "none of its cells detects enough shared genes to be decided"
     return Same(of_corpus & wanted, of_evaluation, why_not)
 
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from pydantic import ValidationError
 from curate.atomic import atomic_file, atomic_folder
 from curate.build.leakage.exact import ExactIndex
 from curate.build.leakage.near import NearIndex
-from curate.build.leakage.nulls import MOST_NEAREST
+from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
 from curate.documents import Document, canonical_digest
 from curate.progress import progress
 from curate.threads import mapped
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
 
 METHOD_VERSION = 1
 """Enters manifests: raised whenever the same input would give other pairs."""
-LEAST_INFORMATION = 40.0
-"""Nats that the genes of an evaluation cell must hold: the chance of a like pair among independent cells is
-e^-40, and 200,000 x 22.2 million pairs are e^29."""
+MARGIN_NATS = 8.0
+"""Beyond what the number of pairs asks for, as the genes of a cell type go together."""
 PART_CELLS = 131_072
 FOLDER = "leakage"
 _HEADER, _PAIRS, _COVERED = "scan.json", "pairs.parquet", "covered.npy"
@@ -148,9 +148,13 @@ def scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], c
     return Scan(wanted, found, tuple(records), some_few)
 
 
-def is_kept(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> bool:
-    """Return whether the wanted cells have been compared before."""
-    return _kept(corpus.path / FOLDER / _key(corpus, evaluation), wanted) is not None
+def least_information(n_pairs: int) -> float:
+    """Return the nats that an evaluation cell must hold to be decided among so many pairs.
+
+    The chance of a pair of independent cells alike in that many nats is e to the minus of it: FALSE_HITS over
+    all pairs, and MARGIN_NATS beyond. Among 200,000 x 22.2 million pairs this is 39, among 2,000 x 5,000 26.
+    """
+    return math.log(max(n_pairs, 1) / FALSE_HITS) + MARGIN_NATS
 
 
 def _key(corpus: Corpus, evaluation: EvaluationSet) -> str:
@@ -290,7 +294,7 @@ class Matcher:
     def of(cls, group: GeneGroup, shared: NDArray[np.bool_], *, n_compared: int) -> Matcher:
         """Index a group; a cell without known counts detects genes, but equals no other."""
         near = NearIndex.of(group.packed, shared, n_compared=n_compared)
-        usable = near.information >= LEAST_INFORMATION
+        usable = near.information >= least_information(group.packed.n_cells * n_compared)
         exact = ExactIndex.of(group.packed, shared, usable & group.is_count)
         return cls(group, group.genes, near, exact, usable)
 

@@ -243,7 +243,8 @@ def test_a_scan_that_was_killed_goes_on_where_it_was(
 ) -> None:
     path = write_evaluation(with_strangers(leak_counts[COPIED]))
     monkeypatch.setattr(scanning, "PART_CELLS", 64)
-    search, joinids_read = scanning._search, []
+    search = scanning._search
+    joinids_read: list[NDArray[np.int64]] = []
 
     def killed(matcher, corpus, census, joinids, advance):  # type: ignore[no-untyped-def]
         if len(joinids_read) == 3:

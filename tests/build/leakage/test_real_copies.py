@@ -79,7 +79,7 @@ def thinned(cells: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
 
 def logged(cells: ad.AnnData, rng: np.random.Generator) -> ad.AnnData:
     counts = sp.csr_matrix(cells.X)
-    scaled = counts.multiply(1e4 / counts.sum(axis=1)).tocsr()
+    scaled = sp.csr_matrix(counts.multiply(1e4 / counts.sum(axis=1)))
     scaled.data = np.log1p(scaled.data).astype(np.float32)
     cells.X = scaled
     return cells

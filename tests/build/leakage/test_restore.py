@@ -8,7 +8,7 @@ from curate.build.leakage.restore import restored_counts
 
 
 def counts_with_ones(seed: int) -> np.ndarray:
-    counts = np.random.default_rng(seed).poisson(0.7, (40, 60)) * np.array([1, 1, 5] * 20)
+    counts: np.ndarray = np.random.default_rng(seed).poisson(0.7, (40, 60)) * np.array([1, 1, 5] * 20)
     counts[:, 0] = 1
     return counts
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "Choose cells from a corpus and write them down as a manifest.",
     "manifests": "List, show, verify, tag and export manifests.",
     "leakage": "Find cells and donors of evaluation sets in a manifest.",
+    "diversity": "Compare how diverse manifests are: labels, Vendi score, coverage.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }
 

@@ -17,9 +17,7 @@ from benchmarks.table import Row, gigabytes, report, seconds, times
 @click.option("--n-corpus", default=1_000_000, show_default=True)
 @click.option("--n-evaluation", default=20_000, show_default=True)
 @click.option("--n-brute", default=2_000, show_default=True, help="Cells that brute force searches with.")
-@click.option(
-    "--n-graph", default=0, show_default=True, help="Cells for pynndescent; its index is slow here."
-)
+@click.option("--n-graph", default=0, show_default=True, help="Cells for pynndescent; it is slow to index.")
 def command(*, n_corpus: int, n_evaluation: int, n_brute: int, n_graph: int) -> None:
     """Search an evaluation set with the cells of a corpus, and with planted copies of its own cells."""
     peers = {

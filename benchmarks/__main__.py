@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, str] = {
     "sketch": "benchmarks.sketch",
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
+    "leakage": "benchmarks.leakage",
     "diversity": "benchmarks.diversity",
     "explain": "benchmarks.explain",
 }

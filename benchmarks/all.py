@@ -39,6 +39,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
         Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),
+        Step(("leakage",), "leakage"),
         Step(("diversity", base), "diversity"),
         Step(("make-large", base, large)),
         Step(("select", large, *without), "select-large"),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from curate.build.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
+    from curate.build.spike_ins import SpikeIns
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
     from curate.manifests.registry import Registry

@@ -11,6 +11,7 @@
     ├── EmbeddingError       an embedding that is missing, damaged or of another corpus
     ├── SelectionError       a number of cells that cannot be chosen, an unknown strategy
     ├── ManifestError        a manifest that is missing, damaged or of an unknown format
+    ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -54,6 +55,10 @@ class SelectionError(CurateError):
 
 class ManifestError(CurateError):
     """A manifest that is missing, damaged or of an unknown format."""
+
+
+class LeakageError(CurateError):
+    """An evaluation set that cannot be compared, or overlap with one where there must be none."""
 
 
 class WorkspaceError(CurateError):

@@ -19,6 +19,7 @@ COMMANDS = {
     "embed": "Compute an embedding of a corpus, streaming.",
     "build": "Choose cells from a corpus and write them down as a manifest.",
     "manifests": "List, show, verify, tag and export manifests.",
+    "leakage": "Find cells and donors of evaluation sets in a manifest.",
     "ladder": "List and show ladders: the manifests of a scaling study.",
     "diversity": "Compare how diverse manifests are: labels, Vendi score, coverage.",
     "diff": "Compare two manifests: cells, settings, composition.",

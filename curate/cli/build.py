@@ -9,6 +9,7 @@ import click
 
 from curate.build.strategies import STRATEGIES
 from curate.cli import ladder_options as ladders
+from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Names, Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
@@ -64,6 +65,7 @@ def _epilog() -> str:
 @ladders.ladder_options
 @quality_options
 @split_options
+@overlap_options
 @spike_in_options
 @strategy_options
 @click.option(
@@ -90,6 +92,8 @@ def command(
     is_nested: bool,
     quality: QualityRules,
     splits: dict[str, Any],
+    exclude_overlap: tuple[str, ...],
+    exclude_overlap_by: list[Any],
     spike_ins: SpikeInOptions,
     is_explained: bool,
     as_json: bool,
@@ -110,7 +114,10 @@ def command(
     _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
     from curate.build.build import build
     from curate.build.embedding import Embedding, embedding_names
+    from curate.build.explain import explain_build
+    from curate.build.ladder import build_ladder
     from curate.build.quality import quality_exclusions
+    from curate.cli.explanation import show
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -118,60 +125,48 @@ def command(
 
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
+    registry = Registry(workspace.manifests_path)
     used = [STRATEGIES[name] for name in strategies]
     is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
-    candidates: dict[str, Any] = {
+    choice: dict[str, Any] = {
         "where": where,
-        "exclusions": quality_exclusions(source, quality),
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
         if any(each.needs_embedding for each in used) or is_measured_on
         else None,
         "parameters": {key: value for key, value in parameters.items() if value is not None},
     }
+    sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
+    by_quality = quality_exclusions(source, quality)
     spiked = spike_ins.of(source)
-    registry = Registry(workspace.manifests_path)
-    if ladder is not None and not is_explained:
-        from curate.build.ladder import build_ladder
-
-        built = build_ladder(
-            source,
-            registry=registry,
-            strategies=strategies,
-            fractions=ladder,
-            seeds=seed,
-            nested=is_nested,
-            name=name or "ladder",
-            **splits,
-            **candidates,
-        )
-        ladders.report(built, as_json=as_json)
-        return
-    request = candidates | {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     if is_explained:
-        from curate.build.explain import explain_build
-        from curate.cli.explanation import show
-
-        explained = [
-            explain_build(source, root=workspace.root, strategy=strategy, **request)
-            for strategy in strategies
-        ]
-        show([each for found in explained for each in found], as_json=as_json)
+        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        for strategy in strategies:
+            request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
+            explained += explain_build(source, root=workspace.root, **request)
+        show(explained, as_json=as_json)
         if spiked is not None:
             click.echo(f"notice: {spiked.explained()}", err=True)
         return
-    (strategy,) = strategies
-    before = {(each, version) for each in registry.names() for version in registry.versions(each)}
-    n_requests = len({*(fraction or n_cells or ())}) * len({*seed})
-    with measured(workspace.root, f"build {strategy}", n_requests * source.n_cells, unit="cells"):
-        manifests = build(
-            source,
-            strategy=strategy,
-            registry=registry,
-            name=name,
-            spike_ins=spiked,
-            **splits,
-            **request,
-        )
+    with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
+        choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
+        if ladder is not None:
+            built = build_ladder(
+                source,
+                strategies=strategies,
+                fractions=ladder,
+                seeds=seed,
+                nested=is_nested,
+                name=name or "ladder",
+                **choice,
+            )
+            ladders.report(built, as_json=as_json)
+            return
+        (strategy,) = strategies
+        before = {(each, version) for each in registry.names() for version in registry.versions(each)}
+        amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
+        work = f"build {strategy}"
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps):
+            manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):
             click.echo(f"notice: {manifest.ref}: {notice}", err=True)

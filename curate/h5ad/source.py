@@ -95,6 +95,16 @@ class H5adSource:
         """Number of genes of the counts."""
         return len(self.var_names)
 
+    @property
+    def n_values(self) -> int:
+        """Number of values that the matrix stores; of a dense one, all."""
+        return self._matrix.n_values
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the matrix stores every value, zeros too."""
+        return self._matrix.n_values == self.n_cells * self.n_genes
+
     def blocks(
         self, block_cells: int = BLOCK_CELLS, *, cells: NDArray[np.bool_] | None = None
     ) -> Iterator[sp.csr_array]:

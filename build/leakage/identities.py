@@ -1,0 +1,121 @@
+"""The same cell by name, and the same donor: what obs alone can tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from curate.identity import identity_hash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.build.leakage.evaluation import EvaluationSet
+    from curate.corpus import Corpus
+
+NO_DONORS = frozenset(
+    ("", "unknown", "na", "n/a", "nan", "none", "null", "<na>", "pooled", "pool", "donor", "not applicable")
+)
+"""Donor ids, in lower case, that name nobody."""
+
+
+@dataclass(frozen=True)
+class Same:
+    """What is the same on both sides.
+
+    Attributes
+    ----------
+    corpus, evaluation
+        bool [n_cells], the cells of the corpus and of the evaluation set.
+    why_not
+        Why it could not be compared; then neither side has any.
+    """
+
+    corpus: NDArray[np.bool_]
+    evaluation: NDArray[np.bool_]
+    why_not: str | None = None
+
+
+def same_joinids(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+    """Find the cells of the evaluation set in the corpus by (dataset_id, observation_joinid).
+
+    Where the corpus' release has no observation_joinid, by soma_joinid, if both are of the same Census.
+    """
+    if corpus.header.identity == "release+soma_joinid":
+        return _same_release(corpus, evaluation)
+    missing = [name for name in ("observation_joinid", "dataset_id") if name not in evaluation.obs.columns]
+    if missing:
+        return _nothing(corpus, evaluation, f"it has no obs column {' and no '.join(missing)}")
+    obs = evaluation.obs
+    known = (obs["dataset_id"].is_not_null() & obs["observation_joinid"].is_not_null()).to_numpy()
+    identities = np.zeros(evaluation.n_cells, np.uint64)
+    if known.any():
+        held = obs.filter(known)
+        identities[known] = identity_hash(held["dataset_id"], held["observation_joinid"])
+    of_corpus = corpus.identity()
+    return Same(
+        corpus=np.isin(of_corpus, np.unique(identities[known])),
+        evaluation=known & np.isin(identities, of_corpus),
+    )
+
+
+def same_donors(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+    """Find the cells whose (dataset_id, donor_id) stands on both sides."""
+    return _same_by(corpus, evaluation, ["dataset_id", "donor_id"])
+
+
+def possible_donors(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+    """Find the cells whose donor_id stands on both sides, but not in the same dataset.
+
+    Donor ids are unique inside a dataset only: these may be the same people, or not.
+    """
+    by_id = _same_by(corpus, evaluation, ["donor_id"])
+    if by_id.why_not is not None or "dataset_id" not in evaluation.obs.columns:
+        return by_id
+    sure = same_donors(corpus, evaluation)
+    return Same(by_id.corpus & ~sure.corpus, by_id.evaluation & ~sure.evaluation)
+
+
+def _same_release(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+    if evaluation.release_joinids is None:
+        why = "the corpus' release has no observation_joinid, and soma_joinids hold inside one Census only"
+        return _nothing(corpus, evaluation, why)
+    content, joinids = evaluation.release_joinids
+    if content != corpus.header.census.content:
+        return _nothing(corpus, evaluation, "neither side has observation_joinids, and they are two Censuses")
+    of_corpus = corpus.joinids()
+    return Same(np.isin(of_corpus, joinids), np.isin(joinids, of_corpus))
+
+
+def _same_by(corpus: Corpus, evaluation: EvaluationSet, columns: list[str]) -> Same:
+    missing = [name for name in columns if name not in evaluation.obs.columns]
+    if missing:
+        return _nothing(corpus, evaluation, f"it has no obs column {' and no '.join(missing)}")
+    ours = _keys(corpus.columns(columns))
+    theirs = _keys(evaluation.obs.select(columns))
+    shared = ours.unique().join(theirs.unique(), on=columns, how="inner").drop_nulls()
+    if shared.is_empty():
+        return _nothing(corpus, evaluation, None)
+    marked = shared.with_columns(is_shared=pl.lit(value=True))
+    return Same(_marked(ours, marked, columns), _marked(theirs, marked, columns))
+
+
+def _keys(frame: pl.DataFrame) -> pl.DataFrame:
+    donors = frame["donor_id"].cast(pl.String)
+    # Decided once a value, not once a cell.
+    nobody = [name for name in donors.unique().drop_nulls() if name.strip().lower() in NO_DONORS]
+    named = pl.when(pl.col("donor_id").is_in(nobody)).then(None).otherwise(pl.col("donor_id"))
+    return frame.with_columns(pl.all().cast(pl.String)).with_columns(donor_id=named)
+
+
+def _marked(side: pl.DataFrame, marked: pl.DataFrame, columns: list[str]) -> NDArray[np.bool_]:
+    found = side.join(marked, on=columns, how="left", maintain_order="left")["is_shared"]
+    mask: NDArray[np.bool_] = found.fill_null(value=False).to_numpy()
+    return mask
+
+
+def _nothing(corpus: Corpus, evaluation: EvaluationSet, why_not: str | None) -> Same:
+    return Same(np.zeros(corpus.n_cells, np.bool_), np.zeros(evaluation.n_cells, np.bool_), why_not)

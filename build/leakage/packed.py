@@ -1,0 +1,128 @@
+"""Cells as their detected genes and counts: four bytes a non-zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+from curate.errors import LeakageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+MAX_GENES = 2**16 - 1
+"""Genes are numbered in 16 bits; the highest number stands for none."""
+MAX_COUNT = 2**16 - 1
+"""Higher counts are held as this one, on both sides of a comparison."""
+_CHUNK_CELLS = 8192
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Counts by rows. Zeros are not held, so that what is held are the genes detected.
+
+    Attributes
+    ----------
+    indptr
+        int64 [n_cells + 1].
+    genes
+        uint16 [n_nonzeros], ascending within a cell.
+    counts
+        uint16 [n_nonzeros], at most MAX_COUNT; 1 throughout for a cell whose counts are not known.
+    n_genes
+        Number of genes that there are.
+    """
+
+    indptr: NDArray[np.int64]
+    genes: NDArray[np.uint16]
+    counts: NDArray[np.uint16]
+    n_genes: int
+
+    @classmethod
+    def of(cls, blocks: Iterable[sp.csr_array], *, n_genes: int) -> Packed:
+        """Pack blocks of whole numbers, genes sorted and without explicit zeros.
+
+        Raises
+        ------
+        LeakageError
+            When there are more than MAX_GENES genes.
+        """
+        if n_genes > MAX_GENES:
+            raise LeakageError(
+                f"{n_genes:,} genes are shared, {MAX_GENES:,} can be compared; drop some of the file's genes"
+            )
+        lengths, genes, counts = [np.zeros(1, np.int64)], [np.empty(0, np.uint16)], [np.empty(0, np.uint16)]
+        for block in blocks:
+            lengths.append(np.diff(block.indptr).astype(np.int64))
+            genes.append(block.indices.astype(np.uint16))
+            counts.append(np.minimum(block.data, MAX_COUNT).astype(np.uint16))
+        return cls(np.cumsum(np.concatenate(lengths)), np.concatenate(genes), np.concatenate(counts), n_genes)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.indptr) - 1
+
+    def detected_in(self) -> NDArray[np.int64]:
+        """Return in how many cells each gene is detected, int64 [n_genes]."""
+        n_cells = np.zeros(self.n_genes, np.int64)
+        for start, stop in self._chunks():
+            held = self.genes[self.indptr[start] : self.indptr[stop]]
+            n_cells += np.bincount(held, minlength=self.n_genes)
+        return n_cells
+
+    def row_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum of a value of each gene over the genes of each cell, float64 [n_cells]."""
+        sums = np.zeros(self.n_cells)
+        for start, stop in self._chunks():
+            first, last = self.indptr[start], self.indptr[stop]
+            running = np.concatenate([[0.0], np.cumsum(values[self.genes[first:last]])])
+            sums[start:stop] = np.diff(running[self.indptr[start : stop + 1] - first])
+        return sums
+
+    def only(self, genes: NDArray[np.bool_]) -> Packed:
+        """Return the cells with some of the genes, renumbered."""
+        number = (np.cumsum(genes) - 1).astype(np.uint16)
+        lengths, held_genes, counts = [np.zeros(1, np.int64)], [], []
+        for start, stop in self._chunks():
+            held = slice(int(self.indptr[start]), int(self.indptr[stop]))
+            kept = genes[self.genes[held]]
+            ends = np.concatenate([[0], np.cumsum(kept)])[self.indptr[start : stop + 1] - held.start]
+            lengths.append(np.diff(ends))
+            held_genes.append(number[self.genes[held][kept]])
+            counts.append(self.counts[held][kept])
+        none = [np.empty(0, np.uint16)]
+        return Packed(
+            np.cumsum(np.concatenate(lengths)),
+            np.concatenate(none + held_genes),
+            np.concatenate(none + counts),
+            int(genes.sum()),
+        )
+
+    def take(self, cells: NDArray[np.int64]) -> Packed:
+        """Return some cells, in the order given."""
+        lengths = np.diff(self.indptr)[cells]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.repeat(self.indptr[cells] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return Packed(indptr, self.genes[at], self.counts[at], self.n_genes)
+
+    def csr_chunks(self) -> Iterable[tuple[slice, sp.csr_array]]:
+        """Yield the cells as CSR of 64-bit indices, some thousand at a time."""
+        for start, stop in self._chunks():
+            indptr = self.indptr[start : stop + 1]
+            held = slice(int(indptr[0]), int(indptr[-1]))
+            parts = (
+                self.counts[held].astype(np.float32),
+                self.genes[held].astype(np.int64),
+                indptr - indptr[0],
+            )
+            yield slice(start, stop), sp.csr_array(parts, shape=(stop - start, self.n_genes))
+
+    def _chunks(self) -> Iterable[tuple[int, int]]:
+        for start in range(0, self.n_cells, _CHUNK_CELLS):
+            yield start, min(start + _CHUNK_CELLS, self.n_cells)

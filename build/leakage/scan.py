@@ -1,0 +1,322 @@
+"""A pass over the counts of a corpus: the pairs of its cells and evaluation cells with the same content.
+
+1. cells of datasets that measured the same genes are taken together: one index for each such set of genes;
+2. their counts are read once, in parts, and each part's pairs are kept as it is done, so that a run that was
+   killed goes on behind the last of them;
+3. what was found is kept under the corpus, and a second question about these cells and the same evaluation
+   set reads nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+from pydantic import ValidationError
+
+from curate.atomic import atomic_file, atomic_folder
+from curate.build.leakage.exact import ExactIndex
+from curate.build.leakage.near import NearIndex
+from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
+from curate.documents import Document, canonical_digest
+from curate.progress import progress
+from curate.threads import mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from curate.build.leakage.evaluation import EvaluationSet, GeneGroup
+    from curate.census import Census
+    from curate.corpus import Corpus
+
+    Advance = Callable[[int], None]
+
+METHOD_VERSION = 1
+"""Enters manifests: raised whenever the same input would give other pairs."""
+MARGIN_NATS = 8.0
+"""Beyond what the number of pairs asks for, as the genes of a cell type go together."""
+PART_CELLS = 131_072
+FOLDER = "leakage"
+_HEADER, _PAIRS, _COVERED = "scan.json", "pairs.parquet", "covered.npy"
+_SCHEMA = {
+    "row": pl.Int64,
+    "cell": pl.Int64,
+    "score": pl.Float32,
+    "nearest": pl.Float32,
+    "is_exact": pl.Boolean,
+    "is_near": pl.Boolean,
+}
+
+
+class GeneSetRecord(Document):
+    """A comparison over the genes that some datasets and some evaluation cells share.
+
+    `n_few` of the evaluation cells detect too few of the genes to be decided; `undecidable_fraction`, from a
+    sample, are as like distinct cells as copies are. A near pair counts from `excess`, and so many false ones
+    are to be expected, of all cells of the corpus.
+    """
+
+    n_datasets: int
+    n_corpus_cells: int
+    n_evaluation_cells: int
+    n_genes: int
+    n_few: int
+    undecidable_fraction: float
+    excess: float
+    n_false_expected: float | None
+
+
+class ScanRecord(Document):
+    """scan.json."""
+
+    corpus: str
+    evaluation: str
+    method_version: int
+    n_cells: int
+    gene_sets: tuple[GeneSetRecord, ...]
+    few: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The pairs of equal or nearly equal content.
+
+    Attributes
+    ----------
+    covered
+        bool [n_cells of the corpus], the cells that were compared.
+    pairs
+        row (of the corpus), cell (of the evaluation set), score, nearest (the score of the nearest distinct
+        evaluation cell), is_exact, is_near; by row and cell.
+    few
+        Evaluation cells that detect too few shared genes to be decided against some of the cells.
+    """
+
+    covered: NDArray[np.bool_]
+    pairs: pl.DataFrame
+    gene_sets: tuple[GeneSetRecord, ...]
+    few: NDArray[np.int64]
+
+
+def scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], census: Census) -> Scan:
+    """Compare the content of the wanted cells (bool [n_cells]) with that of an evaluation set.
+
+    Memory: the evaluation set (4 bytes a non-zero), its index over one set of genes (`NearIndex`), and three
+    blocks of counts.
+
+    Raises
+    ------
+    CensusError
+        When the counts cannot be read.
+    WriteError
+        When what is found cannot be kept.
+    """
+    home = corpus.path / FOLDER / _key(corpus, evaluation)
+    kept = _kept(home, wanted)
+    if kept is not None:
+        return kept
+    name = canonical_digest({"cells": np.packbits(wanted).tobytes().hex()})[:16]
+    with atomic_folder(home / name, resumable=True) as folder:
+        records, few, pairs = [], [], []
+        with progress("Comparing counts", int(wanted.sum())) as advance:
+            for number, genes in enumerate(_gene_sets(corpus, evaluation, wanted, census)):
+                record, undecided, parts = _compare(corpus, genes, census, folder, number, advance)
+                records.append(record)
+                few.append(undecided)
+                pairs += parts
+        found = pl.concat([pl.DataFrame(schema=_SCHEMA), *pairs]).sort("row", "cell")
+        some_few = np.unique(np.concatenate([np.empty(0, np.int64), *few]))
+        found.write_parquet(folder / _PAIRS)
+        np.save(folder / _COVERED, np.packbits(wanted))
+        for part in folder.glob("part-*"):
+            part.unlink()
+        ScanRecord(
+            corpus=corpus.id,
+            evaluation=evaluation.fingerprint,
+            method_version=METHOD_VERSION,
+            n_cells=int(wanted.sum()),
+            gene_sets=tuple(records),
+            few=tuple(some_few.tolist()),
+        ).save(folder / _HEADER)
+    return Scan(wanted, found, tuple(records), some_few)
+
+
+def least_information(n_pairs: int) -> float:
+    """Return the nats that an evaluation cell must hold to be decided among so many pairs.
+
+    The chance of a pair of independent cells alike in that many nats is e to the minus of it: FALSE_HITS over
+    all pairs, and MARGIN_NATS beyond. Among 200,000 x 22.2 million pairs this is 39, among 2,000 x 5,000 26.
+    """
+    return math.log(max(n_pairs, 1) / FALSE_HITS) + MARGIN_NATS
+
+
+def _key(corpus: Corpus, evaluation: EvaluationSet) -> str:
+    content = {
+        "corpus": corpus.id,
+        "census": corpus.header.census.content,
+        "evaluation": evaluation.fingerprint,
+        "method_version": METHOD_VERSION,
+    }
+    return canonical_digest(content)[:16]
+
+
+def _kept(home: Path, wanted: NDArray[np.bool_]) -> Scan | None:
+    """Return an earlier scan that covers the wanted cells; one that cannot be read counts as none."""
+    for folder in sorted(home.glob("[0-9a-f]*")):
+        try:
+            record = ScanRecord.model_validate_json((folder / _HEADER).read_text())
+            covered = np.unpackbits(np.load(folder / _COVERED, allow_pickle=False), count=len(wanted))
+            pairs = pl.read_parquet(folder / _PAIRS)
+        except (OSError, ValueError, ValidationError, pl.exceptions.PolarsError):
+            continue
+        is_covered = covered.astype(np.bool_)
+        if not (wanted & ~is_covered).any():
+            of_wanted = pairs.filter(pl.Series(wanted[pairs["row"].to_numpy()], dtype=pl.Boolean))
+            return Scan(is_covered, of_wanted, record.gene_sets, np.array(record.few, np.int64))
+    return None
+
+
+@dataclass(frozen=True)
+class _GeneSet:
+    """Cells of the corpus and a group of evaluation cells that share these genes."""
+
+    rows: NDArray[np.int64]
+    n_datasets: int
+    group: GeneGroup
+    shared: NDArray[np.bool_]
+
+
+def _gene_sets(
+    corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], census: Census
+) -> Iterator[_GeneSet]:
+    """Yield the cells by what their datasets measured of each group's genes, in the order of the corpus."""
+    datasets = census.read_datasets()
+    place = dict(zip(datasets["dataset_id"], datasets["soma_joinid"], strict=True))
+    column = corpus.columns(["dataset_id"])["dataset_id"]
+    assert isinstance(column.dtype, pl.Enum)
+    codes, names = column.to_physical().to_numpy(), column.dtype.categories.to_list()
+    presence = census.presence(corpus.header.organism)
+    for group in evaluation.groups:
+        of_mask: dict[bytes, tuple[NDArray[np.bool_], list[int]]] = {}
+        for code in np.unique(codes[wanted]).tolist():
+            known = place.get(names[code])
+            measured = (
+                np.ones(len(group.genes), np.bool_)
+                if known is None
+                else presence[[known]].toarray()[0][group.genes].astype(np.bool_)
+            )
+            of_mask.setdefault(measured.tobytes(), (measured, []))[1].append(code)
+        for shared, members in of_mask.values():
+            rows = np.flatnonzero(wanted & np.isin(codes, members))
+            yield _GeneSet(rows, len(members), group, shared)
+
+
+def _compare(
+    corpus: Corpus, genes: _GeneSet, census: Census, folder: Path, number: int, advance: Advance
+) -> tuple[GeneSetRecord, NDArray[np.int64], list[pl.DataFrame]]:
+    matcher = Matcher.of(genes.group, genes.shared, n_compared=corpus.n_cells)
+    joinids = corpus.joinids()
+    parts = []
+    for start in range(0, len(genes.rows), PART_CELLS):
+        rows = genes.rows[start : start + PART_CELLS]
+        path = folder / f"part-{number:05}-{start:09}.parquet"
+        if not matcher.usable.any():
+            # Nothing could be found: reading is spared.
+            advance(len(rows))
+            continue
+        if not path.exists():
+            found = _search(matcher, corpus, census, joinids[rows], advance)
+            pairs = matcher.decide(found).with_columns(row=pl.lit(pl.Series(rows)).gather(pl.col("row")))
+            with atomic_file(path) as aside:
+                pairs.select(*_SCHEMA).write_parquet(aside)
+        else:
+            advance(len(rows))
+        parts.append(pl.read_parquet(path))
+    null = matcher.near.null
+    few = np.flatnonzero(~matcher.usable)
+    record = GeneSetRecord(
+        n_datasets=genes.n_datasets,
+        n_corpus_cells=len(genes.rows),
+        n_evaluation_cells=genes.group.packed.n_cells,
+        n_genes=int(genes.shared.sum()),
+        n_few=len(few),
+        undecidable_fraction=null.undecidable_fraction,
+        excess=null.excess,
+        n_false_expected=None if np.isnan(null.n_expected) else null.n_expected,
+    )
+    return record, genes.group.cells[few], parts
+
+
+def _search(
+    matcher: Matcher, corpus: Corpus, census: Census, joinids: NDArray[np.int64], advance: Advance
+) -> pl.DataFrame:
+    """Return the pairs of some cells; `row` counts within them, `cell` within the group."""
+    blocks = census.read_counts(corpus.header.organism, joinids, var_joinids=matcher.genes)
+    found, start = [matcher.search(_no_counts(len(matcher.genes)))], 0
+    for pairs, n in mapped(lambda block: (matcher.search(block.counts), len(block.joinids)), blocks):
+        found.append(pairs.with_columns(pl.col("row") + start))
+        start += n
+        advance(n)
+    return pl.concat(found)
+
+
+def _no_counts(n_genes: int) -> sp.csr_array:
+    parts = (np.empty(0, np.float32), np.empty(0, np.int64), np.zeros(1, np.int64))
+    return sp.csr_array(parts, shape=(0, n_genes))
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """A group of evaluation cells, indexed over the genes that it shares with some datasets.
+
+    Attributes
+    ----------
+    genes
+        int64, the genes to read, as places in the var of the Census.
+    usable
+        bool [n_cells of the group], which detect enough of the shared genes to be decided.
+    """
+
+    group: GeneGroup
+    genes: NDArray[np.int64]
+    near: NearIndex
+    exact: ExactIndex
+    usable: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, group: GeneGroup, shared: NDArray[np.bool_], *, n_compared: int) -> Matcher:
+        """Index a group; a cell without known counts detects genes, but equals no other."""
+        near = NearIndex.of(group.packed, shared, n_compared=n_compared)
+        usable = near.information >= least_information(group.packed.n_cells * n_compared)
+        exact = ExactIndex.of(group.packed, shared, usable & group.is_count)
+        return cls(group, group.genes, near, exact, usable)
+
+    def search(self, counts: sp.csr_array) -> pl.DataFrame:
+        """Return the pairs that may count: row of `counts`, cell of the group, score, is_exact."""
+        near_row, near_cell, score = self.near.search(counts)
+        near = pl.DataFrame({"row": near_row, "cell": near_cell.astype(np.int64), "score": score})
+        row, cell = self.exact.search(counts)
+        exact = pl.DataFrame({"row": row, "cell": cell, "score": np.ones(len(row), np.float32)})
+        both = pl.concat([near.with_columns(is_exact=pl.lit(value=False)), exact.with_columns(is_exact=True)])
+        return both.group_by("row", "cell").agg(pl.col("score", "is_exact").max()).sort("row", "cell")
+
+    def decide(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Return the pairs that count, `cell` as the number in the evaluation set."""
+        cells = pairs["cell"].to_numpy()
+        which, place = np.unique(cells, return_inverse=True)
+        nearest = self.near.null.nearest(self.group.packed, which)[place]
+        excess = (pairs["score"].to_numpy() - nearest) / (1 - nearest + 1e-12)
+        is_near = (excess >= self.near.null.excess) & (nearest <= MOST_NEAREST) & self.usable[cells]
+        decided = pairs.with_columns(
+            nearest=pl.Series(nearest, dtype=pl.Float32),
+            is_near=pl.Series(is_near, dtype=pl.Boolean),
+            cell=pl.Series(self.group.cells[cells], dtype=pl.Int64),
+        )
+        return decided.filter(pl.col("is_near") | pl.col("is_exact"))

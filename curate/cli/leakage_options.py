@@ -1,0 +1,94 @@
+"""Options of commands that compare with evaluation sets."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from curate.build.exclusions import Exclusion
+    from curate.build.explain import Explanation
+    from curate.corpus import Corpus
+
+# As curate.build.leakage.guard.METHODS, which would import numba.
+_METHODS = ("joinid", "exact", "near", "donor", "possible-donor")
+
+
+class Methods(click.ParamType[list[Any]]):
+    """Methods joined by commas."""
+
+    name = "METHOD[,METHOD]..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """Return the methods of "exact,near"."""
+        if isinstance(value, list):
+            return value
+        methods = [part.strip() for part in str(value).split(",")]
+        for method in methods:
+            if method not in _METHODS:
+                self.fail(f"{method!r} is none of {', '.join(_METHODS)}")
+        return methods
+
+
+def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Offer --exclude-overlap and how to look."""
+    for option in reversed(
+        (
+            click.option(
+                "--exclude-overlap",
+                "exclude_overlap",
+                multiple=True,
+                metavar="EVAL",
+                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
+                "may be repeated.",
+            ),
+            click.option(
+                "--exclude-overlap-by",
+                "exclude_overlap_by",
+                type=Methods(),
+                default="joinid,exact,near",
+                show_default=True,
+                help="How to look; donor and possible-donor leave out whole donors.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def overlap_exclusions_of(
+    corpus: Corpus, paths: Sequence[str], *, by: list[Any]
+) -> Iterator[list[Exclusion]]:
+    """Yield the exclusions of evaluation sets, for as long as the counts can be read."""
+    if not paths:
+        yield []
+        return
+    from curate.build.leakage.guard import overlap_exclusions, read_evaluation
+
+    with corpus.open_census() as census:
+        yield [
+            exclusion
+            for path in paths
+            for exclusion in overlap_exclusions(
+                corpus, read_evaluation(corpus, path, census=census), census=census, by=by, tell=_notice
+            )
+        ]
+
+
+def _notice(line: str) -> None:
+    click.echo(f"notice: {line}", err=True)
+
+
+def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:
+    """Say what looking for the evaluation sets of a build will take."""
+    if not paths:
+        return []
+    from curate.build.leakage.explain import explain_overlap
+
+    return [explain_overlap(corpus, path, root=root, by=by) for path in paths]

@@ -1,0 +1,131 @@
+"""curate leakage, and build --exclude-overlap."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from curate.cli import curate
+from curate.errors import CurateError, LeakageError
+from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+def run(root: Path, *arguments: object, fails: bool = False) -> Result:
+    return CliRunner().invoke(curate, ["-C", str(root), *map(str, arguments)], catch_exceptions=fails)
+
+
+@pytest.fixture
+def evaluation(fresh_workspace: Path, tmp_path: Path) -> Path:
+    """An h5ad file of 60 cells of the corpus, renamed, with their donors but not their datasets."""
+    corpus = Workspace.find(fresh_workspace).corpus()
+    run(fresh_workspace, "build", "--strategy", "random", "--fraction", 1, "--name", "all")
+    run(fresh_workspace, "build", "--strategy", "random", "--n-cells", 60, "--seed", 3, "--name", "few")
+    from curate.manifests.manifest import Manifest
+
+    cells = Manifest.load("few", workspace=Workspace.find(fresh_workspace)).to_anndata()
+    cells.obs_names = [f"renamed-{k}" for k in range(cells.n_obs)]
+    # Of one donor, by what the file says.
+    cells.obs = cells.obs[["donor_id"]].astype(str).assign(donor_id=str(cells.obs["donor_id"].iloc[0]))
+    assert corpus.n_cells > 60
+    cells.write_h5ad(tmp_path / "eval.h5ad")
+    return tmp_path / "eval.h5ad"
+
+
+def test_overlap_is_reported_and_fails(fresh_workspace: Path, evaluation: Path) -> None:
+    result = run(fresh_workspace, "leakage", "all", evaluation, "--json", fails=True)
+    assert isinstance(result.exception, LeakageError)
+    (found,) = json.loads(result.stdout)["evaluations"]
+    n = found["n_shared_cells"]
+    assert str(result.exception) == (
+        f"all@v1 holds {n} cells of eval.h5ad; build with --exclude-overlap, or allow it with --fail-on none"
+    )
+    # The shallowest of the simulated cells hold too little to be decided.
+    assert 60 - found["n_too_few"] == found["methods"]["exact"]["n_cells"] == n
+    assert n >= 55
+    assert found["methods"]["joinid"]["why_not"].startswith("it has no obs column")
+    allowed = run(fresh_workspace, "leakage", "all", evaluation, "--fail-on", "none")
+    assert allowed.exit_code == 0
+    assert "not compared by joinid: it has no obs column observation_joinid and no dataset_id" in " ".join(
+        allowed.stdout.split()
+    )
+
+
+def test_a_build_without_the_overlap_passes_until_donors_are_asked_for(
+    fresh_workspace: Path, evaluation: Path
+) -> None:
+    built = run(
+        fresh_workspace,
+        *("build", "--strategy", "random", "--fraction", 0.5, "--name", "clean"),
+        *("--exclude-overlap", evaluation),
+    )
+    assert "notice: eval.h5ad was not compared by joinid" in built.stderr
+    assert run(fresh_workspace, "leakage", "clean", evaluation).exit_code == 0
+    failed = run(fresh_workspace, "leakage", "clean", evaluation, "--fail-on", "any", fails=True)
+    assert "cells of donors of eval.h5ad" in str(failed.exception)
+    run(
+        fresh_workspace,
+        *("build", "--strategy", "random", "--fraction", 0.5, "--name", "cleaner"),
+        *("--exclude-overlap", evaluation, "--exclude-overlap-by", "exact,near,possible-donor"),
+    )
+    assert run(fresh_workspace, "leakage", "cleaner", evaluation, "--fail-on", "any").exit_code == 0
+
+
+def test_pairs_are_written(fresh_workspace: Path, evaluation: Path, tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.csv"
+    arguments = ("leakage", "all", evaluation, "--fail-on", "none", "--write-pairs", pairs)
+    assert run(fresh_workspace, *arguments).exit_code == 0
+    written = pl.read_csv(pairs)
+    assert written.height >= 55
+    assert written.columns[:4] == ["evaluation", "soma_joinid", "split", "evaluation_cell"]
+
+
+def test_explained_nothing_is_compared(fresh_workspace: Path, evaluation: Path) -> None:
+    result = run(fresh_workspace, "leakage", "all", evaluation, "--explain", "--json")
+    (found,) = json.loads(result.stdout)
+    lines = {line["name"]: line["value"] for line in found["lines"]}
+    assert lines["evaluation cells"] == 60
+    assert lines["pairs decided"] == 60 * lines["cells compared"]
+    corpus = Workspace.find(fresh_workspace).corpus()
+    assert not (corpus.path / "leakage").exists()
+    built = run(
+        fresh_workspace,
+        *("build", "--strategy", "random", "--fraction", 0.5, "--explain", "--exclude-overlap", evaluation),
+    )
+    assert "eval.h5ad in corpus demo by joinid, exact, near" in " ".join(built.stdout.split())
+
+
+def test_an_unknown_manifest_or_method_is_refused(fresh_workspace: Path, evaluation: Path) -> None:
+    failed = run(fresh_workspace, "leakage", "nothing", evaluation, fails=True)
+    assert isinstance(failed.exception, CurateError)
+    assert "no manifest named 'nothing'" in str(failed.exception)
+    wrong = run(fresh_workspace, "leakage", "all", evaluation, "--by", "exact,names")
+    assert wrong.exit_code == 2
+    assert "'names' is none of joinid, exact, near, donor, possible-donor" in wrong.stderr
+
+
+def test_the_command_line_exits_with_one_line(fresh_workspace: Path, evaluation: Path) -> None:
+    command = [sys.executable, "-c", "from curate.cli import main; main()", "-C", str(fresh_workspace)]
+    done = subprocess.run(
+        [*command, "leakage", "all", str(evaluation), "--json"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("curate: all@v1 holds ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_methods_on_offer_are_those_that_there_are() -> None:
+    from curate.build.leakage.guard import METHODS
+    from curate.cli import leakage_options
+
+    assert leakage_options._METHODS == METHODS

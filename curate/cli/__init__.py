@@ -16,8 +16,10 @@ COMMANDS = {
     "info": "Show the workspace: its census, corpora, embeddings and manifests.",
     "census": "Summarise a Census release; build a Census-layout store from h5ad files.",
     "corpus": "Build and show a corpus: a recipe applied to a Census.",
+    "duplicates": "Find cells that stand twice, by the counts they hold.",
     "embed": "Compute an embedding of a corpus, streaming.",
     "build": "Choose cells from a corpus and write them down as a manifest.",
+    "holdout": "Write down the cells of a later corpus that an earlier one does not know.",
     "manifests": "List, show, verify, tag and export manifests.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }

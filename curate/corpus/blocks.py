@@ -31,16 +31,18 @@ if TYPE_CHECKING:
     from curate.where import Where
 
 IDENTITY = "identity"
+CANDIDATE = "is_candidate"
 METADATA = b"curate"
 LARGEST_SMALL_CODE = 2**16 - 1
 
 
 @dataclass(frozen=True)
 class CellRulesInUse:
-    """The rules on cells, parsed."""
+    """The rules on cells, parsed; with `rescue`, cells that would pass if primary stay as candidates."""
 
     where: Where | None
     assays: tuple[str, ...] | None
+    rescue: bool = False
 
 
 class BlockCounts(Document):
@@ -193,7 +195,8 @@ def _write(
     """Set aside what the rules on cells keep of a table."""
     number, table = numbered
     path = _path(folder, number)
-    passing = _passing_filter(table, rules.where)
+    strict = _passing_filter(table, rules.where)
+    passing = strict | _passing_filter(_as_primary(table), rules.where) if rules.rescue else strict
     assayed = _passing_assays(table, rules.assays)
     lost = passing & ~assayed
     counts = BlockCounts(
@@ -208,6 +211,8 @@ def _write(
     identity = _identity(kept, release)
     arrays = [_compact(name, whole(kept[name])) for name in kept.column_names]
     block = pa.table([*arrays, pa.array(identity)], names=[*kept.column_names, IDENTITY])
+    if rules.rescue:
+        block = block.append_column(CANDIDATE, pa.array(~strict[passing & assayed]))
     block = block.replace_schema_metadata({METADATA: counts.model_dump_json().encode()})
     # No fsync: a block that a crash of the machine cuts short does not open, and is read again.
     unfinished = path.with_suffix(".unfinished")
@@ -240,6 +245,12 @@ def _filtered_texts(texts: pa.Array, rows: NDArray[np.bool_]) -> pa.Array:
     held = np.frombuffer(data, f"V{length}", count=n, offset=int(offsets[0]))[rows]
     ends = np.arange(0, length * (len(held) + 1), length, dtype=dtype)
     return type(texts).from_buffers(len(held), pa.py_buffer(ends), pa.py_buffer(held))
+
+
+def _as_primary(table: pa.Table) -> pa.Table:
+    position = table.schema.get_field_index("is_primary_data")
+    flags = pa.array(np.ones(table.num_rows, np.bool_))
+    return table.set_column(position, table.schema.field(position), flags)
 
 
 def _passing_filter(table: pa.Table, where: Where | None) -> NDArray[np.bool_]:

@@ -106,7 +106,7 @@ def _cell_rules(recipe: Recipe, available: Sequence[str]) -> CellRulesInUse:
                     f"recipe {recipe.name}: {rule} needs the obs column {name!r}, which this Census has not; "
                     f"{nearest(name, available)}"
                 )
-    return CellRulesInUse(where, recipe.cells.assays)
+    return CellRulesInUse(where, recipe.cells.assays, recipe.cells.rescue_without_primary)
 
 
 def _ontology(recipe: Recipe, override: str | Path | None) -> tuple[Ontology, list[str]]:

@@ -1,0 +1,345 @@
+"""What cells hold, as hashes that are kept: of a corpus beside it, of a whole Census in the workspace.
+
+::
+
+    corpora/<name>/content/all/      every gene of the Census
+                           <genes>/  genes that two Censuses share, named by their digest
+        content.npy    uint64 [n_cells]: `curate.content.content_hashes` of each cell
+        n_genes.npy    int32 [n_cells]: how many of these genes the cell has counts of
+        content.json   of which cells and genes, and the sha256 of both files
+    content/<census>/all/            in the workspace: every cell of a Census, in joinid order
+
+They are over all genes of the Census, not over the gene list of the corpus: corpora with other lists then
+compare, one pass over the counts serves them all, and two cells that differ in any gene are told apart. Where
+two Censuses hold other genes, the cells of both are hashed again over those that they share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from curate.atomic import atomic_file, atomic_folder
+from curate.content import content_hashes, gene_keys
+from curate.documents import Document, file_digest
+from curate.errors import CorpusError
+from curate.progress import progress
+from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from curate.census import Census
+    from curate.corpus import Corpus
+
+CONTENT_FOLDER = "content"
+HASHES_FILE, N_GENES_FILE, HEADER_FILE, NOTE_FILE = "content.npy", "n_genes.npy", "content.json", "note.json"
+ALL_GENES = "all"
+FORMAT: Final = 1
+CHECKPOINT_S = 60.0
+
+
+class ContentDocument(Document):
+    """The content of content.json.
+
+    Attributes
+    ----------
+    cells
+        Which cells, in which order: the id of a corpus, or what stands for a Census and organism.
+    genes, n_genes
+        sha256 of the sorted feature ids joined by newlines, and how many there are.
+    sha256
+        File → digest (hex).
+    """
+
+    format: Literal[1] = FORMAT
+    cells: str
+    n_cells: int
+    genes: str
+    n_genes: int
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What each of some cells holds.
+
+    Attributes
+    ----------
+    hashes
+        uint64 [n_cells], memory-mapped.
+    n_genes
+        int32 [n_cells], memory-mapped: genes with counts, of those hashed.
+    header
+        Which cells and genes.
+    """
+
+    hashes: NDArray[np.uint64]
+    n_genes: NDArray[np.int32]
+    header: ContentDocument
+
+    @classmethod
+    def open(cls, folder: Path, *, cells: str) -> Self:
+        """Open hashes that were kept, checking that they are of these cells and as they were written.
+
+        Raises
+        ------
+        CorpusError
+            When they are not.
+        """
+        remedy = f"remove {folder} to have them made again"
+        try:
+            header = ContentDocument.model_validate_json((folder / HEADER_FILE).read_text())
+            digests = {name: file_digest(folder / name) for name in (HASHES_FILE, N_GENES_FILE)}
+            hashes, n_genes = (
+                np.load(folder / name, mmap_mode="r", allow_pickle=False)
+                for name in (HASHES_FILE, N_GENES_FILE)
+            )
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"the content hashes in {folder} cannot be read: {error}; {remedy}") from None
+        if header.cells != cells:
+            raise CorpusError(f"the content hashes in {folder} are of other cells; {remedy}")
+        if digests != header.sha256:
+            raise CorpusError(f"the content hashes in {folder} are damaged; {remedy}")
+        return cls(hashes, n_genes, header)
+
+
+def corpus_content(
+    corpus: Corpus, *, genes: Collection[str] | None = None, census: Census | None = None
+) -> Content:
+    """Return what the cells of a corpus hold, in joinid order: as kept, else from one pass over the counts.
+
+    Memory: a block of counts, 8 bytes a cell for its joinid. A pass that is killed goes on where it was.
+
+    Parameters
+    ----------
+    genes
+        feature_ids to hash over; every gene of the Census when None.
+    census
+        The Census of the corpus, where it is open already.
+
+    Raises
+    ------
+    CensusError
+        When the counts cannot be read.
+    CorpusError
+        When the Census holds no counts, or is another one than that of the corpus.
+    """
+    folder = corpus.path / CONTENT_FOLDER
+    name = _name(genes)
+    if (folder / name).exists():
+        return Content.open(folder / name, cells=corpus.id)
+    if genes is None and (whole := _of_census(corpus)) is not None:
+        return _taken(folder / name, whole, corpus)
+    if census is None:
+        with corpus.open_census() as opened:
+            return corpus_content(corpus, genes=genes, census=opened)
+    return hashed(folder, census, corpus.header.organism, corpus.joinids(), cells=corpus.id, genes=genes)
+
+
+def census_content(root: Path, census: Census, organism: str) -> Content:
+    """Return what every cell of a Census holds: as kept in the workspace at `root`, else from one pass.
+
+    Raises
+    ------
+    CensusError
+        When the counts cannot be read.
+    CorpusError
+        When there are none.
+    """
+    folder, cells = _census_folder(root, census.content, organism), _census_cells(census.content, organism)
+    if (folder / ALL_GENES).exists():
+        return Content.open(folder / ALL_GENES, cells=cells)
+    return hashed(folder, census, organism, np.arange(census.n_cells(organism)), cells=cells)
+
+
+def is_kept(root: Path, census: Census, organism: str) -> bool:
+    """Return whether what every cell of a Census holds is known in the workspace at `root`."""
+    return (_census_folder(root, census.content, organism) / ALL_GENES).exists()
+
+
+def is_known(corpus: Corpus) -> bool:
+    """Return whether what the cells of a corpus hold is known without reading counts."""
+    return (corpus.path / CONTENT_FOLDER / ALL_GENES).exists() or _of_census(corpus) is not None
+
+
+def hashed(
+    folder: Path,
+    census: Census,
+    organism: str,
+    joinids: NDArray[np.int64],
+    *,
+    cells: str,
+    genes: Collection[str] | None = None,
+) -> Content:
+    """Hash the counts of cells in a stream, and keep the hashes in a folder under `folder`.
+
+    Where hashes over all genes are kept already, those over some are these less the hashes over the others:
+    only the counts of the others are read.
+
+    Parameters
+    ----------
+    joinids
+        int64 [n] ascending.
+    cells
+        What stands for these cells in this order.
+
+    Raises
+    ------
+    CensusError
+        When the counts cannot be read.
+    CorpusError
+        When the Census holds none, or none of the genes.
+    """
+    if not census.n_nonzeros(organism):
+        raise CorpusError(
+            f"{census.uri} holds no counts of {organism}, so that its cells have no content to compare; "
+            "compare them by identity"
+        )
+    var = census.read_var(organism).sort("soma_joinid")
+    chosen = var if genes is None else var.filter(pl.col("feature_id").is_in(list(genes)))
+    if chosen.is_empty():
+        raise CorpusError(f"{census.uri} holds none of the {len(genes or ()):,} genes to compare over")
+    whole = folder / ALL_GENES
+    base = Content.open(whole, cells=cells) if genes is not None and whole.exists() else None
+    read = var.join(chosen, on="feature_id", how="anti", maintain_order="left") if base else chosen
+    with atomic_folder(folder / _name(genes), resumable=True) as aside:
+        _hash(aside, census, organism, joinids, read, n_genes=var.height, base=base, cells=cells)
+        ContentDocument(
+            cells=cells,
+            n_cells=len(joinids),
+            genes=genes_digest(chosen["feature_id"].to_list()),
+            n_genes=chosen.height,
+            sha256={name: file_digest(aside / name) for name in (HASHES_FILE, N_GENES_FILE)},
+        ).save(aside / HEADER_FILE)
+        (aside / NOTE_FILE).unlink()
+    return Content.open(folder / _name(genes), cells=cells)
+
+
+def genes_digest(genes: Collection[str]) -> str:
+    """Return the sha256 (hex) of the sorted feature ids joined by newlines."""
+    return hashlib.sha256("\n".join(sorted(genes)).encode()).hexdigest()
+
+
+class _Note(Document):
+    """How far a pass has come, and what it was for."""
+
+    cells: str
+    genes: str
+    is_difference: bool
+    n_done: int = 0
+
+
+def _hash(
+    folder: Path,
+    census: Census,
+    organism: str,
+    joinids: NDArray[np.int64],
+    genes: pl.DataFrame,
+    *,
+    n_genes: int,
+    base: Content | None,
+    cells: str,
+) -> None:
+    """Fill both arrays, going on from where a pass of the same cells and genes was killed."""
+    feature_ids = genes["feature_id"].to_list()
+    note = _Note(cells=cells, genes=genes_digest(feature_ids), is_difference=base is not None)
+    n_done = _n_done(folder / NOTE_FILE, note)
+    hashes = _array(folder / HASHES_FILE, np.uint64, len(joinids), is_new=not n_done)
+    detected = _array(folder / N_GENES_FILE, np.int32, len(joinids), is_new=not n_done)
+    # A gene that the release counts nothing of need not be read.
+    blocks = (
+        census.read_counts(
+            organism,
+            joinids[n_done:],
+            var_joinids=None if genes.height == n_genes else genes["soma_joinid"].to_numpy(),
+        )
+        if genes.height
+        else iter(())
+    )
+    keys = gene_keys(feature_ids)
+    with progress("Hashing counts", len(joinids)) as advance:
+        advance(n_done)
+        saved_at = time.monotonic()
+        first = n_done
+        for block in blocks:
+            rows = slice(first, first + len(block.joinids))
+            hashes[rows] = content_hashes(block.counts, keys)
+            detected[rows] = np.diff(block.counts.indptr)
+            if base is not None:
+                hashes[rows] = base.hashes[rows] - hashes[rows]
+                detected[rows] = base.n_genes[rows] - detected[rows]
+            first = rows.stop
+            advance(len(block.joinids))
+            if time.monotonic() - saved_at > CHECKPOINT_S:
+                hashes.flush()
+                detected.flush()
+                note.model_copy(update={"n_done": first}).save(folder / NOTE_FILE)
+                saved_at = time.monotonic()
+    if not genes.height and base is not None:
+        hashes[:], detected[:] = base.hashes, base.n_genes
+    hashes.flush()
+    detected.flush()
+    note.model_copy(update={"n_done": len(joinids)}).save(folder / NOTE_FILE)
+
+
+def _n_done(path: Path, wanted: _Note) -> int:
+    try:
+        found = _Note.model_validate_json(path.read_text())
+    except (OSError, ValidationError):
+        return 0
+    return found.n_done if found == wanted.model_copy(update={"n_done": found.n_done}) else 0
+
+
+def _array(path: Path, dtype: type[np.generic], n: int, *, is_new: bool) -> Any:
+    mode: Literal["w+", "r+"] = "w+" if is_new else "r+"
+    return np.lib.format.open_memmap(path, mode=mode, dtype=np.dtype(dtype).newbyteorder("<"), shape=(n,))
+
+
+def _name(genes: Collection[str] | None) -> str:
+    return ALL_GENES if genes is None else genes_digest(genes)[:16]
+
+
+def _census_cells(content: str, organism: str) -> str:
+    return f"{organism} of {content}"
+
+
+def _census_folder(root: Path, content: str, organism: str) -> Path:
+    digest = hashlib.sha256(_census_cells(content, organism).encode()).hexdigest()
+    return root / CONTENT_FOLDER / digest[:16]
+
+
+def _of_census(corpus: Corpus) -> Content | None:
+    """Return what all cells of the corpus' Census hold, where its workspace knows that."""
+    workspace = Workspace.around(corpus.path)
+    content, organism = corpus.header.census.content, corpus.header.organism
+    if workspace is None:
+        return None
+    folder = _census_folder(workspace.root, content, organism) / ALL_GENES
+    return Content.open(folder, cells=_census_cells(content, organism)) if folder.exists() else None
+
+
+def _taken(folder: Path, whole: Content, corpus: Corpus) -> Content:
+    """Keep the hashes of the cells of a corpus, from those of its Census."""
+    joinids = corpus.joinids()
+    with atomic_folder(folder) as aside:
+        for name, values in ((HASHES_FILE, whole.hashes), (N_GENES_FILE, whole.n_genes)):
+            with atomic_file(aside / name) as file, file.open("wb") as stream:
+                np.save(stream, values[joinids], allow_pickle=False)
+        whole.header.model_copy(
+            update={
+                "cells": corpus.id,
+                "n_cells": corpus.n_cells,
+                "sha256": {name: file_digest(aside / name) for name in (HASHES_FILE, N_GENES_FILE)},
+            }
+        ).save(aside / HEADER_FILE)
+    return Content.open(folder, cells=corpus.id)

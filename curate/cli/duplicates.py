@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curate.cli.census_options import CensusOptions, census_options
+from curate.corpus.copies import MIN_GENES
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,9 @@ SUFFIXES = (".parquet", ".csv")
 @click.option(
     "--min-genes",
     type=click.IntRange(min=1),
-    help="Cells with counts of fewer genes cannot be told apart, and are counted only.  [default: 25]",
+    default=MIN_GENES,
+    show_default=True,
+    help="Cells with counts of fewer genes cannot be told apart, and are counted only.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the cells: .parquet or .csv."
@@ -50,7 +53,7 @@ def command(
     is_census: bool,
     organism: str,
     census: CensusOptions,
-    min_genes: int | None,
+    min_genes: int,
     output: Path | None,
     top: int,
     is_explained: bool,
@@ -77,12 +80,10 @@ def command(
     from curate.build.explain_content import WORK, explain_census_content, explain_corpus_content
     from curate.cli.explanation import show
     from curate.corpus.content import is_kept, is_known
-    from curate.corpus.copies import MIN_GENES
     from curate.rates import measured
     from curate.workspace import Workspace
 
     workspace = Workspace.find(home)
-    least = min_genes or MIN_GENES
     if is_census:
         with census.over(workspace).open() as opened:
             explanation = explain_census_content(opened, organism, root=workspace.root)
@@ -92,17 +93,19 @@ def command(
                     WORK,
                     max(opened.n_nonzeros(organism), 1),
                     unit="non-zeros",
-                    is_whole=not is_kept(workspace.root, opened, organism),
+                    is_whole=not is_kept(workspace.root, opened, organism, begun=True),
                 ):
-                    found, cells = census_duplicates(workspace.root, opened, organism, min_genes=least)
+                    found, cells = census_duplicates(workspace.root, opened, organism, min_genes=min_genes)
     else:
         source = workspace.corpus(corpus)
         explanation = explain_corpus_content(source, root=workspace.root)
         if not is_explained:
             amount = explanation.value("non-zeros") if not is_known(source) else 1.0
             assert isinstance(amount, float | int)
-            with measured(workspace.root, WORK, amount, unit="non-zeros", is_whole=not is_known(source)):
-                found, cells = corpus_duplicates(source, min_genes=least)
+            with measured(
+                workspace.root, WORK, amount, unit="non-zeros", is_whole=not is_known(source, begun=True)
+            ):
+                found, cells = corpus_duplicates(source, min_genes=min_genes)
     if is_explained:
         show([explanation], as_json=as_json)
         return
@@ -138,7 +141,8 @@ def _print(found: Duplicates, output: Path | None, *, top: int) -> None:
     facts.add_column(overflow="fold")
     facts.add_row(
         f"{found.n_cells_twice:,}",
-        f"primary cells hold {found.n_contents_twice:,} contents more than once: {found.n_surplus:,} too many",
+        f"primary cells hold {found.n_contents_twice:,} contents more than once: {found.n_surplus:,} too "
+        "many",
     )
     n_others = found.n_cells - found.n_primary
     facts.add_row(

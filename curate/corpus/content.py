@@ -104,6 +104,8 @@ class Content:
                 np.load(folder / name, mmap_mode="r", allow_pickle=False)
                 for name in (HASHES_FILE, N_GENES_FILE)
             )
+        except ValidationError:
+            raise CorpusError(f"{folder / HEADER_FILE} is damaged; {remedy}") from None
         except (OSError, ValueError) as error:
             raise CorpusError(f"the content hashes in {folder} cannot be read: {error}; {remedy}") from None
         if header.cells != cells:
@@ -157,19 +159,23 @@ def census_content(root: Path, census: Census, organism: str) -> Content:
         When there are none.
     """
     folder, cells = _census_folder(root, census.content, organism), _census_cells(census.content, organism)
-    if (folder / ALL_GENES).exists():
-        return Content.open(folder / ALL_GENES, cells=cells)
     return hashed(folder, census, organism, np.arange(census.n_cells(organism)), cells=cells)
 
 
-def is_kept(root: Path, census: Census, organism: str) -> bool:
-    """Return whether what every cell of a Census holds is known in the workspace at `root`."""
-    return (_census_folder(root, census.content, organism) / ALL_GENES).exists()
+def is_kept(root: Path, census: Census, organism: str, *, begun: bool = False) -> bool:
+    """Return whether what every cell of a Census holds is known in the workspace at `root`.
+
+    Parameters
+    ----------
+    begun
+        Or a pass over it was begun.
+    """
+    return _is_there(_census_folder(root, census.content, organism), begun=begun)
 
 
-def is_known(corpus: Corpus) -> bool:
-    """Return whether what the cells of a corpus hold is known without reading counts."""
-    return (corpus.path / CONTENT_FOLDER / ALL_GENES).exists() or _of_census(corpus) is not None
+def is_known(corpus: Corpus, *, begun: bool = False) -> bool:
+    """Return whether what the cells of a corpus hold is known without reading counts; see `is_kept`."""
+    return _is_there(corpus.path / CONTENT_FOLDER, begun=begun) or _of_census(corpus) is not None
 
 
 def hashed(
@@ -181,7 +187,7 @@ def hashed(
     cells: str,
     genes: Collection[str] | None = None,
 ) -> Content:
-    """Hash the counts of cells in a stream, and keep the hashes in a folder under `folder`.
+    """Return what cells hold: as kept in a folder under `folder`, else from a stream of their counts.
 
     Where hashes over all genes are kept already, those over some are these less the hashes over the others:
     only the counts of the others are read.
@@ -200,6 +206,9 @@ def hashed(
     CorpusError
         When the Census holds none, or none of the genes.
     """
+    place = folder / _name(genes)
+    if place.exists():
+        return Content.open(place, cells=cells)
     if not census.n_nonzeros(organism):
         raise CorpusError(
             f"{census.uri} holds no counts of {organism}, so that its cells have no content to compare; "
@@ -212,7 +221,7 @@ def hashed(
     whole = folder / ALL_GENES
     base = Content.open(whole, cells=cells) if genes is not None and whole.exists() else None
     read = var.join(chosen, on="feature_id", how="anti", maintain_order="left") if base else chosen
-    with atomic_folder(folder / _name(genes), resumable=True) as aside:
+    with atomic_folder(place, resumable=True) as aside:
         _hash(aside, census, organism, joinids, read, n_genes=var.height, base=base, cells=cells)
         ContentDocument(
             cells=cells,
@@ -222,12 +231,16 @@ def hashed(
             sha256={name: file_digest(aside / name) for name in (HASHES_FILE, N_GENES_FILE)},
         ).save(aside / HEADER_FILE)
         (aside / NOTE_FILE).unlink()
-    return Content.open(folder / _name(genes), cells=cells)
+    return Content.open(place, cells=cells)
 
 
 def genes_digest(genes: Collection[str]) -> str:
     """Return the sha256 (hex) of the sorted feature ids joined by newlines."""
     return hashlib.sha256("\n".join(sorted(genes)).encode()).hexdigest()
+
+
+def _is_there(folder: Path, *, begun: bool) -> bool:
+    return (folder / ALL_GENES).exists() or (begun and (folder / f".{ALL_GENES}.partial").exists())
 
 
 class _Note(Document):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.corpus.content import census_content, corpus_content
+from curate.corpus.content import census_content, corpus_content, measured_by_all
 from curate.corpus.copies import MIN_GENES, Copies, find_copies, is_among
 from curate.errors import CorpusError
 from curate.identity import arrow_identity_hash, release_identity_hash
@@ -96,13 +96,18 @@ class Duplicates:
         return found | {"pairs": found["pairs"][:top], "datasets": found["datasets"][:top]}
 
 
-def corpus_duplicates(corpus: Corpus, *, min_genes: int = MIN_GENES) -> tuple[Duplicates, pl.DataFrame]:
+def corpus_duplicates(
+    corpus: Corpus, *, min_genes: int = MIN_GENES, shared_genes: bool = False
+) -> tuple[Duplicates, pl.DataFrame]:
     """Find the copies among the cells of a corpus.
 
     Parameters
     ----------
     min_genes
         Cells with counts of fewer genes cannot be told apart, and are counted only.
+    shared_genes
+        Compare over the genes that every dataset measured, instead of all: a cell that two datasets hold with
+        other genes has other counts over all of them.
 
     Returns
     -------
@@ -117,7 +122,13 @@ def corpus_duplicates(corpus: Corpus, *, min_genes: int = MIN_GENES) -> tuple[Du
     CensusError, CorpusError
         When the counts cannot be read, or there are none.
     """
-    content = corpus_content(corpus)
+    if shared_genes:
+        with corpus.open_census() as census:
+            datasets = corpus.value_counts("dataset_id")["value"].to_list()
+            genes = measured_by_all(census, corpus.header.organism, datasets)
+            content = corpus_content(corpus, genes=genes, census=census)
+    else:
+        content = corpus_content(corpus)
     obs = corpus.columns(list(_COLUMNS))
     found, listed = _look(obs, corpus.identity(), content, what=f"corpus {corpus.name}", min_genes=min_genes)
     rows = listed["row"].to_numpy()
@@ -127,7 +138,12 @@ def corpus_duplicates(corpus: Corpus, *, min_genes: int = MIN_GENES) -> tuple[Du
 
 
 def census_duplicates(
-    root: Path, census: Census, organism: str, *, min_genes: int = MIN_GENES
+    root: Path,
+    census: Census,
+    organism: str,
+    *,
+    min_genes: int = MIN_GENES,
+    shared_genes: bool = False,
 ) -> tuple[Duplicates, pl.DataFrame]:
     """Find the copies among all cells of an organism in a Census, primary or not.
 
@@ -135,6 +151,8 @@ def census_duplicates(
     ----------
     root
         The workspace; what cells hold is kept in it, so that the counts are read once.
+    min_genes, shared_genes
+        As in `corpus_duplicates`.
 
     Returns
     -------
@@ -145,7 +163,6 @@ def census_duplicates(
     CensusError, CorpusError
         When it cannot be read, or holds no counts.
     """
-    content = census_content(root, census, organism)
     has_texts = _OBSERVATION_JOINID in census.obs_columns(organism)
     names = [*_COLUMNS, *([_OBSERVATION_JOINID] if has_texts else [])]
     parts, identities = [], []
@@ -161,10 +178,13 @@ def census_duplicates(
         frame = pl.from_arrow(table.select(list(_COLUMNS)))
         assert isinstance(frame, pl.DataFrame)
         parts.append(frame.with_columns(pl.col("dataset_id").cast(pl.Categorical)))
+    obs = pl.concat(parts)
+    genes = None
+    if shared_genes:
+        genes = measured_by_all(census, organism, obs["dataset_id"].unique().cast(pl.String).to_list())
+    content = census_content(root, census, organism, genes=genes)
     what = f"{organism} of {census.uri} (release {census.release})"
-    found, listed = _look(
-        pl.concat(parts), np.concatenate(identities), content, what=what, min_genes=min_genes
-    )
+    found, listed = _look(obs, np.concatenate(identities), content, what=what, min_genes=min_genes)
     rows = listed["row"].to_numpy()
     columns = pl.DataFrame({"soma_joinid": rows})
     if has_texts and rows.size:

@@ -23,13 +23,15 @@ COUNTS_BYTES = 600e6
 """Two blocks of counts while they are assembled."""
 
 
-def explain_corpus_content(corpus: Corpus, *, root: Path) -> Explanation:
+def explain_corpus_content(corpus: Corpus, *, root: Path, shared_genes: bool = False) -> Explanation:
     """Say what comparing the cells of a corpus by content takes; nothing of the store is read.
 
     Parameters
     ----------
     root
         The workspace, for its measured rates.
+    shared_genes
+        Over other genes than those that hashes may be kept over.
     """
     nonzeros, _, source = corpus_nonzeros(corpus)
     size = counts_size(corpus)
@@ -46,12 +48,14 @@ def explain_corpus_content(corpus: Corpus, *, root: Path) -> Explanation:
             source=f"{n_tiles:,} tiles that hold a cell of the corpus; {size.source}",
         ),
         root=root,
-        is_known=is_known(corpus),
+        is_known=is_known(corpus) and not shared_genes,
     )
     return Explanation(title=f"content of corpus {corpus.name}", lines=lines)
 
 
-def explain_census_content(census: Census, organism: str, *, root: Path) -> Explanation:
+def explain_census_content(
+    census: Census, organism: str, *, root: Path, shared_genes: bool = False
+) -> Explanation:
     """Say what comparing all cells of a Census by content takes; see `explain_corpus_content`."""
     nonzeros = census.n_nonzeros(organism)
     lines = _lines(
@@ -66,7 +70,7 @@ def explain_census_content(census: Census, organism: str, *, root: Path) -> Expl
             source=f"{BYTES_PER_NONZERO:g} bytes a non-zero",
         ),
         root=root,
-        is_known=is_kept(root, census, organism),
+        is_known=is_kept(root, census, organism) and not shared_genes,
     )
     return Explanation(title=f"content of {organism} in {census.uri}", lines=lines)
 

@@ -75,6 +75,7 @@ def holdout(
     by: Sequence[By] | None = None,
     where: str | None = None,
     min_genes: int = MIN_GENES,
+    shared_genes: bool = False,
     unseen_donors: bool = False,
     fraction: float | None = None,
     n_cells: int | None = None,
@@ -97,6 +98,9 @@ def holdout(
         Only cells of B that match.
     min_genes
         Cells with counts of fewer of the genes compared cannot be told by content, and are left out.
+    shared_genes
+        Compare content over the genes that every dataset of both measured. Without it a cell that A holds in
+        a dataset of fewer genes is not recognised in B.
     unseen_donors
         Leave out cells of donors that A has cells of. A donor is (dataset_id, donor_id).
     fraction, n_cells
@@ -124,7 +128,7 @@ def holdout(
     _check(new_since, corpus, fraction=fraction, n_cells=n_cells)
     candidates = find_candidates(corpus, where)
     rows = np.arange(corpus.n_cells) if candidates.rows is None else candidates.rows
-    known = find_known(new_since, corpus, rows, by=by, min_genes=min_genes)
+    known = find_known(new_since, corpus, rows, by=by, min_genes=min_genes, shared_genes=shared_genes)
     donors = _Donors.of(new_since, corpus, rows)
     is_new, exclusions = _exclude(known, donors if unseen_donors else None, new_since, min_genes=min_genes)
     datasets = report_datasets(new_since, corpus, rows, known, is_new)
@@ -154,6 +158,7 @@ def holdout(
                 "new_since": new_since.id,
                 "by": list(known.by),
                 "min_genes": min_genes if "content" in known.by else None,
+                "shared_genes": shared_genes,
                 "genes": known.genes,
                 "unseen_donors": unseen_donors,
             },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from curate.corpus.content import corpus_content, is_known
+from curate.corpus.content import corpus_content, is_known, measured_by_all
 from curate.corpus.copies import ABSENT, is_among, rows_of
 from curate.errors import CensusError, CorpusError, SelectionError
 
@@ -54,7 +54,13 @@ class Known:
 
 
 def find_known(
-    a: Corpus, b: Corpus, rows: NDArray[np.int64], *, by: Sequence[By] | None, min_genes: int
+    a: Corpus,
+    b: Corpus,
+    rows: NDArray[np.int64],
+    *,
+    by: Sequence[By] | None,
+    min_genes: int,
+    shared_genes: bool = False,
 ) -> Known:
     """Look for cells of B in A.
 
@@ -66,6 +72,8 @@ def find_known(
         What to compare; None for what can be.
     min_genes
         Fewest genes with counts for content to tell something.
+    shared_genes
+        Compare content over the genes that every dataset of both measured, not those of both Censuses.
 
     Raises
     ------
@@ -82,7 +90,7 @@ def find_known(
         )
     notes: list[str] = []
     has_identity = _identities_compare(a, b, by=by, notes=notes)
-    pair = _contents(a, b, by=by, notes=notes)
+    pair = _contents(a, b, by=by, shared_genes=shared_genes, notes=notes)
     if not has_identity and pair is None:
         raise SelectionError(
             f"cells of {a.name!r} and {b.name!r} can be compared neither by identity nor by content: "
@@ -132,13 +140,13 @@ def _identities_compare(a: Corpus, b: Corpus, *, by: Sequence[By] | None, notes:
 
 
 def _contents(
-    a: Corpus, b: Corpus, *, by: Sequence[By] | None, notes: list[str]
+    a: Corpus, b: Corpus, *, by: Sequence[By] | None, shared_genes: bool, notes: list[str]
 ) -> tuple[Content, Content] | None:
     """Return what the cells of both hold, over the same genes; None where it is not asked for or known."""
     if by is not None and "content" not in by:
         return None
     try:
-        return shared_contents(a, b, notes=notes)
+        return shared_contents(a, b, shared_genes=shared_genes, notes=notes)
     except (CensusError, CorpusError) as error:
         if by is not None:
             raise
@@ -146,34 +154,46 @@ def _contents(
         return None
 
 
-def shared_contents(a: Corpus, b: Corpus, *, notes: list[str]) -> tuple[Content, Content]:
+def shared_contents(
+    a: Corpus, b: Corpus, *, shared_genes: bool = False, notes: list[str]
+) -> tuple[Content, Content]:
     """Return what the cells of two corpora hold, over the genes that both Censuses have.
 
     Where these are all genes of both, as kept beside each corpus; else the cells of both are hashed again
     over those shared, which is said in `notes`.
 
+    Parameters
+    ----------
+    shared_genes
+        Over those genes only that every dataset of both corpora measured.
+
     Raises
     ------
     CensusError, CorpusError
-        When the counts of one cannot be read, or the Censuses share no gene.
+        When the counts of one cannot be read, or no gene is shared.
     """
-    if is_known(a) and is_known(b):
+    if not shared_genes and is_known(a) and is_known(b):
         kept = corpus_content(a), corpus_content(b)
         if kept[0].header.genes == kept[1].header.genes:
             return kept
-    genes = [_genes(corpus) for corpus in (a, b)]
-    if genes[0] == genes[1]:
+    genes = [_genes(corpus, measured=shared_genes) for corpus in (a, b)]
+    if not shared_genes and genes[0] == genes[1]:
         return corpus_content(a), corpus_content(b)
     shared = genes[0] & genes[1]
     if not shared:
         raise CorpusError(f"the Censuses of {a.name!r} and {b.name!r} share none of their genes")
+    who = "every dataset of both measured" if shared_genes else "both Censuses have"
     notes.append(
-        f"content compared over {len(shared):,} genes, those that both Censuses have (of {len(genes[0]):,} "
+        f"content compared over {len(shared):,} genes, those that {who} (of {len(genes[0]):,} "
         f"and {len(genes[1]):,}), in a pass over the counts of its own"
     )
     return corpus_content(a, genes=shared), corpus_content(b, genes=shared)
 
 
-def _genes(corpus: Corpus) -> frozenset[str]:
+def _genes(corpus: Corpus, *, measured: bool) -> frozenset[str]:
+    organism = corpus.header.organism
     with corpus.open_census() as census:
-        return frozenset(census.read_var(corpus.header.organism)["feature_id"].to_list())
+        if measured:
+            datasets = corpus.value_counts("dataset_id")["value"].to_list()
+            return frozenset(measured_by_all(census, organism, datasets))
+        return frozenset(census.read_var(organism)["feature_id"].to_list())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from curate.build.duplicates import Duplicates
+    from curate.build.explain import Explanation
+    from curate.workspace import Workspace
 
 SUFFIXES = (".parquet", ".csv")
 
@@ -37,6 +39,11 @@ SUFFIXES = (".parquet", ".csv")
     help="Cells with counts of fewer genes cannot be told apart, and are counted only.",
 )
 @click.option(
+    "--shared-genes",
+    is_flag=True,
+    help="Compare over the genes that every dataset measured: one more pass over the counts.",
+)
+@click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the cells: .parquet or .csv."
 )
 @click.option("--top", type=click.IntRange(min=1), default=10, show_default=True, help="Rows of a table.")
@@ -54,6 +61,7 @@ def command(
     organism: str,
     census: CensusOptions,
     min_genes: int,
+    shared_genes: bool,
     output: Path | None,
     top: int,
     is_explained: bool,
@@ -76,45 +84,69 @@ def command(
         raise click.UsageError("name a CORPUS, or look at the whole --census (--release, --uri): one of them")
     if output is not None and output.suffix not in SUFFIXES:
         raise click.BadParameter(f"{str(output)!r}: end it in {' or '.join(SUFFIXES)}", param_hint="--output")
-    from curate.build.duplicates import census_duplicates, corpus_duplicates
-    from curate.build.explain_content import WORK, explain_census_content, explain_corpus_content
     from curate.cli.explanation import show
-    from curate.corpus.content import is_kept, is_known
-    from curate.rates import measured
     from curate.workspace import Workspace
 
     workspace = Workspace.find(home)
+    request = {"min_genes": min_genes, "shared_genes": shared_genes}
     if is_census:
-        with census.over(workspace).open() as opened:
-            explanation = explain_census_content(opened, organism, root=workspace.root)
-            if not is_explained:
-                with measured(
-                    workspace.root,
-                    WORK,
-                    max(opened.n_nonzeros(organism), 1),
-                    unit="non-zeros",
-                    is_whole=not is_kept(workspace.root, opened, organism, begun=True),
-                ):
-                    found, cells = census_duplicates(workspace.root, opened, organism, min_genes=min_genes)
+        explanation, looked = _in_census(workspace, census, organism, request, is_explained=is_explained)
     else:
-        source = workspace.corpus(corpus)
-        explanation = explain_corpus_content(source, root=workspace.root)
-        if not is_explained:
-            amount = explanation.value("non-zeros") if not is_known(source) else 1.0
-            assert isinstance(amount, float | int)
-            with measured(
-                workspace.root, WORK, amount, unit="non-zeros", is_whole=not is_known(source, begun=True)
-            ):
-                found, cells = corpus_duplicates(source, min_genes=min_genes)
-    if is_explained:
+        explanation, looked = _in_corpus(workspace, corpus, request, is_explained=is_explained)
+    if looked is None:
         show([explanation], as_json=as_json)
         return
+    found, cells = looked
     if output is not None:
         _write(cells, output)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
-    _print(found, output, top=top)
+    _print(found, output, top=top, is_census=is_census)
+
+
+def _in_census(
+    workspace: Workspace,
+    census: CensusOptions,
+    organism: str,
+    request: dict[str, Any],
+    *,
+    is_explained: bool,
+) -> tuple[Explanation, tuple[Duplicates, pl.DataFrame] | None]:
+    from curate.build.duplicates import census_duplicates
+    from curate.build.explain_content import WORK, explain_census_content
+    from curate.corpus.content import is_kept
+    from curate.rates import measured
+
+    root, shared = workspace.root, request["shared_genes"]
+    with census.over(workspace).open() as opened:
+        explanation = explain_census_content(opened, organism, root=root, shared_genes=shared)
+        if is_explained:
+            return explanation, None
+        amount = max(opened.n_nonzeros(organism), 1)
+        is_whole = not (shared or is_kept(root, opened, organism, begun=True))
+        with measured(root, WORK, amount, unit="non-zeros", is_whole=is_whole):
+            return explanation, census_duplicates(root, opened, organism, **request)
+
+
+def _in_corpus(
+    workspace: Workspace, name: str | None, request: dict[str, Any], *, is_explained: bool
+) -> tuple[Explanation, tuple[Duplicates, pl.DataFrame] | None]:
+    from curate.build.duplicates import corpus_duplicates
+    from curate.build.explain import corpus_nonzeros
+    from curate.build.explain_content import WORK, explain_corpus_content
+    from curate.corpus.content import is_known
+    from curate.rates import measured
+
+    root, shared = workspace.root, request["shared_genes"]
+    corpus = workspace.corpus(name)
+    explanation = explain_corpus_content(corpus, root=root, shared_genes=shared)
+    if is_explained:
+        return explanation, None
+    amount = max(corpus_nonzeros(corpus)[0], 1)
+    is_whole = not (shared or is_known(corpus, begun=True))
+    with measured(root, WORK, amount, unit="non-zeros", is_whole=is_whole):
+        return explanation, corpus_duplicates(corpus, **request)
 
 
 def _write(cells: pl.DataFrame, path: Path) -> None:
@@ -124,7 +156,7 @@ def _write(cells: pl.DataFrame, path: Path) -> None:
         cells.write_parquet(aside) if path.suffix == ".parquet" else cells.write_csv(aside)
 
 
-def _print(found: Duplicates, output: Path | None, *, top: int) -> None:
+def _print(found: Duplicates, output: Path | None, *, top: int, is_census: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -150,7 +182,8 @@ def _print(found: Duplicates, output: Path | None, *, top: int) -> None:
         f"of {n_others:,} cells that are not primary have no primary copy: {found.n_contents_alone:,} "
         "distinct contents"
         if n_others
-        else "cells are not primary, so that none can lack a primary copy; --census looks at every cell",
+        else "cells are not primary, so that none can lack a primary copy"
+        + ("" if is_census else "; --census looks at every cell"),
     )
     facts.add_row(
         f"{found.n_too_few:,}",

@@ -40,6 +40,11 @@ class Names(click.ParamType[list[str]]):
     show_default=True,
     help="Cells with counts of fewer genes cannot be told by content, and are left out.",
 )
+@click.option(
+    "--shared-genes",
+    is_flag=True,
+    help="Compare content over the genes that every dataset of both measured.",
+)
 @click.option("--unseen-donors", is_flag=True, help="Leave out cells of donors (dataset, donor) of A.")
 @click.option("--fraction", type=float, help="Draw this share of the new cells.")
 @click.option("--n-cells", type=int, help="Draw so many of the new cells.")

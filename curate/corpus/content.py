@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
@@ -26,19 +27,20 @@ import polars as pl
 from pydantic import ValidationError
 
 from curate.atomic import atomic_file, atomic_folder
-from curate.content import content_hashes, gene_keys
+from curate.content import add_entries, gene_keys
 from curate.documents import Document, file_digest
 from curate.errors import CorpusError
 from curate.progress import progress
+from curate.threads import mapped
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from curate.census import Census
+    from curate.census import Census, Entries
     from curate.corpus import Corpus
 
 CONTENT_FOLDER = "content"
@@ -46,6 +48,8 @@ HASHES_FILE, N_GENES_FILE, HEADER_FILE, NOTE_FILE = "content.npy", "n_genes.npy"
 ALL_GENES = "all"
 FORMAT: Final = 1
 CHECKPOINT_S = 60.0
+#: Two rows of tiles.
+BLOCK_JOINIDS = 4096
 
 
 class ContentDocument(Document):
@@ -148,8 +152,15 @@ def corpus_content(
     return hashed(folder, census, corpus.header.organism, corpus.joinids(), cells=corpus.id, genes=genes)
 
 
-def census_content(root: Path, census: Census, organism: str) -> Content:
+def census_content(
+    root: Path, census: Census, organism: str, *, genes: Collection[str] | None = None
+) -> Content:
     """Return what every cell of a Census holds: as kept in the workspace at `root`, else from one pass.
+
+    Parameters
+    ----------
+    genes
+        feature_ids to hash over; every gene of the Census when None.
 
     Raises
     ------
@@ -159,7 +170,26 @@ def census_content(root: Path, census: Census, organism: str) -> Content:
         When there are none.
     """
     folder, cells = _census_folder(root, census.content, organism), _census_cells(census.content, organism)
-    return hashed(folder, census, organism, np.arange(census.n_cells(organism)), cells=cells)
+    joinids = np.arange(census.n_cells(organism))
+    return hashed(folder, census, organism, joinids, cells=cells, genes=genes)
+
+
+def measured_by_all(census: Census, organism: str, datasets: Collection[str]) -> list[str]:
+    """Return the feature_ids of the genes that each of some datasets measured.
+
+    Raises
+    ------
+    CorpusError
+        When there is none.
+    """
+    known = census.read_datasets()["dataset_id"].to_list()
+    rows = [known.index(dataset) for dataset in datasets]
+    n_measuring = census.presence(organism)[rows].sum(axis=0)
+    genes = census.read_var(organism).sort("soma_joinid")["feature_id"].to_numpy()
+    shared: list[str] = genes[np.asarray(n_measuring).ravel() == len(rows)].tolist()
+    if not shared:
+        raise CorpusError(f"no gene was measured by each of {len(rows):,} datasets; compare fewer of them")
+    return shared
 
 
 def is_kept(root: Path, census: Census, organism: str, *, begun: bool = False) -> bool:
@@ -264,45 +294,51 @@ def _hash(
     cells: str,
 ) -> None:
     """Fill both arrays, going on from where a pass of the same cells and genes was killed."""
-    feature_ids = genes["feature_id"].to_list()
-    note = _Note(cells=cells, genes=genes_digest(feature_ids), is_difference=base is not None)
+    note = _Note(
+        cells=cells, genes=genes_digest(genes["feature_id"].to_list()), is_difference=base is not None
+    )
     n_done = _n_done(folder / NOTE_FILE, note)
     hashes = _array(folder / HASHES_FILE, np.uint64, len(joinids), is_new=not n_done)
     detected = _array(folder / N_GENES_FILE, np.int32, len(joinids), is_new=not n_done)
-    # A gene that the release counts nothing of need not be read.
-    blocks = (
-        census.read_counts(
-            organism,
-            joinids[n_done:],
-            var_joinids=None if genes.height == n_genes else genes["soma_joinid"].to_numpy(),
-        )
-        if genes.height
-        else iter(())
-    )
-    keys = gene_keys(feature_ids)
+    keys = np.zeros(n_genes, np.uint64)
+    keys[genes["soma_joinid"].to_numpy()] = gene_keys(genes["feature_id"].to_list())
+    wanted = None if genes.height == n_genes else genes["soma_joinid"].to_numpy()
+    work = partial(_hash_block, census.entries(organism, var_joinids=wanted), keys)
     with progress("Hashing counts", len(joinids)) as advance:
         advance(n_done)
         saved_at = time.monotonic()
-        first = n_done
-        for block in blocks:
-            rows = slice(first, first + len(block.joinids))
-            hashes[rows] = content_hashes(block.counts, keys)
-            detected[rows] = np.diff(block.counts.indptr)
-            if base is not None:
-                hashes[rows] = base.hashes[rows] - hashes[rows]
-                detected[rows] = base.n_genes[rows] - detected[rows]
-            first = rows.stop
-            advance(len(block.joinids))
-            if time.monotonic() - saved_at > CHECKPOINT_S:
+        # One block is read while the other is hashed.
+        for found, n_found in mapped(work, _blocks(joinids[n_done:])):
+            rows = slice(n_done, n_done + found.size)
+            hashes[rows] = found if base is None else base.hashes[rows] - found
+            detected[rows] = n_found if base is None else base.n_genes[rows] - n_found
+            n_done = rows.stop
+            advance(found.size)
+            if time.monotonic() - saved_at > CHECKPOINT_S or n_done == len(joinids):
                 hashes.flush()
                 detected.flush()
-                note.model_copy(update={"n_done": first}).save(folder / NOTE_FILE)
+                note.model_copy(update={"n_done": n_done}).save(folder / NOTE_FILE)
                 saved_at = time.monotonic()
-    if not genes.height and base is not None:
-        hashes[:], detected[:] = base.hashes, base.n_genes
-    hashes.flush()
-    detected.flush()
-    note.model_copy(update={"n_done": len(joinids)}).save(folder / NOTE_FILE)
+
+
+def _hash_block(
+    entries: Entries, keys: NDArray[np.uint64], joinids: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    hashes, n_genes = np.zeros(joinids.size, np.uint64), np.zeros(joinids.size, np.int32)
+    if keys.any():
+        for rows, columns, counts in entries.read(joinids):
+            add_entries(rows, columns, counts, cells=joinids, keys=keys, hashes=hashes, n_genes=n_genes)
+    return hashes, n_genes
+
+
+def _blocks(joinids: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut joinids where rows of tiles end, so that no tile is read twice."""
+    ends = np.searchsorted(joinids, np.arange(BLOCK_JOINIDS, int(joinids[-1]) + 1, BLOCK_JOINIDS))
+    first = 0
+    for last in [*np.unique(ends).tolist(), joinids.size]:
+        if last > first:
+            yield joinids[first:last]
+        first = last
 
 
 def _n_done(path: Path, wanted: _Note) -> int:

@@ -81,7 +81,8 @@ def apply_content_rules(
         When the Census holds no counts.
     """
     rules = recipe.cells
-    if rules.deduplicate is None and not rules.rescue_without_primary:
+    has_rules = rules.deduplicate is not None or rules.rescue_without_primary
+    if not has_rules or not any(block.counts.n_kept for block in blocks):
         return ContentOutcome(blocks)
     cells, primary = _read(recipe, census, blocks, folder, root=root)
     stays = np.ones(cells.joinids.size, np.bool_)

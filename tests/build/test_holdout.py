@@ -291,7 +291,7 @@ def test_censuses_without_a_shared_gene_cannot_be_compared_by_content(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("curate.build.known._genes", lambda corpus: frozenset({corpus.name}))
+    monkeypatch.setattr("curate.build.known._genes", lambda corpus, measured: frozenset({corpus.name}))
     earlier = corpus_of(write_release(tmp_path / "first", first_release()), tmp_path / "corpora" / "a")
     with pytest.raises(CorpusError, match="share none of their genes"):
         holdout(earlier, later, registry=registry, by=["content"])

@@ -5,14 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from curate.census import Census
+from curate.census import Census, CensusWriter, Dataset, Entries
 from curate.content import content_hashes, gene_keys
 from curate.corpus import content as module
 from curate.corpus.build import build_corpus
-from curate.corpus.content import census_content, corpus_content, genes_digest, is_kept, is_known
+from curate.corpus.content import (
+    census_content,
+    corpus_content,
+    genes_digest,
+    is_kept,
+    is_known,
+    measured_by_all,
+)
 from curate.errors import CensusError, CorpusError
 from curate.recipe import Recipe
 from curate.workspace import CensusSettings, Workspace
@@ -63,13 +71,21 @@ def test_hashes_are_over_every_gene_of_the_census_not_over_the_list_of_the_corpu
     assert found.n_genes.tolist() == (coordinate_counts[joinids] > 0).sum(axis=1).tolist()
 
 
+def test_blocks_do_not_change_the_hashes(
+    corpus: Corpus, coordinate_counts: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK_JOINIDS", 7)
+    found = corpus_content(corpus)
+    assert found.hashes.tolist() == expected(coordinate_counts, corpus.joinids()).tolist()
+
+
 def test_hashes_are_kept_and_the_counts_not_read_again(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not is_known(corpus)
     first = corpus_content(corpus)
     assert is_known(corpus)
-    monkeypatch.setattr(Census, "read_counts", None)
+    monkeypatch.setattr(Census, "entries", None)
     assert (corpus_content(corpus).hashes == first.hashes).all()
     assert isinstance(corpus_content(corpus).hashes, np.memmap)
 
@@ -81,13 +97,13 @@ def test_hashes_over_some_genes_are_the_same_whether_those_over_all_are_known_or
     if after_all:
         corpus_content(corpus)
     asked: list[int] = []
-    read = Census.read_counts
+    entries = Census.entries
 
-    def counted(self: Census, *args: Any, **settings: Any) -> Any:
-        asked.append(len(settings["var_joinids"]))
-        return read(self, *args, **settings)
+    def counted(self: Census, organism: str, *, var_joinids: NDArray[np.int64]) -> Entries:
+        asked.append(len(var_joinids))
+        return entries(self, organism, var_joinids=var_joinids)
 
-    monkeypatch.setattr(Census, "read_counts", counted)
+    monkeypatch.setattr(Census, "entries", counted)
     genes = np.arange(0, 90)
     names = [f"ENSG{j:011d}" for j in genes]
     found = corpus_content(corpus, genes=[*names, "ENSG99999999999"])
@@ -102,23 +118,25 @@ def test_a_pass_that_was_killed_goes_on_where_it_was(
     corpus: Corpus, coordinate_counts: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CHECKPOINT_S", 0.0)
-    read = Census.read_counts
+    monkeypatch.setattr(module, "BLOCK_JOINIDS", 100)
+    read = Entries.read
     asked: list[int] = []
 
-    def killed(self: Census, organism: str, joinids: NDArray[np.int64], **settings: Any) -> Iterator[Any]:
-        asked.append(len(joinids))
-        for number, block in enumerate(read(self, organism, joinids, **settings | {"block_cells": 100})):
-            if number == 2 and len(asked) == 1:
-                raise KeyboardInterrupt
-            yield block
+    def killed(self: Entries, joinids: NDArray[np.int64]) -> Iterator[Any]:
+        asked.append(int(joinids[0]))
+        if joinids[0] == 200 and asked.count(200) == 1:
+            raise KeyboardInterrupt
+        return read(self, joinids)
 
-    monkeypatch.setattr(Census, "read_counts", killed)
+    monkeypatch.setattr(Entries, "read", killed)
     with pytest.raises(KeyboardInterrupt):
         corpus_content(corpus)
     assert not is_known(corpus)
     assert is_known(corpus, begun=True)
+    asked_before = len(asked)
     found = corpus_content(corpus)
-    assert asked == [400, 200]
+    # Joinids 250 to 449 are not of the corpus.
+    assert sorted(asked[asked_before:]) == [200, 450, 500]
     assert found.hashes.tolist() == expected(coordinate_counts, corpus.joinids()).tolist()
     assert sorted(path.name for path in (corpus.path / "content" / "all").iterdir()) == [
         "content.json",
@@ -135,7 +153,7 @@ def test_a_corpus_takes_the_hashes_that_its_workspace_has_of_the_whole_census(
         assert not is_kept(root, census, HUMAN)
         whole = census_content(root, census, HUMAN)
         assert is_kept(root, census, HUMAN)
-    monkeypatch.setattr(Census, "read_counts", None)
+    monkeypatch.setattr(Census, "entries", None)
     assert is_known(corpus)
     found = corpus_content(corpus)
     assert found.hashes.tolist() == whole.hashes[corpus.joinids()].tolist()
@@ -165,6 +183,29 @@ def test_hashes_that_were_changed_are_refused(corpus: Corpus, name: str, message
         (folder / name).write_bytes(bytes(data))
     with pytest.raises(CorpusError, match=f"{message}.*; remove"):
         corpus_content(corpus)
+
+
+def test_genes_that_every_dataset_measured_are_found(tmp_path: Path) -> None:
+    genes = pl.DataFrame(
+        {
+            "feature_id": [f"ENSG{j:011d}" for j in range(6)],
+            "feature_name": [f"GENE{j}" for j in range(6)],
+            "feature_type": ["protein_coding"] * 6,
+            "feature_length": [1000] * 6,
+        }
+    )
+    path = tmp_path / "store"
+    with CensusWriter(path, genes=genes, build_date="2026-01-31", label="measured") as writer:
+        for dataset, measured in {"a": [0, 1, 2, 3], "b": [1, 2, 3, 4], "c": [5]}.items():
+            counts = np.zeros((2, 6), np.float32)
+            counts[:, measured] = 1
+            flags = np.isin(np.arange(6), measured)
+            obs = pl.DataFrame({"cell_type": ["T cell"] * 2})
+            writer.add_dataset(Dataset(dataset, dataset), obs, [sp.csr_array(counts)], measured=flags)
+    with Census.open(uri=path) as census:
+        assert measured_by_all(census, HUMAN, ["b", "a"]) == [f"ENSG{j:011d}" for j in (1, 2, 3)]
+        with pytest.raises(CorpusError, match="no gene was measured by each of 3 datasets"):
+            measured_by_all(census, HUMAN, ["a", "b", "c"])
 
 
 def test_a_store_without_counts_has_no_content(write_release: WriteRelease, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_build_that_was_killed_goes_on_without_reading_the_counts_again(
         with pytest.raises(KeyboardInterrupt):
             build(store, tmp_path / "corpus", filter=PRIMARY, deduplicate="content")
     whole = build(store, tmp_path / "whole", filter=PRIMARY, deduplicate="content")
-    monkeypatch.setattr(Census, "read_counts", None)
+    monkeypatch.setattr(Census, "entries", None)
     corpus = build(store, tmp_path / "corpus", filter=PRIMARY, deduplicate="content")
     assert corpus.id == whole.id
     assert sorted(path.name for path in corpus.path.iterdir()) == sorted(
@@ -174,7 +174,7 @@ def test_hashes_of_the_whole_census_in_the_workspace_are_used(
     expected = build(store, tmp_path / "alone", **cells)
     with Census.open(uri=store) as census:
         census_content(tmp_path, census, "homo_sapiens")
-    monkeypatch.setattr(Census, "read_counts", None)
+    monkeypatch.setattr(Census, "entries", None)
     with Census.open(uri=store) as census:
         recipe = Recipe.model_validate({"name": "copies", "cells": cells})
         found = build_corpus(recipe, census, tmp_path / "found", root=tmp_path)
@@ -199,6 +199,14 @@ def test_a_rescue_without_a_filter_on_primary_cells_is_refused() -> None:
         Recipe.model_validate(recipe)
 
 
+def test_a_filter_that_keeps_nothing_is_an_error_before_counts_are_read(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Census, "entries", None)
+    with pytest.raises(RecipeError, match="keeps none of the 220 cells"):
+        build(store, tmp_path / "corpus", filter="dataset_id == 'd'", deduplicate="content")
+
+
 def test_an_unknown_way_to_deduplicate_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('name = "copies"\n[cells]\ndeduplicate = "barcode"\n')
@@ -216,6 +224,6 @@ def test_a_store_without_counts_cannot_be_deduplicated(write_release: WriteRelea
 def test_a_corpus_without_these_rules_reads_no_counts(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Census, "read_counts", None)
+    monkeypatch.setattr(Census, "entries", None)
     assert build(store, tmp_path / "corpus", filter=PRIMARY).n_cells == 150
     assert pl.scan_parquet(tmp_path / "corpus" / "cells.parquet").collect().height == 150

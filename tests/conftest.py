@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -119,7 +119,7 @@ class WriteRelease(Protocol):
     def __call__(
         self,
         path: Path,
-        datasets: dict[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
+        datasets: Mapping[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
         *,
         n_genes: int | None = ...,
         build_date: str = ...,
@@ -134,7 +134,7 @@ def write_release() -> WriteRelease:
 
     def write(
         path: Path,
-        datasets: dict[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
+        datasets: Mapping[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
         *,
         n_genes: int | None = None,
         build_date: str = "2026-01-31",

@@ -303,7 +303,9 @@ def _hash(
     keys = np.zeros(n_genes, np.uint64)
     keys[genes["soma_joinid"].to_numpy()] = gene_keys(genes["feature_id"].to_list())
     wanted = None if genes.height == n_genes else genes["soma_joinid"].to_numpy()
-    work = partial(_hash_block, census.entries(organism, var_joinids=wanted), keys)
+    # Of no gene, where those that are not wanted are none: then the hashes are those over all.
+    entries = census.entries(organism, var_joinids=wanted) if genes.height else None
+    work = partial(_hash_block, entries, keys)
     with progress("Hashing counts", len(joinids)) as advance:
         advance(n_done)
         saved_at = time.monotonic()
@@ -322,10 +324,10 @@ def _hash(
 
 
 def _hash_block(
-    entries: Entries, keys: NDArray[np.uint64], joinids: NDArray[np.int64]
+    entries: Entries | None, keys: NDArray[np.uint64], joinids: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
     hashes, n_genes = np.zeros(joinids.size, np.uint64), np.zeros(joinids.size, np.int32)
-    if keys.any():
+    if entries is not None:
         for rows, columns, counts in entries.read(joinids):
             add_entries(rows, columns, counts, cells=joinids, keys=keys, hashes=hashes, n_genes=n_genes)
     return hashes, n_genes

@@ -114,6 +114,13 @@ def test_hashes_over_some_genes_are_the_same_whether_those_over_all_are_known_or
     assert asked == [30 if after_all else 90]
 
 
+def test_hashes_over_every_gene_by_name_are_those_over_all(corpus: Corpus) -> None:
+    whole = corpus_content(corpus)
+    named = corpus_content(corpus, genes=[f"ENSG{j:011d}" for j in range(120)])
+    assert (named.hashes == whole.hashes).all()
+    assert named.header.genes == whole.header.genes
+
+
 def test_a_pass_that_was_killed_goes_on_where_it_was(
     corpus: Corpus, coordinate_counts: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:

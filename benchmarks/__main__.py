@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "sketch": "benchmarks.sketch",
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
+    "duplicates": "benchmarks.duplicates",
 }
 
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from curate.census import Census, CensusWriter, Dataset, Entries
 from curate.content import content_hashes, gene_keys
-from curate.corpus import content as module
+from curate.corpus import content_pass as module
 from curate.corpus.build import build_corpus
 from curate.corpus.content import (
     census_content,

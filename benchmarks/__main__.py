@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: run one benchmark, print its table, keep it in benchmarks/results/NAME.md."""
+"""`python -m benchmarks NAME`: run one benchmark, print its table, keep it for RESULTS.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 #: Name → module; a module has `command`, a click command whose help says what is compared with what.
 BENCHMARKS: dict[str, str] = {
+    "all": "benchmarks.all",
     "make-corpus": "benchmarks.make_corpus",
     "make-large": "benchmarks.make_large",
     "index": "benchmarks.index",

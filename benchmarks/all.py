@@ -36,6 +36,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("sketch", base), "sketch"),
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),
+        Step(("duplicates", "--folder", str(folder / "embed")), "duplicates"),
         Step(("make-large", base, large)),
         Step(("select", large, *without), "select-large"),
         Step(("manifests", large, *without), "manifests-large"),

@@ -162,9 +162,9 @@ def census_content(
     CorpusError
         When there are none.
     """
-    folder, cells = _census_folder(root, census.content, organism), _census_cells(census.content, organism)
-    joinids = np.arange(census.n_cells(organism))
-    return hashed(folder, census, organism, joinids, cells=cells, genes=genes)
+    n_cells = census.n_cells(organism)
+    cells = _census_cells(census.content, organism, n_cells)
+    return hashed(_census_folder(root, cells), census, organism, np.arange(n_cells), cells=cells, genes=genes)
 
 
 def measured_by_all(census: Census, organism: str, datasets: Collection[str]) -> list[str]:
@@ -193,7 +193,8 @@ def is_kept(root: Path, census: Census, organism: str, *, begun: bool = False) -
     begun
         Or a pass over it was begun.
     """
-    return _is_there(_census_folder(root, census.content, organism), begun=begun)
+    cells = _census_cells(census.content, organism, census.n_cells(organism))
+    return _is_there(_census_folder(root, cells), begun=begun)
 
 
 def is_known(corpus: Corpus, *, begun: bool = False) -> bool:
@@ -270,23 +271,24 @@ def _name(genes: Collection[str] | None) -> str:
     return ALL_GENES if genes is None else genes_digest(genes)[:16]
 
 
-def _census_cells(content: str, organism: str) -> str:
-    return f"{organism} of {content}"
+def _census_cells(content: str, organism: str, n_cells: int) -> str:
+    """Return what stands for all cells of a Census; their number tells apart stores of one release."""
+    return f"{n_cells} {organism} of {content}"
 
 
-def _census_folder(root: Path, content: str, organism: str) -> Path:
-    digest = hashlib.sha256(_census_cells(content, organism).encode()).hexdigest()
-    return root / CONTENT_FOLDER / digest[:16]
+def _census_folder(root: Path, cells: str) -> Path:
+    return root / CONTENT_FOLDER / hashlib.sha256(cells.encode()).hexdigest()[:16]
 
 
 def _of_census(corpus: Corpus) -> Content | None:
     """Return what all cells of the corpus' Census hold, where its workspace knows that."""
     workspace = Workspace.around(corpus.path)
-    content, organism = corpus.header.census.content, corpus.header.organism
     if workspace is None:
         return None
-    folder = _census_folder(workspace.root, content, organism) / ALL_GENES
-    return Content.open(folder, cells=_census_cells(content, organism)) if folder.exists() else None
+    header = corpus.header
+    cells = _census_cells(header.census.content, header.organism, header.n_read)
+    folder = _census_folder(workspace.root, cells) / ALL_GENES
+    return Content.open(folder, cells=cells) if folder.exists() else None
 
 
 def _taken(folder: Path, whole: Content, corpus: Corpus) -> Content:

@@ -47,9 +47,10 @@ class DroppedCells(Document):
         is n_cells of the corpus.
     n_matching
         Cells that this rule drops by itself: of all cells read (filter, assays), or of the cells that passed
-        those two (the rules on cell types).
+        those two (the rules on cell types); as `n_cells` for the rules by content.
     values
-        What was dropped, the most first: cells by assay or by cell type; empty for the filter.
+        What was dropped, the most first: cells by assay, by cell type, by dataset (deduplicate) or by reason
+        (rescue_without_primary); empty for the filter.
     """
 
     rule: str

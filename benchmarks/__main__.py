@@ -11,6 +11,7 @@ BENCHMARKS: dict[str, str] = {
     "all": "benchmarks.all",
     "make-corpus": "benchmarks.make_corpus",
     "make-large": "benchmarks.make_large",
+    "make-embedding": "benchmarks.make_embedding",
     "index": "benchmarks.index",
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
@@ -18,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
     "duplicates": "benchmarks.duplicates",
+    "explain": "benchmarks.explain",
 }
 
 

@@ -58,8 +58,10 @@ def write_embedding(corpus: Corpus, name: str, *, seed: int = 0, n_dimensions: i
         ).save(folder / HEADER_FILE)
 
 
-def embedding_blocks(obs: pl.DataFrame, *, seed: int, n_dimensions: int) -> Iterator[NDArray[np.float32]]:
-    """Yield the vectors of the cells in order, float32 [n, n_dimensions]."""
+def embedding_blocks(
+    obs: pl.DataFrame, *, seed: int, n_dimensions: int, n_cells: int | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the vectors of the cells in order, float32 [n, n_dimensions]; of more cells, `obs` again."""
     scale = (12.0 * np.arange(1, n_dimensions + 1) ** -0.7).astype(np.float32)
     types, names = _codes(obs["cell_type"])
     samples, _ = _codes(
@@ -72,9 +74,10 @@ def embedding_blocks(obs: pl.DataFrame, *, seed: int, n_dimensions: int) -> Iter
     shift = np.random.default_rng([seed, 4]).standard_normal(
         (int(samples.max()) + 1, n_dimensions), dtype=np.float32
     )
-    for number, start in enumerate(range(0, types.size, BLOCK_CELLS)):
+    n_cells = n_cells or types.size
+    for number, start in enumerate(range(0, n_cells, BLOCK_CELLS)):
         rng = np.random.default_rng([seed, 5, number])
-        block = slice(start, min(start + BLOCK_CELLS, types.size))
+        block = np.arange(start, min(start + BLOCK_CELLS, n_cells)) % types.size
         kind = types[block]
         values = rng.standard_normal((kind.size, n_dimensions), dtype=np.float32)
         values *= spreads[kind][:, None]

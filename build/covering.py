@@ -6,8 +6,8 @@
 4. the side length is bisected until there are (1 ± alpha) k boxes.
 
 The same arithmetic as geosketch's, float32 and in the same order: boxes and side length are identical to its.
-Here a step costs one or two passes over the embedding, which may be memory-mapped, and a count that is
-already too high ends its pass.
+Here the sides that will probably be tried next share a pass over the embedding, which may be memory-mapped:
+a guess (`covering_bisection`) that costs time where it is wrong and never changes what is found.
 """
 
 from __future__ import annotations
@@ -20,17 +20,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curate.build.covering_bisection import Bisection
 from curate.build.covering_cuts import parts, read_dimensions
 from curate.build.covering_draw_kernels import group_rows
-from curate.build.covering_kernels import (
-    number_boxes,
-    number_keys,
-    renumber,
-    renumber_by_appearance,
-)
-from curate.build.covering_plan import Plan, plan_of
+from curate.build.covering_number_kernels import renumber_by_appearance
+from curate.build.covering_plan import plan_of
+from curate.build.covering_tables import Tables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 
@@ -101,45 +100,44 @@ def cover(
 
     Notes
     -----
-    Memory beyond `points`: 4 bytes a cell (16 once its `rows` are asked for), some 200 MB of sample, buckets
-    and copies of them, and for each thread a table of at most (1 + alpha) k boxes. `points` is read from
-    front to back, twice and then at most once for each side length.
+    Memory beyond `points`: 4 bytes a cell (16 once its `rows` are asked for) and, while sides are tried, as
+    much for each of at most 6; some 200 MB of sample, buckets and copies of them; for each thread and side a
+    table of at most (1 + alpha) k boxes. `points` is read from front to back, twice and then some three
+    times, at most once for each side length.
 
     References
     ----------
     Hie et al., Cell Systems 2019, doi 10.1016/j.cels.2019.05.003; bisection as in geosketch 1.3.
     """
     boxes = _Numbering(points, n_threads)
+    high = boxes.dimensions.top.max()
+    step = Bisection(k, alpha, max_iter, low=np.float32(0), high=high, unit=high / np.float32(4))
     most = int(k * (1 + alpha))
-    low, high = np.float32(0), boxes.dimensions.top.max()
-    unit = (low + high) / np.float32(4)
-    n_tried = 0
     while True:
-        tried = unit
-        n_boxes = boxes.number(tried, at_most=most)
-        n_tried += 1
-        if n_boxes > k * (1 + alpha):
-            unit, low = (tried + high) / np.float32(2), tried
-        elif n_boxes < k * (1 - alpha):
-            unit, high = (tried + low) / np.float32(2), tried
-        else:
+        if float(step.unit) not in boxes.known:
+            boxes.number(step.likely(boxes.known), at_most=most)
+        then = step.after(boxes.known[float(step.unit)])
+        if then is None:
             break
-        # Where no number lies between, all further iterations would try this one again.
-        if high - low < 1e-20 or n_tried >= max_iter or unit == tried:
-            break
-    if n_boxes > most:
-        n_boxes = boxes.number(tried)
-    return boxes.covering(n_boxes, tried, n_tried=n_tried)
+        step = then
+    return boxes.covering(step.unit, n_tried=step.n_tried)
 
 
 def partition(points: NDArray[np.float32], unit: float, *, n_threads: int | None = None) -> Covering:
     """Cover cells with the boxes of one side length, however many; otherwise as `cover`."""
-    boxes = _Numbering(points, n_threads)
-    return boxes.covering(boxes.number(np.float32(unit)), np.float32(unit), n_tried=1)
+    return _Numbering(points, n_threads).covering(np.float32(unit), n_tried=1)
 
 
 class _Numbering:
-    """The numbers of the boxes of the side length that was tried last."""
+    """The numbers of the boxes of the side lengths that were tried last.
+
+    Attributes
+    ----------
+    known
+        Side → number of boxes, or a smaller number above what was asked for at most.
+    complete
+        Side → int32 [n_cells], the boxes of those that were numbered to the end.
+    """
 
     def __init__(self, points: NDArray[np.float32], n_threads: int | None) -> None:
         # A read-only view in C order: one compiled version serves arrays in memory and on disk.
@@ -147,80 +145,55 @@ class _Numbering:
         self.points.flags.writeable = False
         self.n_threads = n_threads or _n_processors()
         self.dimensions = read_dimensions(self.points, n_threads=self.n_threads)
-        self.boxes = np.empty(points.shape[0], dtype=np.int32)
+        self.known: dict[float, int] = {}
+        self.complete: dict[float, NDArray[np.int32]] = {}
 
-    def number(self, unit: np.float32, *, at_most: int | None = None) -> int:
-        """Number the boxes and return how many there are; stop early at more than `at_most`.
+    def number(self, units: Sequence[np.float32], *, at_most: int | None = None) -> None:
+        """Number the boxes of some sides in one pass; leave a side at more than `at_most`.
 
         Every thread numbers the boxes of a part of the rows, and the parts are put together. Then come the
         cells inside windows, which have shown where the intervals begin.
         """
-        room = self.boxes.size if at_most is None else at_most
-        windows = self.dimensions.windows(unit)
-        n_intervals = [int(each.counts.sum()) + 1 for each in windows]
+        n_cells = self.points.shape[0]
+        room = n_cells if at_most is None else at_most
+        windows = [self.dimensions.windows(unit) for unit in units]
+        n_intervals = [[int(each.counts.sum()) + 1 for each in side] for side in windows]
         plan = plan_of(windows, n_intervals=n_intervals)
-        bounds = parts(self.boxes.size, self.n_threads)
+        bounds = parts(n_cells, self.n_threads)
+        self.complete.clear()  # before there are others
+        boxes = np.empty((len(units), n_cells), dtype=np.int32)
 
-        def number_part(first: int, last: int) -> tuple[_Table, NDArray[np.int64]]:
-            table = _Table(min(room, last - first), plan)
-            return table, table.number(self.points, _ALL, first, last, self.boxes)
+        def number_part(first: int, last: int) -> tuple[Tables, list[NDArray[np.int64]]]:
+            tables = Tables(len(units), min(room, last - first), plan.n_words)
+            return tables, tables.number(self.points, _ALL, first, last, plan, boxes)
 
         with ThreadPoolExecutor(self.n_threads) as pool:
             tables, in_doubt = zip(*pool.map(number_part, bounds[:-1], bounds[1:]), strict=True)
-        if any(table.n_keys > room for table in tables):
-            return room + 1
-        rows = np.concatenate(in_doubt)
-        merged = _Table(min(room, sum(table.n_keys for table in tables) + rows.size), plan)
-        for table, first, last in zip(tables, bounds[:-1], bounds[1:], strict=True):
-            merged.add(table, self.boxes[first:last])
-            if merged.n_keys > room:
-                return room + 1
-        if rows.size:
-            settled = self.dimensions.settled(windows, rows, unit, n_threads=self.n_threads)
-            merged.plan = plan_of(settled, n_intervals=n_intervals)
-            merged.number(self.points, rows, 0, rows.size, self.boxes)
-        return merged.n_keys
+        for side, unit in enumerate(units):
+            rows = np.concatenate([each[side] for each in in_doubt])
+            n_keys = [int(each.n_keys[side]) for each in tables]
+            merged = Tables(1, min(room, sum(n_keys) + rows.size), plan.n_words)
+            for table, first, last in zip(tables, bounds[:-1], bounds[1:], strict=True):
+                merged.add(table, side, boxes[side, first:last])
+            if not merged.is_full and rows.size:
+                settled = self.dimensions.settled(windows[side], rows, unit, n_threads=self.n_threads)
+                last_plan = plan_of([settled], n_intervals=n_intervals[side : side + 1])
+                merged.number(self.points, rows, 0, rows.size, last_plan, boxes[side : side + 1])
+            self.known[float(unit)] = int(merged.n_keys[0])
+            if not merged.is_full:
+                self.complete[float(unit)] = boxes[side]
 
-    def covering(self, n_boxes: int, unit: np.float32, *, n_tried: int) -> Covering:
-        """Return the boxes, numbered by their first cells whatever the threads were."""
-        renumber_by_appearance(self.boxes, np.full(n_boxes, -1, dtype=np.int32))
+    def covering(self, unit: np.float32, *, n_tried: int) -> Covering:
+        """Return the boxes of a side, numbered by their first cells whatever the threads were."""
+        if float(unit) not in self.complete:
+            self.number([unit])
+        boxes, n_boxes = self.complete[float(unit)].copy(), self.known[float(unit)]
+        renumber_by_appearance(boxes, np.full(n_boxes, -1, dtype=np.int32))
         n_constant = int(np.count_nonzero(self.dimensions.top == 0))
-        return Covering(self.boxes, n_boxes, unit=float(unit), n_constant=n_constant, n_tried=n_tried)
+        return Covering(boxes, n_boxes, unit=float(unit), n_constant=n_constant, n_tried=n_tried)
 
 
 _ALL = np.empty(0, dtype=np.int64)
-
-
-class _Table:
-    """The boxes that were seen, to be found by hash: see `number_keys`."""
-
-    def __init__(self, room: int, plan: Plan) -> None:
-        self.plan = plan
-        self.n_keys = 0
-        self.slots = np.zeros(1 << (2 * room).bit_length(), dtype=np.int32)
-        self.keys = np.empty((room, plan.words.size - 1), dtype=np.uint64)
-
-    def number(
-        self,
-        points: NDArray[np.float32],
-        rows: NDArray[np.int64],
-        first: int,
-        last: int,
-        boxes: NDArray[np.int32],
-    ) -> NDArray[np.int64]:
-        """Number the boxes of some rows and return those in doubt."""
-        in_doubt = np.empty(last - first, dtype=np.int64)  # of which only what is written takes memory
-        self.n_keys, n_in_doubt = number_boxes(
-            points, rows, first, last, self.plan, self.slots, self.keys, self.n_keys, boxes, in_doubt
-        )
-        return in_doubt[:n_in_doubt].copy()
-
-    def add(self, other: _Table, boxes: NDArray[np.int32]) -> None:
-        """Enter the boxes of another table and give `boxes` their numbers here."""
-        numbers = np.empty(other.n_keys, dtype=np.int32)
-        self.n_keys = number_keys(other.keys, other.n_keys, self.slots, self.keys, self.n_keys, numbers)
-        if self.n_keys <= self.keys.shape[0]:
-            renumber(boxes, numbers)
 
 
 def _n_processors() -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-_BLOCK = 256
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
@@ -32,10 +31,12 @@ def add_range(points, first, last, low, high):  # type: ignore[no-untyped-def]
 def add_extremes(points, first, last, low, per_width, lowest, highest):  # type: ignore[no-untyped-def]
     """Widen the smallest and largest value [d, n_buckets] of the buckets of each dimension."""
     n_dims, n_buckets = lowest.shape
+    buckets = np.empty(n_dims, np.int32)
     for i in range(first, last):
+        for d in range(n_dims):  # a loop without branches, of which several run at once
+            buckets[d] = _bucket(points[i, d], low[d], per_width[d], n_buckets)
         for d in range(n_dims):
-            x = points[i, d]
-            b = _bucket(x, low[d], per_width[d], n_buckets)
+            x, b = points[i, d], np.uint32(buckets[d])
             if x < lowest[d, b]:
                 lowest[d, b] = x
             if x > highest[d, b]:
@@ -45,10 +46,9 @@ def add_extremes(points, first, last, low, per_width, lowest, highest):  # type:
 @compiled
 def _bucket(x, low, per_width, n_buckets):  # type: ignore[no-untyped-def]
     """Return a bucket that does not fall as x rises; nothing more is asked of it."""
-    at = (x - low) * per_width
-    if not at > 0:  # NaN as well, of a constant dimension
-        return 0
-    return np.int64(at) if at < n_buckets else n_buckets - 1
+    at, most = (x - low) * per_width, np.float32(n_buckets - 1)
+    at = at if at > 0 else np.float32(0)  # NaN as well, of a constant dimension
+    return np.int32(at if at < most else most)
 
 
 @compiled
@@ -147,121 +147,3 @@ def _at_most(threshold, low, scale):  # type: ignore[no-untyped-def]
         x -= step
         step *= np.float32(2)
     return x
-
-
-@compiled
-def number_keys(wanted, n_wanted, slots, keys, n_keys, numbers):  # type: ignore[no-untyped-def]
-    """Number the keys wanted[:n_wanted] by first appearance, on from n_keys; return how many there are.
-
-    `slots` are a power of two, 0 where free, else 1 + a row of `keys` [room, n_words]. Stops at the first
-    new key that finds no room, with a return value above it. For a block of keys at a time: a call for each
-    would cost ten times the search.
-    """
-    room, n_words = keys.shape
-    mask = np.uint64(slots.size - 1)
-    for i in range(n_wanted):
-        mixed = np.uint64(0)
-        for w in range(n_words):
-            mixed = (mixed ^ wanted[i, w]) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(32)
-        at = mixed & mask
-        found = np.int64(-1)
-        while slots[at] != 0:
-            number = np.int64(slots[at]) - 1
-            same = True
-            for w in range(n_words):
-                same &= keys[number, w] == wanted[i, w]
-            if same:
-                found = number
-                break
-            at = (at + np.uint64(1)) & mask
-        if found < 0:
-            if n_keys == room:
-                return n_keys + 1
-            slots[at] = n_keys + 1
-            for w in range(n_words):
-                keys[n_keys, w] = wanted[i, w]
-            found = np.int64(n_keys)
-            n_keys += 1
-        numbers[i] = found
-    return n_keys
-
-
-@compiled
-def number_boxes(points, rows, first, last, plan, slots, keys, n_keys, boxes, in_doubt):  # type: ignore[no-untyped-def]
-    """Number the boxes of rows[first:last] by first appearance, on from n_keys; see `Plan`.
-
-    Cells that the plan does not decide are written to `in_doubt` instead. Stops at the first box that finds
-    no room in `keys`. An empty `rows` stands for all rows in order. Returns the number of boxes, which is
-    above the room when it stopped, and the number of cells in doubt.
-    """
-    # Fields taken out of the plan once: inside the loops each access would cost.
-    words, few, reach = plan.words, plan.few, plan.reach
-    opens, closes, weights = plan.opens, plan.closes, plan.weights
-    starts, flat_opens, flat_closes, flat_weights = (
-        plan.starts, plan.flat_opens, plan.flat_closes, plan.flat_weights,
-    )  # fmt: skip
-    n_rounds, n_words = closes.shape[0], words.size - 1
-    block, block_rows = np.empty((_BLOCK, n_words), np.uint64), np.empty(_BLOCK, np.int64)
-    numbers = np.empty(_BLOCK, np.int32)
-    n_in_doubt = 0
-    for low in range(first, last, _BLOCK):
-        size = 0
-        for i in range(low, min(low + _BLOCK, last)):
-            row = rows[i] if rows.size > 0 else i
-            doubtful = False
-            for w in range(n_words):
-                least, most = np.uint64(0), np.uint64(0)
-                if few:
-                    for j in range(n_rounds):
-                        for d in range(np.uint64(words[w]), np.uint64(reach[w, j])):
-                            x = points[row, d]
-                            least += weights[j, d] if x >= closes[j, d] else np.uint64(0)
-                            most += weights[j, d] if x > opens[j, d] else np.uint64(0)
-                else:
-                    for d in range(words[w], words[w + 1]):
-                        x = points[row, d]
-                        reached, limit = np.uint64(starts[d]), np.uint64(starts[d + 1])
-                        end = limit
-                        while reached < limit:
-                            middle = (reached + limit) >> np.uint64(1)
-                            beyond = flat_closes[middle] <= x
-                            reached = middle + np.uint64(1) if beyond else reached
-                            limit = limit if beyond else middle
-                        least += flat_weights[reached + np.uint64(d)]
-                        reached += np.uint64(reached < end and flat_opens[reached] < x)
-                        most += flat_weights[reached + np.uint64(d)]
-                block[size, w] = least
-                doubtful |= least != most
-            if doubtful:
-                boxes[row] = -1
-                in_doubt[n_in_doubt] = row
-                n_in_doubt += 1
-            else:
-                block_rows[size] = row
-                size += 1
-        n_keys = number_keys(block, size, slots, keys, n_keys, numbers)
-        if n_keys > keys.shape[0]:
-            break
-        for r in range(size):
-            boxes[block_rows[r]] = numbers[r]
-    return n_keys, n_in_doubt
-
-
-@compiled
-def renumber(boxes, renumbered):  # type: ignore[no-untyped-def]
-    """Replace the numbers; those below 0 stay."""
-    for i in range(boxes.size):
-        if boxes[i] >= 0:
-            boxes[i] = renumbered[boxes[i]]
-
-
-@compiled
-def renumber_by_appearance(boxes, renumbered):  # type: ignore[no-untyped-def]
-    """Number boxes in the order of their first rows; `renumbered` comes in as -1 for each."""
-    n = 0
-    for i in range(boxes.size):
-        if renumbered[boxes[i]] < 0:
-            renumbered[boxes[i]] = n
-            n += 1
-        boxes[i] = renumbered[boxes[i]]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-_FEW = 16
+_FEW = 128  # a search for one cell costs as much as so many comparisons, made side by side
 
 
 @dataclass(frozen=True)
@@ -57,79 +56,111 @@ NO_WINDOWS = Windows.at(np.empty(0, np.float32))
 
 
 class Plan(NamedTuple):
-    """Windows of all dimensions, laid out for `number_boxes`.
+    """Windows of all dimensions for several side lengths, laid out for `number_boxes`.
 
     The key of a box is the mixed-radix number of its intervals, exact, in as many words of 64 bits as it
     takes. A cell's is the sum of the weights of the windows that it lies beyond; the cell is in doubt when
-    it lies inside one. Where a dimension has few windows the cell is compared with each, else it is searched.
+    it lies inside one. Cells are compared with each window of a dimension, and searched for where it has
+    many.
 
     Attributes
     ----------
-    few
-        Whether to compare; the arrays of the other way are empty.
-    words
-        int64 [n_words + 1]: dimensions words[w] … words[w + 1] - 1 make word w.
-    opens, closes, weights
-        float32, float32, uint64 [most windows, d]; +inf where a dimension has fewer.
-    reach
-        int64 [n_words, most windows]: the end of the dimensions of word w that have more than j windows.
+    n_words
+        Words of the longest key; shorter ones end with zeros.
+    used
+        int64 [n_used]: dimensions that have a window at any side.
+    window_starts
+        int64 [n_sides + 1]: where the windows of each side begin in the next five.
+    dims, words, opens, closes, weights
+        int64, int64, float32, float32, uint64 [n_windows]: of each window its dimension, the word that this
+        counts in, its bounds, and what a cell beyond it adds to the word.
+    search_starts
+        int64 [n_sides + 1]: where the searched dimensions of each side begin in the next three.
+    searched_dims, searched_words
+        int64 [n_searched].
     starts
-        int64 [d + 1]: where the windows of each dimension begin in `flat_opens` and `flat_closes`.
-    flat_weights
-        uint64 [n_windows + d]: from starts[d] + d, the sum of the weights of the first 0, 1, … windows.
+        int64 [n_searched + 1]: where the windows of each begin in the next two.
+    searched_opens, searched_closes
+        float32.
+    searched_sums
+        uint64: from starts[j] + j, the sum of the weights of the first 0, 1, … windows.
     """
 
-    few: bool
+    n_words: int
+    used: NDArray[np.int64]
+    window_starts: NDArray[np.int64]
+    dims: NDArray[np.int64]
     words: NDArray[np.int64]
     opens: NDArray[np.float32]
     closes: NDArray[np.float32]
     weights: NDArray[np.uint64]
-    reach: NDArray[np.int64]
+    search_starts: NDArray[np.int64]
+    searched_dims: NDArray[np.int64]
+    searched_words: NDArray[np.int64]
     starts: NDArray[np.int64]
-    flat_opens: NDArray[np.float32]
-    flat_closes: NDArray[np.float32]
-    flat_weights: NDArray[np.uint64]
+    searched_opens: NDArray[np.float32]
+    searched_closes: NDArray[np.float32]
+    searched_sums: NDArray[np.uint64]
 
 
-def plan_of(windows: Sequence[Windows], *, n_intervals: Sequence[int]) -> Plan:
-    """Lay out the windows of each dimension, to number as many intervals."""
-    words, strides, room = [0], [], 1
-    for d, n in enumerate(n_intervals):
-        if room * n >= 1 << 64:
-            words.append(d)
-            room = 1
-        strides.append(room)
-        room *= n
-    words.append(len(windows))
-    weights = [
-        np.uint64(stride) * each.counts.astype(np.uint64)
-        for stride, each in zip(strides, windows, strict=True)
-    ]
-    sizes = [each.opens.size for each in windows]
-    few = max(sizes) <= _FEW
-    rounds = range(max(sizes) if few else 0)
-    reach = [
-        [max([first, *(d + 1 for d in range(first, end) if sizes[d] > j)]) for j in rounds]
-        for first, end in pairwise(words)
-    ]
-    sums = [np.concatenate([np.zeros(1, np.uint64), np.cumsum(each, dtype=np.uint64)]) for each in weights]
+def plan_of(sides: Sequence[Sequence[Windows]], *, n_intervals: Sequence[Sequence[int]]) -> Plan:
+    """Lay out the windows of each dimension of each side, to number as many intervals."""
+    compared: list[_Weighed] = []
+    searched: list[_Weighed] = []
+    window_starts, search_starts, n_words = [0], [0], 1
+    for windows, n in zip(sides, n_intervals, strict=True):
+        words, strides = _places(n)
+        n_words = max(n_words, words[-1] + 1)
+        for d, each in enumerate(windows):
+            if each.opens.size:
+                weights = np.uint64(strides[d]) * each.counts.astype(np.uint64)
+                kind = compared if each.opens.size <= _FEW else searched
+                kind.append(_Weighed(d, words[d], each, weights))
+        window_starts.append(sum(each.weights.size for each in compared))
+        search_starts.append(len(searched))
+    sizes = [each.weights.size for each in compared]
+    sums = [np.cumsum(np.insert(each.weights, 0, 0), dtype=np.uint64) for each in searched]
     return Plan(
-        few=few,
-        words=np.array(words),
-        opens=_table([each.opens for each in windows], len(rounds), np.float32(np.inf)),
-        closes=_table([each.closes for each in windows], len(rounds), np.float32(np.inf)),
-        weights=_table(weights, len(rounds), np.uint64(0)),
-        reach=np.array(reach, dtype=np.int64).reshape(len(words) - 1, len(rounds)),
-        starts=np.cumsum([0, *sizes]),
-        flat_opens=np.concatenate([each.opens for each in windows]),
-        flat_closes=np.concatenate([each.closes for each in windows]),
-        flat_weights=np.concatenate(sums),
+        n_words=n_words,
+        used=np.unique([each.d for each in compared + searched]).astype(np.int64),
+        window_starts=np.array(window_starts),
+        dims=np.repeat(_integers(each.d for each in compared), sizes),
+        words=np.repeat(_integers(each.word for each in compared), sizes),
+        opens=_joined([each.windows.opens for each in compared], np.float32),
+        closes=_joined([each.windows.closes for each in compared], np.float32),
+        weights=_joined([each.weights for each in compared], np.uint64),
+        search_starts=np.array(search_starts),
+        searched_dims=_integers(each.d for each in searched),
+        searched_words=_integers(each.word for each in searched),
+        starts=np.cumsum([0, *(each.weights.size for each in searched)]),
+        searched_opens=_joined([each.windows.opens for each in searched], np.float32),
+        searched_closes=_joined([each.windows.closes for each in searched], np.float32),
+        searched_sums=_joined(sums, np.uint64),
     )
 
 
-def _table(columns: Sequence[NDArray[Any]], n_rows: int, filler: np.generic) -> NDArray[Any]:
-    table = np.full((n_rows, len(columns)), filler)
-    if n_rows:
-        for d, column in enumerate(columns):
-            table[: column.size, d] = column
-    return table
+class _Weighed(NamedTuple):
+    d: int
+    word: int
+    windows: Windows
+    weights: NDArray[np.uint64]
+
+
+def _places(n_intervals: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Return for each dimension its word of the key, and what one interval counts in it."""
+    words, strides, word, room = [], [], 0, 1
+    for n in n_intervals:
+        if room * n >= 1 << 64:
+            word, room = word + 1, 1
+        words.append(word)
+        strides.append(room)
+        room *= n
+    return words, strides
+
+
+def _integers(values: Iterable[int]) -> NDArray[np.int64]:
+    return np.fromiter(values, np.int64)
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *parts])

@@ -113,4 +113,4 @@ def _bytes(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     held = np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
     dtype = np.int32 if pa.types.is_string(array.type) else np.int64
     ends = np.frombuffer(offsets, dtype=dtype) if len(array) else np.zeros(1, dtype=dtype)
-    return held, ends[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    return held, ends[array.offset : array.offset + len(array) + 1].astype(np.int64, copy=False)

@@ -11,15 +11,18 @@ import pyarrow as pa
 from curate.census import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import tiledbsoma as soma
     from numpy.typing import NDArray
 
     from curate.where import Where
 
-#: Cells looked at by one read: about 100 bytes of memory each for 20 columns.
-BLOCK_CELLS = 2**19
+#: Cells looked at by one read: about 100 bytes of memory each for 20 columns, where they come out of order or
+#: with gaps. Every read makes its own buffers, so that a few long ones take less time.
+RANGE_CELLS = 2**22
+#: Cells of a table, at most.
+TABLE_CELLS = 2**19
 #: Where more of the range than this is wanted, read the whole range and leave out the others.
 _DENSE = 0.1
 
@@ -40,19 +43,22 @@ def read_tables(
     needed = list(dict.fromkeys([*columns, *sorted(where.columns if where else [])]))
     needed = [name for name in needed if name != "soma_joinid"]
     stored = [name for name in needed if name in obs.schema.names]
-    n_blocks = 0
-    for wanted in _blocks(joinids):
-        table = obs.read(
+    n_tables = 0
+    for wanted in _ranges(joinids):
+        parts = obs.read(
             coords=[_coordinates(wanted)],
             column_names=["soma_joinid", *stored],
             value_filter=value_filter,
-        ).concat()
-        table = _typed(_in_order(table, wanted), needed, obs, as_stored=as_stored)
-        if where is not None:
-            table = table.filter(where.mask(pl.DataFrame(pl.from_arrow(table))).to_arrow())
-        yield table.select(["soma_joinid", *columns])
-        n_blocks += 1
-    if not n_blocks:
+        )
+        for table in _in_order(parts, wanted):
+            typed = _typed(table, needed, obs, as_stored=as_stored)
+            if where is not None:
+                typed = typed.filter(where.mask(pl.DataFrame(pl.from_arrow(typed))).to_arrow())
+            typed = typed.select(["soma_joinid", *columns])
+            for first in range(0, max(len(typed), 1), TABLE_CELLS):
+                yield typed.slice(first, TABLE_CELLS)
+                n_tables += 1
+    if not n_tables:
         types = [("soma_joinid", pa.int64()), *((name, read_type(name, obs)) for name in columns)]
         yield pa.schema(types).empty_table()
 
@@ -105,18 +111,34 @@ def _coordinates(wanted: NDArray[np.int64] | slice) -> slice | pa.Array:
     return slice(first, last) if len(wanted) >= _DENSE * (last - first + 1) else pa.array(wanted)
 
 
-def _in_order(table: pa.Table, wanted: NDArray[np.int64] | slice) -> pa.Table:
+def _in_order(parts: Iterable[pa.Table], wanted: NDArray[np.int64] | slice) -> Iterator[pa.Table]:
+    """Yield the cells wanted of a read in joinid order: as they come, while they come without a gap.
+
+    Behind a gap, cells may be still to come that belong into it: the rest is put in order as a whole.
+    """
+    waiting: list[pa.Table] = []
+    expected = wanted.start if isinstance(wanted, slice) else None
+    for part in parts:
+        read = part["soma_joinid"].to_numpy()
+        if not waiting and read.size and read[0] == expected and (np.diff(read) == 1).all():
+            expected = int(read[-1]) + 1
+            yield part
+        else:
+            waiting.append(part)
+    if not waiting:
+        return
+    table = pa.concat_tables(waiting)
     read = table["soma_joinid"].to_numpy()
     if not isinstance(wanted, slice) and not np.array_equal(read, wanted):
         is_wanted = np.isin(read, wanted, assume_unique=True)
         table, read = table.filter(pa.array(is_wanted)), read[is_wanted]
-    return table.take(pa.array(np.argsort(read))) if (np.diff(read) < 0).any() else table
+    yield table.take(pa.array(np.argsort(read))) if (np.diff(read) < 0).any() else table
 
 
-def _blocks(joinids: NDArray[np.int64] | slice) -> Iterator[NDArray[np.int64] | slice]:
+def _ranges(joinids: NDArray[np.int64] | slice) -> Iterator[NDArray[np.int64] | slice]:
     if isinstance(joinids, slice):
-        for first in range(joinids.start, joinids.stop, BLOCK_CELLS):
-            yield slice(first, min(first + BLOCK_CELLS, joinids.stop))
+        for first in range(joinids.start, joinids.stop, RANGE_CELLS):
+            yield slice(first, min(first + RANGE_CELLS, joinids.stop))
     else:
-        for first in range(0, len(joinids), BLOCK_CELLS):
-            yield joinids[first : first + BLOCK_CELLS]
+        for first in range(0, len(joinids), RANGE_CELLS):
+            yield joinids[first : first + RANGE_CELLS]

@@ -218,7 +218,7 @@ def _seal(
     *,
     name: str,
 ) -> None:
-    sealed = seal_cells(blocks, aside, columns=plan.columns, kept_types=outcome.kept)
+    sealed = seal_cells(blocks, aside, columns=plan.columns, kept_types=outcome.kept, release=census.release)
     genes = GeneSpace.from_table(plan.genes)
     plan.genes.write_parquet(aside / GENES_FILE)
     content = {

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
-from curate.corpus.blocks import CANDIDATE, IDENTITY, Block, filtered
+from curate.corpus.blocks import CANDIDATE, Block, taken, whole
 from curate.corpus.content import census_content, hashed, is_kept
 from curate.corpus.copies import MIN_GENES, find_copies, is_among
-from curate.corpus.corpus import JOINID
+from curate.corpus.corpus import JOINID, OBSERVATION_JOINID
 from curate.corpus.document import DroppedCells
+from curate.corpus.seal import cell_identity
 from curate.documents import canonical_digest
 
 if TYPE_CHECKING:
@@ -48,13 +50,12 @@ class ContentOutcome:
 class _Cells:
     """The cells of all blocks, [n_cells] each, in joinid order."""
 
-    joinids: NDArray[np.int64]
     identity: NDArray[np.uint64]
     is_primary: NDArray[np.bool_]
     is_candidate: NDArray[np.bool_]
     hashes: NDArray[np.uint64]
     is_comparable: NDArray[np.bool_]
-    datasets: pa.ChunkedArray
+    datasets: pl.Series
 
 
 def apply_content_rules(
@@ -85,7 +86,7 @@ def apply_content_rules(
     if not has_rules or not any(block.counts.n_kept for block in blocks):
         return ContentOutcome(blocks)
     cells, primary = _read(recipe, census, blocks, folder, root=root)
-    stays = np.ones(cells.joinids.size, np.bool_)
+    stays = np.ones(cells.identity.size, np.bool_)
     dropped: list[DroppedCells] = []
     notes: list[str] = []
     if rules.rescue_without_primary:
@@ -104,7 +105,7 @@ def apply_content_rules(
             identity=cells.identity,
         ).surplus
         stays[surplus] = False
-        by_dataset = Counter(cells.datasets.take(pa.array(np.sort(surplus))).to_pylist())
+        by_dataset = Counter(cells.datasets.gather(surplus).cast(pl.String).to_list())
         dropped.append(_record("deduplicate", rules.deduplicate, by_dataset))
         n_empty = int((~cells.is_comparable & stays).sum())
         if n_empty:
@@ -124,11 +125,11 @@ def _read(
     recipe: Recipe, census: Census, blocks: Sequence[Block], folder: Path, *, root: Path | None
 ) -> tuple[_Cells, NDArray[np.uint64]]:
     """Return the cells of the blocks, and what primary cells of the whole Census hold, ascending."""
-    columns = [JOINID, IDENTITY, "is_primary_data", "dataset_id"]
     rescue = recipe.cells.rescue_without_primary
-    columns += [CANDIDATE] if rescue else []
-    table = pa.concat_tables([block.read(columns) for block in blocks]).unify_dictionaries()
-    joinids = table[JOINID].to_numpy()
+    columns = [JOINID, "is_primary_data", "dataset_id", *([CANDIDATE] if rescue else [])]
+    columns += [OBSERVATION_JOINID] if OBSERVATION_JOINID in blocks[0].schema.names else []
+    tables = [block.read(columns) for block in blocks]
+    joinids = np.concatenate([table[JOINID].to_numpy() for table in tables])
     everywhere = _primary_cells(census, recipe.organism) if rescue else np.zeros(0, np.int64)
     if root is not None and is_kept(root, census, recipe.organism):
         content = census_content(root, census, recipe.organism)
@@ -145,15 +146,17 @@ def _read(
         own, others = np.searchsorted(sought, joinids), np.searchsorted(sought, everywhere)
     comparable = content.n_genes >= MIN_GENES
     primary = np.sort(content.hashes[others[comparable[others]]])
-    n = joinids.size
+    flags = {
+        name: np.concatenate([_flags(table[name]) for table in tables])
+        for name in ("is_primary_data", *([CANDIDATE] if rescue else []))
+    }
     cells = _Cells(
-        joinids=joinids,
-        identity=table[IDENTITY].to_numpy(),
-        is_primary=_flags(table["is_primary_data"]),
-        is_candidate=_flags(table[CANDIDATE]) if rescue else np.zeros(n, np.bool_),
+        identity=np.concatenate([cell_identity(table, census.release) for table in tables]),
+        is_primary=flags["is_primary_data"],
+        is_candidate=flags.get(CANDIDATE, np.zeros(joinids.size, np.bool_)),
         hashes=content.hashes[own],
         is_comparable=comparable[own],
-        datasets=table["dataset_id"],
+        datasets=pl.concat([_categories(table["dataset_id"]) for table in tables]),
     )
     return cells, primary
 
@@ -166,6 +169,12 @@ def _primary_cells(census: Census, organism: str) -> NDArray[np.int64]:
 def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
     flags: NDArray[np.bool_] = column.fill_null(False).to_numpy()
     return flags
+
+
+def _categories(column: pa.ChunkedArray) -> pl.Series:
+    series = pl.from_arrow(column)
+    assert isinstance(series, pl.Series)
+    return series.cast(pl.Categorical)
 
 
 def _rescue(cells: _Cells, primary: NDArray[np.uint64], stays: NDArray[np.bool_]) -> Counter[str]:
@@ -193,9 +202,9 @@ def _without(blocks: Sequence[Block], stays: NDArray[np.bool_], folder: Path) ->
         if rows.all():
             kept.append(block)
             continue
-        left = filtered(table, rows).combine_chunks()
+        left = [taken(whole(table[name]), np.flatnonzero(rows)) for name in table.column_names]
         path = folder / block.path.name
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, block.schema) as writer:
-            writer.write_table(left.replace_schema_metadata(block.schema.metadata))
+            writer.write_table(pa.table(left, schema=block.schema))
         kept.append(Block(path, block.schema, block.counts))
     return kept

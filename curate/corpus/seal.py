@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curate.corpus.blocks import IDENTITY, filtered, regrouped, whole
+from curate.corpus.blocks import regrouped, taken, whole
 from curate.corpus.corpus import (
     CELLS_FILE,
     IDENTITY_FILE,
@@ -24,6 +25,7 @@ from curate.corpus.corpus import (
     OBSERVATION_JOINID,
     OBSERVATION_JOINIDS_FILE,
 )
+from curate.identity import arrow_identity_hash, release_identity_hash
 from curate.progress import progress
 from curate.threads import ahead, mapped
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP_CELLS = 2**20
 LARGEST_DICTIONARY_BYTES = 2**26
+IDENTITY = "identity"
 
 
 @dataclass
@@ -84,7 +87,12 @@ class SealedCells:
 
 
 def seal_cells(
-    blocks: Sequence[Block], folder: Path, *, columns: list[str], kept_types: frozenset[str] | None
+    blocks: Sequence[Block],
+    folder: Path,
+    *,
+    columns: list[str],
+    kept_types: frozenset[str] | None,
+    release: str,
 ) -> SealedCells:
     """Write the cells of the blocks, or those of some cell types, in joinid order.
 
@@ -96,8 +104,11 @@ def seal_cells(
         The obs columns to index.
     kept_types
         Values of cell_type to keep; None keeps every cell.
+    release
+        Of the Census; it enters the identity of cells without observation_joinid.
     """
     n_cells, categories = _survey(blocks, columns, kept_types)
+    schema = _schema(blocks, categories)
     has_texts = OBSERVATION_JOINID in blocks[0].schema.names
     digest = ContentDigest()
     with (
@@ -110,7 +121,9 @@ def seal_cells(
         np.lib.format.write_array_header_1_0(
             identity, {"descr": "<u8", "fortran_order": False, "shape": (n_cells,)}
         )
-        kept = partial(_kept_cells, columns=columns, categories=categories, kept_types=kept_types)
+        kept = partial(
+            _kept_cells, schema=schema, categories=categories, kept_types=kept_types, release=release
+        )
         tables = mapped(kept, blocks)
         for table in ahead(regrouped(tables, ROW_GROUP_CELLS)):
             writing = [pool.submit(cells.write, table.select([JOINID, *columns]))]
@@ -182,38 +195,64 @@ def _survey_block(
     block: Block, *, columns: list[str], kept_types: frozenset[str] | None
 ) -> tuple[int, dict[str, list[str]]]:
     names = [name for name in block.text_columns if name in columns]
-    table = _of_types(block, kept_types, block.read(names))
+    table = block.read(names)
+    rows = _rows_of_types(block, kept_types)
     values = {}
     for name in names:
-        column = whole(table[name])
-        used = np.zeros(len(column.dictionary) + 1, np.bool_)
-        used[_codes(column)] = True
-        values[name] = column.dictionary.filter(pa.array(used[:-1])).to_pylist()
-    return table.num_rows, values
+        column = _rows(whole(table[name]), rows)
+        values[name] = column.dictionary.take(pc.unique(column.indices).drop_null()).to_pylist()
+    return table.num_rows if rows is None else rows.size, values
+
+
+def _schema(blocks: Sequence[Block], categories: dict[str, list[str]]) -> pa.Schema:
+    """Return the types of what is sealed; a column of which no block lacks a value is not nullable."""
+    fields = []
+    for first in blocks[0].schema:
+        dtype = first.type
+        if first.name in categories:
+            codes = np.min_scalar_type(len(categories[first.name]))
+            dtype = pa.dictionary(pa.from_numpy_dtype(codes), pa.string())
+        nullable = any(block.schema.field(first.name).nullable for block in blocks)
+        fields.append(pa.field(first.name, dtype, nullable))
+    return pa.schema(fields)
 
 
 def _kept_cells(
-    block: Block, *, columns: list[str], categories: dict[str, list[str]], kept_types: frozenset[str] | None
+    block: Block,
+    *,
+    schema: pa.Schema,
+    categories: dict[str, list[str]],
+    kept_types: frozenset[str] | None,
+    release: str,
 ) -> pa.Table:
-    """Return the cells to keep of a block, text as codes into the sorted values."""
-    table = _of_types(block, kept_types, block.read())
-    arrays = [
-        _recoded(whole(table[name]), categories[name]) if name in categories else table[name]
-        for name in table.column_names
-    ]
-    return pa.table(arrays, names=table.column_names)
+    """Return the cells to keep of a block, text as codes into the sorted values, and their identity."""
+    table = block.read()
+    rows = _rows_of_types(block, kept_types)
+    arrays = []
+    for name in table.column_names:
+        column = _rows(whole(table[name]), rows)
+        arrays.append(_recoded(column, categories[name]) if name in categories else column)
+    cells = pa.table(arrays, schema=schema)
+    return cells.append_column(IDENTITY, pa.array(cell_identity(cells, release)))
+
+
+def cell_identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+    """Return the identity hash of cells, uint64 [n_cells], text in dictionaries or not."""
+    if OBSERVATION_JOINID not in cells.column_names:
+        return release_identity_hash(release, cells[JOINID].to_numpy())
+    return arrow_identity_hash(whole(cells["dataset_id"]), whole(cells[OBSERVATION_JOINID]))
 
 
 def _recoded(column: pa.DictionaryArray, values: list[str]) -> pa.Array:
     """Return a column with codes into `values`, in the smallest integers for them."""
     n = len(values)
-    position = {value: code for code, value in enumerate(values)}
-    table = np.array(
-        [position.get(value, n) for value in column.dictionary.to_pylist()] + [n], np.min_scalar_type(n)
-    )
-    codes = table[_codes(column)]
+    dictionary = pa.array(values, pa.string())
+    # A value that none of the cells has is not in `values`.
+    found = pc.index_in(column.dictionary.cast(pa.string()), value_set=dictionary).fill_null(n)
+    table = np.append(found.to_numpy(), n).astype(np.min_scalar_type(n))
+    codes = table.take(_codes(column), mode="clip")
     mask = codes == n if column.null_count else None
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), pa.array(values, pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=mask), dictionary, safe=False)
 
 
 def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
@@ -226,12 +265,15 @@ def _codes(column: pa.DictionaryArray) -> NDArray[np.integer[Any]]:
     return codes
 
 
-def _of_types(block: Block, kept_types: frozenset[str] | None, table: pa.Table) -> pa.Table:
-    """Return the rows of a table of the block whose cell type is kept."""
+def _rows(column: pa.Array, rows: NDArray[np.int64] | None) -> pa.Array:
+    return column if rows is None else taken(column, rows)
+
+
+def _rows_of_types(block: Block, kept_types: frozenset[str] | None) -> NDArray[np.int64] | None:
+    """Return the rows of the block whose cell type is kept; None where all are."""
     if kept_types is None:
-        return table
-    has_types = "cell_type" in table.column_names
-    column = whole((table if has_types else block.read(["cell_type"]))["cell_type"])
+        return None
+    column = whole(block.read(["cell_type"])["cell_type"])
     kept = np.array([value in kept_types for value in [*column.dictionary.to_pylist(), None]])
-    rows = kept[_codes(column)]
-    return table if rows.all() else filtered(table, rows)
+    is_kept = kept.take(_codes(column), mode="clip")
+    return None if is_kept.all() else np.flatnonzero(is_kept)

@@ -157,7 +157,7 @@ def test_read_obs_in_small_blocks_gives_the_same_cells(
     census: Census, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = read_obs(census, "cell_type", "nnz")
-    monkeypatch.setattr("curate.census.obs_reader.BLOCK_CELLS", 7)
+    monkeypatch.setattr("curate.census.obs_reader.RANGE_CELLS", 7)
     assert read_obs(census, "cell_type", "nnz").equals(whole)
 
 

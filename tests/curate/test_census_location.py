@@ -12,7 +12,7 @@ import pytest
 import tiledbsoma as soma
 
 from curate.census import Census
-from curate.census.location import s3_config
+from curate.census.location import open_uri, s3_config
 from curate.errors import CensusError
 
 if TYPE_CHECKING:
@@ -205,3 +205,16 @@ def test_an_s3_server_that_does_not_answer_is_said_so() -> None:
             anonymous=True,
             tiledb_config={"vfs.s3.connect_max_tries": "1", "vfs.s3.connect_timeout_ms": "500"},
         )
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, ("0", "0")), ({"vfs.min_batch_size": "4096", "vfs.min_batch_gap": "512"}, ("4096", "512"))],
+    ids=["by default", "unless told otherwise"],
+)
+def test_reads_of_a_local_store_are_not_joined(
+    own: dict[str, str], expected: tuple[str, str], coordinate_census: Path
+) -> None:
+    with open_uri(coordinate_census, region=None, endpoint=None, anonymous=False, tiledb_config=own) as root:
+        config = root.context.tiledb_config
+    assert (config["vfs.min_batch_size"], config["vfs.min_batch_gap"]) == expected

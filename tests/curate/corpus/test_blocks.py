@@ -1,4 +1,4 @@
-"""Rows of a table by a mask: texts of one length and of several, slices, nulls."""
+"""Rows of a column by their numbers: texts of one length and of several, slices, nulls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from curate.corpus.blocks import filtered
+from curate.corpus.blocks import taken
 from curate.corpus.corpus import OBSERVATION_JOINID
 
 TEXTS = {
@@ -26,10 +26,16 @@ def test_the_marked_rows_are_kept_whatever_the_texts(
     texts: list[str | None], mask: list[int], offset: int, dtype: pa.DataType
 ) -> None:
     columns = {"x": pa.array(range(6)), OBSERVATION_JOINID: pa.array(texts, dtype)}
+    columns["flags"] = pa.array([True, None, False, True, True, False])
+    columns["gaps"] = pa.array([1.5, None, 2.5, None, 3.5, 4.5])
     columns["y"] = pa.array(list("abcdef")).dictionary_encode()
     table = pa.table(columns).slice(offset)
     rows = np.array(mask, dtype=np.bool_)[offset:]
-    found = filtered(table, rows)
-    found.validate(full=True)
-    assert found.to_pylist() == [row for row, kept in zip(table.to_pylist(), rows, strict=True) if kept]
-    assert found.column_names == table.column_names
+    for name in table.column_names:
+        column = table[name].chunk(0)
+        found = taken(column, np.flatnonzero(rows))
+        found.validate(full=True)
+        assert found.type == column.type
+        assert found.to_pylist() == [
+            value for value, kept in zip(column.to_pylist(), rows, strict=True) if kept
+        ], name

@@ -132,6 +132,9 @@ def test_any_parquet_reader_reads_the_index(
     )
     chunk = pa.parquet.read_metadata(tmp_path / "corpus" / "cells.parquet").row_group(0)
     encodings = {chunk.column(i).path_in_schema: chunk.column(i).encodings for i in range(chunk.num_columns)}
+    schema = pa.parquet.read_schema(tmp_path / "corpus" / "cells.parquet")
+    without_values = [field.name for field in schema if field.nullable]
+    assert without_values == [name for name in by_polars.columns if by_polars[name].null_count()]
     assert "DELTA_BINARY_PACKED" in encodings["soma_joinid"]
     assert "RLE_DICTIONARY" in encodings["cell_type"]
 

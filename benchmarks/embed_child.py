@@ -13,16 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
+import polars as pl
+import tiledbsoma as soma
 
 from benchmarks.embed_data import ORGANISM
 from curate.build import cells
+from curate.build.bytes_read import LAYER
 from curate.build.cells import Cells
+from curate.build.counts import corpus_counts
 from curate.build.embed import BLOCK_CELLS, HVG_FRACTION, embed
-from curate.build.schedule import THREADS
+from curate.build.embedding import GENES_FILE
+from curate.build.schedule import THREADS, Task, schedule
+from curate.census.location import TILEDB_CONFIG
 from curate.corpus import Corpus
 
 if TYPE_CHECKING:
+    from curate.build.counts import Counts
     from curate.build.embedding import Embedding
+    from curate.build.units import Unit
+
+#: The default buffers, 1 GiB a column, ask for more memory than a laptop has.
+PLAIN_CONFIG = {"soma.init_buffer_bytes": str(64 * 2**20)}
 
 
 def timed(function: Any, *arguments: Any, **settings: Any) -> tuple[float, Any]:
@@ -36,30 +47,51 @@ def embed_anew(corpus: Corpus, fit_fraction: float, *, name: str = "benchmark", 
     return embed(corpus, name=name, fit_fraction=fit_fraction, **settings)
 
 
-def raw_blocks(corpus: Corpus, fit_fraction: float) -> list[tuple[int, int]]:
-    """Return the ranges of joinids that an embedding reads, in its order: twice those fitted on, then all."""
-    with TemporaryDirectory() as folder:
-        hvg_fraction = min(HVG_FRACTION, fit_fraction)
-        found = Cells.of(corpus, Path(folder), fit_fraction=fit_fraction, hvg_fraction=hvg_fraction, seed=0)
-        runs = [run for unit in (*found.fitted, *found.fitted, *found.units) for run in unit.runs]
-        return [
-            (int(found.joinids[first]), int(found.joinids[min(first + BLOCK_CELLS, stop) - 1]))
-            for start, stop in runs
-            for first in range(start, stop, BLOCK_CELLS)
-        ]
+def unit_raw(runs: Any, *, counts: Counts, genes: Any) -> int:
+    return sum(block.counts.nnz for block in counts.blocks(runs, genes))
 
 
-def read_raw(corpus: Corpus, blocks: list[tuple[int, int]], *, threads: int) -> int:
-    """Read blocks as Arrow tables and throw them away; return their non-zeros."""
-    with corpus.open_census() as census:
-        array = census._layer(ORGANISM, "raw")
+def read_blocks(corpus: Corpus, passes: list[tuple[list[Unit], Any]]) -> None:
+    """Read what an embedding reads, by its reader and its threads, and do nothing with it."""
+    joinids = corpus.joinids()
+    with corpus_counts(corpus, block_cells=BLOCK_CELLS) as counts, schedule() as runner:
+        for units, genes in passes:
+            task = Task(unit_raw, joinids, {"counts": counts, "genes": genes})
+            for _ in runner.run(task, units):
+                pass
+
+
+def read_tables(corpus: Corpus, passes: list[tuple[list[Unit], Any]], config: dict[str, Any]) -> None:
+    """Read the same ranges of cells with tiledbsoma by as many threads, as Arrow tables; throw them away."""
+    joinids = corpus.joinids()
+    blocks = [
+        (int(joinids[first]), int(joinids[min(first + BLOCK_CELLS, stop) - 1]))
+        for units, _ in passes
+        for unit in units
+        for start, stop in unit.runs
+        for first in range(start, stop, BLOCK_CELLS)
+    ]
+    uri = f"{corpus.census_uri()}/{LAYER.format(organism=ORGANISM)}"
+    with soma.SparseNDArray.open(uri, context=soma.SOMATileDBContext(tiledb_config=config)) as array:
         genes = slice(0, array.shape[1] - 1)
 
         def read(block: tuple[int, int]) -> int:
             return sum(len(table) for table in array.read((slice(*block), genes)).tables())
 
-        with ThreadPoolExecutor(threads) as pool:
-            return sum(pool.map(read, blocks))
+        with ThreadPoolExecutor(THREADS) as pool:
+            sum(pool.map(read, blocks))
+
+
+def passes_of(corpus: Corpus, fit_fraction: float, embedding: Embedding) -> list[tuple[list[Unit], Any]]:
+    """Return the units and the genes of each pass of an embedding."""
+    genes = corpus.gene_table["feature_id"].is_in(
+        pl.read_parquet(embedding.path / GENES_FILE)["feature_id"].implode()
+    )
+    variable = np.flatnonzero(genes.to_numpy())
+    with TemporaryDirectory() as folder:
+        hvg_fraction = min(HVG_FRACTION, fit_fraction)
+        found = Cells.of(corpus, Path(folder), fit_fraction=fit_fraction, hvg_fraction=hvg_fraction, seed=0)
+        return [(found.fitted, None), (found.fitted, variable), (found.units, variable)]
 
 
 @click.group()
@@ -78,18 +110,21 @@ def sample_as_asked(min_cells: int) -> None:
 @click.argument("fit_fraction", type=float)
 @click.argument("n_runs", type=int)
 def throughput(corpus: Path, warm_up: Path, fit_fraction: float, n_runs: int) -> None:
-    """Time raw reading, by one thread and by as many as embed has, and embed, in turns."""
+    """Time reading in three ways, and embed, in turns."""
     sample_as_asked(1)
     opened = Corpus.open(corpus)
     embed_anew(Corpus.open(warm_up), 0.1)
-    blocks = raw_blocks(opened, fit_fraction)
-    seconds: dict[str, list[float]] = {"raw_1": [], "raw": [], "ours": []}
+    seconds: dict[str, list[float]] = {"ours": [], "raw": [], "tables": [], "tiledbsoma": []}
     for _ in range(n_runs):
-        seconds["raw_1"].append(timed(read_raw, opened, blocks, threads=1)[0])
-        seconds["raw"].append(timed(read_raw, opened, blocks, threads=THREADS)[0])
-        seconds["ours"].append(timed(embed_anew, opened, fit_fraction)[0])
-    n_read = sum(last - first + 1 for first, last in blocks)
-    click.echo(json.dumps({"n_read": n_read} | {k: statistics.median(v) for k, v in seconds.items()}))
+        ours_s, embedding = timed(embed_anew, opened, fit_fraction)
+        passes = passes_of(opened, fit_fraction, embedding)
+        seconds["ours"].append(ours_s)
+        seconds["raw"].append(timed(read_blocks, opened, passes)[0])
+        seconds["tables"].append(timed(read_tables, opened, passes, TILEDB_CONFIG)[0])
+        seconds["tiledbsoma"].append(timed(read_tables, opened, passes, PLAIN_CONFIG)[0])
+    n_read = sum(unit.n_cells for units, _ in passes for unit in units)
+    found = {"n_read": n_read, "n_cells": opened.n_cells}
+    click.echo(json.dumps(found | {name: statistics.median(each) for name, each in seconds.items()}))
 
 
 @main.command()

@@ -46,11 +46,12 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
     arguments = ("--recipe", RECIPE, "--name", AGAIN, "--genes", genes)
     build = curate("-C", workspace, "corpus", "build", *arguments)
     read = python("benchmarks.peers", "raw-obs", workspace / "census", ",".join(columns))
-    raw_s, ours_s, raw_cpu, ours_cpu, raw_peak, ours_peak = [], [], [], [], [], []
+    raw_s, whole_s, ours_s, raw_cpu, ours_cpu, raw_peak, ours_peak = [], [], [], [], [], [], []
     for _ in range(runs):
         raw = run(read, n_runs=1)
         ours = run(build, n_runs=1, before=lambda: shutil.rmtree(again, ignore_errors=True))
         raw_s.append(float(raw.output.split()[-1]))
+        whole_s.append(raw.wall_s)
         ours_s.append(ours.wall_s)
         raw_cpu.append(raw.cpu_s)
         ours_cpu.append(ours.cpu_s)
@@ -59,20 +60,22 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
     same = Corpus.open(again).id == corpus.id
     shutil.rmtree(again)
     n = corpus.header.n_read
-    raw_rate, rate = n / statistics.median(raw_s), n / statistics.median(ours_s)
-    ratio = statistics.median(a / b for a, b in zip(raw_s, ours_s, strict=True))
+    rate = n / statistics.median(ours_s)
     sizes = _bytes_of_columns(corpus)
     ten = (sum(sizes[name] for name in TEN_COLUMNS) + sizes["soma_joinid"]) / corpus.n_cells
     texts = (corpus.path / "observation_joinids.parquet").stat().st_size / corpus.n_cells
     whole = (corpus.path / "cells.parquet").stat().st_size / corpus.n_cells
     rows = [
-        Row(
-            f"corpus build, {n:,} cells read",
-            f"{rate / 1e6:.2f}M rows/s ({seconds(statistics.median(ours_s))})",
-            f"{raw_rate / 1e6:.2f}M rows/s ({seconds(statistics.median(raw_s))})",
-            f"{ratio:.2f} of raw",
-            ">= 0.5 of raw",
-            ratio >= 0.5,
+        *(
+            Row(
+                f"corpus build, {n:,} cells read, beside {peer}",
+                f"{rate / 1e6:.2f}M rows/s ({seconds(statistics.median(ours_s))})",
+                f"{n / statistics.median(times) / 1e6:.2f}M rows/s ({seconds(statistics.median(times))})",
+                f"{(ratio := _ratio(times, ours_s)):.2f} of raw",
+                ">= 0.5 of raw",
+                ratio >= 0.5,
+            )
+            for peer, times in (("a process that reads", whole_s), ("reading alone", raw_s))
         ),
         Row(
             "CPU time, all threads and process start",
@@ -96,10 +99,15 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
     ]
     notes = [
         f"peer: tiledbsoma reading the same {len(columns)} obs columns of the same store and dropping them, "
-        "with the same buffers; process start and opening are left out of its time, not of ours",
+        "with the same buffers; ours is the whole command, beside the peer's whole process and beside its "
+        "reading alone, process start, imports and opening left out",
         f"medians of {runs} runs in turns; the ratio is the median of the ratios of each turn",
     ]
     report("index", "Index: corpus build", rows, notes=notes)
+
+
+def _ratio(peer: list[float], ours: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(peer, ours, strict=True))
 
 
 def _bytes_of_columns(corpus: Corpus) -> dict[str, int]:

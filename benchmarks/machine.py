@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGES = (
     "cellcurate", "numpy", "polars", "pyarrow", "numba", "tiledbsoma", "cellxgene-census", "pandas",
-    "geosketch", "scikit-learn", "scanpy", "dask",
+    "geosketch", "scikit-learn", "scanpy", "dask", "vendi-score",
 )  # fmt: skip
 
 

@@ -20,12 +20,11 @@ from benchmarks.index import TEN_COLUMNS
 from benchmarks.make_corpus import NAME
 from curate.atomic import atomic_folder
 from curate.corpus import Corpus
-from curate.corpus.blocks import IDENTITY, METADATA, Block, BlockCounts
+from curate.corpus.blocks import METADATA, Block, BlockCounts
 from curate.corpus.corpus import GENES_FILE, HEADER_FILE, JOINID
 from curate.corpus.document import FORMAT
 from curate.corpus.seal import seal_cells
 from curate.documents import canonical_digest
-from curate.identity import release_identity_hash
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def write_large(base: Corpus, folder: Path, *, n_cells: int) -> None:
         for number, table in enumerate(_tables(obs, n_cells)):
             _write_block(aside / f"{number:06}.arrow", table)
     blocks = [block for path in sorted((folder / "blocks").iterdir()) if (block := Block.open(path))]
-    sealed = seal_cells(blocks, folder, columns=list(TEN_COLUMNS), kept_types=None)
+    sealed = seal_cells(blocks, folder, columns=list(TEN_COLUMNS), kept_types=None, release=LARGE)
     for block in blocks:
         block.path.unlink()
     (folder / "blocks").rmdir()
@@ -100,7 +99,6 @@ def _part(
         values = [f"{label}-{copy}" for label in labels[name]] if name == "dataset_id" else labels[name]
         codes = pa.array(arrow[name][rows].astype(np.uint16))
         columns[name] = pa.DictionaryArray.from_arrays(codes, pa.array(values, pa.string()))
-    columns[IDENTITY] = pa.array(release_identity_hash("large", joinids))
     return pa.table(columns)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from curate.census import Census
+from curate.memory import keep_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,6 +74,7 @@ def corpus_counts(corpus: Corpus, *, block_cells: int) -> Iterator[Counts]:
     CensusError, CorpusError
         When the Census cannot be opened, or is another release.
     """
+    keep_memory()
     record = corpus.header.census
     with corpus.open_census() as census:
         place = Place(record.release, census.uri, record.region, record.endpoint, record.anonymous)
@@ -90,6 +92,7 @@ _OPENING = threading.Lock()
 
 def _opened(place: Place) -> Census:
     if place not in _OPEN:
+        keep_memory()
         _OPEN[place] = Census.open(
             place.release,
             uri=place.uri,

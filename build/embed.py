@@ -38,7 +38,7 @@ from curate.build.embedding import (
 )
 from curate.build.hvg import highly_variable_genes
 from curate.build.passes import add_up, unit_gram, unit_moments, unit_projection, write_projection
-from curate.build.pca import GeneMoments, PcaModel, fit
+from curate.build.pca import GeneMoments, PcaModel, fit, gram_size
 from curate.build.schedule import Schedule, Task, schedule
 from curate.documents import Document, file_digest
 from curate.errors import EmbeddingError
@@ -127,9 +127,9 @@ def embed(
 
     Notes
     -----
-    Memory: two blocks of counts (0.4 GB each for cells of 2,000 genes), 32 bytes a gene, 16 n_hvgs² bytes for
-    each of the three units under way (64 MB for 2,000) and five times half of that for the eigenvectors; one
-    byte a cell for the sample. A worker holds one block and one unit.
+    Memory: four blocks of counts and what reading them takes (0.9 GB for cells of 2,000 genes), 32 bytes a
+    gene, 4 n_hvgs² bytes for each of the three units under way (16 MB for 2,000) and ten times that for the
+    eigenvectors; one byte a cell for the sample. A worker holds two blocks and one unit.
 
     Raises
     ------
@@ -218,9 +218,6 @@ def _prepare(folder: Path, corpus: Corpus, parameters: Parameters) -> None:
         for left in folder.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         plan.save(passes / "plan.json")
-    # A run that was killed while it wrote a file has left that beside it.
-    for torn in folder.rglob(".*.partial"):
-        torn.unlink()
 
 
 def _moments(
@@ -231,7 +228,7 @@ def _moments(
         folder / PASSES / "moments.safetensors",
         Task(unit_moments, cells.joinids, shared, by_cell=(cells.sampled,)),
         cells.fitted,
-        shape=(4, counts.var_joinids.size),
+        shape=(counts.var_joinids.size, 4),
         schedule=runner,
         title="Moments of genes",
     )
@@ -265,7 +262,7 @@ def _model(
         folder / PASSES / "gram.safetensors",
         Task(unit_gram, cells.joinids, {"counts": counts, "genes": genes, "scaling": scaling}),
         cells.fitted,
-        shape=(genes.size + 1, genes.size),
+        shape=(gram_size(genes.size),),
         schedule=runner,
         title="Covariance",
     )

@@ -13,10 +13,11 @@ import numpy as np
 
 from curate.build.build import cells_of, find_candidates, find_strategy, make_requests
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
-from curate.build.cells import MIN_CELLS_FITTED
+from curate.build.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
+from curate.build.units import Windows
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
 from curate.rates import rate_of
@@ -33,8 +34,18 @@ if TYPE_CHECKING:
 
 BASE_BYTES = 350e6
 """Resident memory of the process itself: Python, numpy, polars, pyarrow."""
-BUILD_BYTES_PER_CELL = 8 + 8 + 8 + 4 * 6 + 16
-"""Identity, key and joinid of each cell, six obs columns of codes, and what choosing takes for a moment."""
+BYTES_PER_CANDIDATE = 8 + 8
+"""Identity and key of each cell to choose from."""
+BYTES_PER_CHOSEN = 38
+"""Row, joinid, split and codes of each chosen cell, and what writing them down takes for a moment."""
+BYTES_PER_COVERED = 6 * 4
+"""Boxes of each cell, for the sides of the covering that are tried at once."""
+BYTES_PER_OBS = 8 + 4 * 6
+"""Joinid and codes of each cell of the corpus, held where several choices share them."""
+BLOCK_BYTES_PER_NONZERO = 200
+"""Four blocks under way in embed, what TileDB decompresses for them, and what malloc keeps; measured."""
+INDEX_BYTES_PER_CELL = 16
+"""What embed holds of the index before the passes: joinids, or the non-zeros of the cells."""
 
 Unit = Literal["cells", "tiles", "bytes", "s", "non-zeros", ""]
 
@@ -120,7 +131,7 @@ def explain_build(
                     f"build {strategy}",
                     candidates.n_cells,
                     "cells",
-                    held_bytes=BUILD_BYTES_PER_CELL * corpus.n_cells,
+                    held_bytes=_build_bytes(corpus, candidates, requests, request, chosen, embedding),
                 ),
             ),
             notice=notice,
@@ -151,12 +162,13 @@ def explain_embed(
     nonzeros, per_cell, source = corpus_nonzeros(corpus)
     passes = embed_passes(corpus, fit_fraction)
     n_genes = corpus.header.genes.n
-    held = (
-        41 * corpus.n_cells
+    passing = (
+        corpus.n_cells
         + 64 * n_genes
-        + 3.5 * 16 * min(n_hvgs, n_genes) ** 2
-        + 64 * block_cells * per_cell
+        + 56 * min(n_hvgs, n_genes) ** 2
+        + BLOCK_BYTES_PER_NONZERO * block_cells * per_cell
     )
+    held = max(INDEX_BYTES_PER_CELL * corpus.n_cells, passing)
     return Explanation(
         title=f"embedding of corpus {corpus.name}, {n_components} dimensions",
         lines=(
@@ -179,7 +191,10 @@ def explain_embed(
 
 def embed_passes(corpus: Corpus, fit_fraction: float) -> float:
     """Return how often `embed` reads the counts: twice the cells it is fitted on, once all of them."""
-    return 1 + 2 * min(1.0, max(fit_fraction, MIN_CELLS_FITTED / corpus.n_cells))
+    n_windows = Windows.of(corpus.joinids()).numbers.size
+    return 1 + 2 * min(
+        1.0, max(fit_fraction, MIN_CELLS_FITTED / corpus.n_cells, MIN_WINDOWS_FITTED / n_windows)
+    )
 
 
 def corpus_nonzeros(corpus: Corpus) -> tuple[float, float, str]:
@@ -299,6 +314,30 @@ def _tiles(
     return lines, str(notes.get("notice", ""))
 
 
+def _build_bytes(
+    corpus: Corpus,
+    candidates: Candidates,
+    requests: Sequence[Request],
+    request: Request,
+    strategy: Strategy,
+    embedding: Embedding | None,
+) -> float:
+    """Return what `build` holds at its peak, pages of the embedding included: they can be given back."""
+    n = candidates.n_cells
+    held = BYTES_PER_CANDIDATE * n + BYTES_PER_CHOSEN * request.n_cells
+    if candidates.rows is not None:
+        held += candidates.rows.nbytes
+    if len(requests) > 1:
+        held += BYTES_PER_OBS * corpus.n_cells
+    if embedding is not None:
+        held += embedding.values.nbytes
+        if strategy.needs_embedding:
+            held += BYTES_PER_COVERED * n
+            if candidates.rows is not None:
+                held += n * embedding.values.itemsize * embedding.n_components
+    return float(held)
+
+
 def _counts_line(name: str, n_tiles: float, size: CountsSize) -> Line:
     source = f"{size.bytes_per_tile / 1e6:.3g} MB a tile, the mean; {size.source}"
     return Line(name, round(n_tiles * size.bytes_per_tile), "bytes", is_estimate=True, source=source)
@@ -311,6 +350,6 @@ def _process(root: Path, work: str, amount: float, unit: Unit, *, held_bytes: fl
     memory = round(BASE_BYTES + held_bytes)
     speed = f"{rate.per_s:,.3g} {unit}/s, {rate.source}{when}"
     return [
-        Line("memory", memory, "bytes", is_estimate=True, source="the process and its arrays"),
+        Line("memory", memory, "bytes", is_estimate=True, source="the process, its arrays, mapped files"),
         Line("time", amount / rate.per_s, "s", is_estimate=True, source=speed),
     ]

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from curate.atomic import atomic_file
-from curate.build.pca import gram_sums, moment_sums
+from curate.build.pca import gram_size, gram_sums, moment_sums
 from curate.documents import Document
 from curate.errors import EmbeddingError
 from curate.progress import progress
@@ -42,7 +42,7 @@ def unit_moments(
     runs: Runs, sampled: NDArray[np.bool_], *, counts: Counts, target_sum: float
 ) -> NDArray[np.float64]:
     """Return the sums of `moment_sums` over the cells of a unit."""
-    sums = np.zeros((4, counts.var_joinids.size))
+    sums = np.zeros((counts.var_joinids.size, 4))
     first = 0
     for block in counts.blocks(runs):
         last = first + block.joinids.size
@@ -55,7 +55,7 @@ def unit_gram(
     runs: Runs, *, counts: Counts, genes: NDArray[np.int64], scaling: Scaling
 ) -> NDArray[np.float64]:
     """Return the sums of `gram_sums` over the cells of a unit."""
-    sums = np.zeros((genes.size + 1, genes.size))
+    sums = np.zeros(gram_size(genes.size))
     for block in counts.blocks(runs, genes):
         gram_sums(scaling, block.counts, block.totals, sums)
     return sums

@@ -129,7 +129,7 @@ class GeneMoments:
     Attributes
     ----------
     sums
-        float64 [4, n_genes], as `moment_sums` adds them up.
+        float64 [n_genes, 4], as `moment_sums` adds them up.
     n_cells, n_sampled
         Cells in the sums; those of them that tell how variable genes are.
     """
@@ -141,11 +141,11 @@ class GeneMoments:
 
     def dispersion(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and variance [n_genes] of normalised expression over the sampled cells."""
-        return _mean_and_variance(self.sums[0], self.sums[1], self.n_sampled)
+        return _mean_and_variance(self.sums[:, 0], self.sums[:, 1], self.n_sampled)
 
     def scaling(self, genes: NDArray[np.int64], *, max_value: float) -> Scaling:
         """Return the scaling of some genes, from all cells in the sums."""
-        mean, variance = _mean_and_variance(self.sums[2, genes], self.sums[3, genes], self.n_cells)
+        mean, variance = _mean_and_variance(self.sums[genes, 2], self.sums[genes, 3], self.n_cells)
         # What is left of the variance of a constant is rounding, not something to divide by.
         std = np.where(variance > 1e-12 * mean**2, np.sqrt(variance), 1.0)
         return Scaling(mean, std, target_sum=self.target_sum, max_value=max_value)
@@ -168,11 +168,16 @@ def moment_sums(
     sampled
         bool [n_cells], the cells that tell how variable genes are.
     sums
-        float64 [4, n_genes]: sum and sum of squares of normalised expression over the sampled cells, then of
+        float64 [n_genes, 4]: sum and sum of squares of normalised expression over the sampled cells, then of
         its log1p over all.
     """
     factors = _size_factors(totals, target_sum)
     add_moments(counts.indptr, counts.indices, counts.data, factors, sampled, sums)
+
+
+def gram_size(n_genes: int) -> int:
+    """Return how many sums `gram_sums` takes."""
+    return n_genes * (n_genes + 1) // 2 + n_genes
 
 
 def gram_sums(
@@ -186,18 +191,21 @@ def gram_sums(
     Parameters
     ----------
     sums
-        float64 [n_genes + 1, n_genes]: the Gram matrix (its upper triangle), and in the last row the sum.
+        float64 [gram_size(n_genes)]: the upper triangle of the Gram matrix, row by row, and then the sum.
     """
     excess = scaling.excess(counts, totals)
-    indptr, indices = (array.astype(np.uint64, copy=False) for array in (excess.indptr, excess.indices))
-    add_gram(indptr, indices, excess.data, sums)
+    indptr, indices = excess.indptr.astype(np.uint64), excess.indices.astype(np.uint32)
+    add_gram(indptr, indices, excess.data, counts.shape[1], sums)
 
 
 def fit(scaling: Scaling, sums: NDArray[np.float64], *, n_cells: int, n_components: int) -> PcaModel:
     """Return the leading components of the covariance, from what `gram_sums` added up."""
-    center = sums[-1] / n_cells
-    upper = (sums[:-1] - n_cells * np.outer(center, center)) / (n_cells - 1)
-    covariance = np.triu(upper) + np.triu(upper, 1).T
+    n_genes = scaling.mean.size
+    center = sums[-n_genes:] / n_cells
+    upper = np.triu_indices(n_genes)
+    covariance = np.empty((n_genes, n_genes))
+    covariance[upper] = (sums[:-n_genes] - n_cells * (center[upper[0]] * center[upper[1]])) / (n_cells - 1)
+    covariance.T[upper] = covariance[upper]
     variances, vectors = _leading_eigenvectors(covariance, n_components)
     largest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.where(vectors[largest, np.arange(n_components)] < 0, -1, 1)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curate.errors import ManifestError, WorkspaceError
 from curate.manifests.manifest import Manifest
 from curate.manifests.reading import DOCUMENT_FILE, is_url
 from curate.manifests.registry import Registry
 from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def resolve(ref: str | Path, *, workspace: Workspace | None = None) -> Manifest:
@@ -26,8 +31,56 @@ def resolve(ref: str | Path, *, workspace: Workspace | None = None) -> Manifest:
         return Manifest.open(ref, workspace=workspace or _workspace_around())
     if isinstance(ref, Path) or _looks_like_a_path(ref):
         return Manifest.open(_checked_path(ref), workspace=workspace or _workspace_around())
+    return _registry(workspace).resolve(ref)
+
+
+def resolve_all(refs: Sequence[str], *, workspace: Workspace | None = None) -> list[Manifest]:
+    """Open the manifests that references name, each once; one reference may name several.
+
+    Parameters
+    ----------
+    refs
+        As `resolve` takes them; a pattern of names (``random-*``, ``*-s0``), or what names begin with before
+        a dash (``random``), for the newest version of each.
+
+    Raises
+    ------
+    ManifestError
+        When a reference names none.
+    WorkspaceError
+        When one is a name and there is no workspace.
+    """
+    found: dict[str, Manifest] = {}
+    for ref in refs:
+        for each in _names_of(ref, workspace):
+            manifest = resolve(each, workspace=workspace)
+            found.setdefault(manifest.folder, manifest)
+    return list(found.values())
+
+
+def _names_of(ref: str, workspace: Workspace | None) -> list[str]:
+    """Return the names that a reference stands for; itself when it is no pattern and no beginning."""
+    if is_url(ref) or _looks_like_a_path(ref):
+        return [ref]
+    names = (held := _registry(workspace)).names()
+    if any(sign in ref for sign in "*?["):
+        matching = [name for name in names if fnmatchcase(name, ref)]
+        if not matching:
+            known = (
+                f"it holds {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+                if names
+                else "it is empty"
+            )
+            raise ManifestError(f"no manifest in {held.path} has a name like {ref!r}; {known}")
+        return matching
+    if ref in names:
+        return [ref]
+    return [name for name in names if name.startswith(f"{ref}-")] or [ref]
+
+
+def _registry(workspace: Workspace | None) -> Registry:
     held = workspace or Workspace.find()
-    return Registry(held.manifests_path, workspace=held).resolve(ref)
+    return Registry(held.manifests_path, workspace=held)
 
 
 def _looks_like_a_path(ref: str) -> bool:

@@ -262,7 +262,7 @@ class Census:
 
         Scattered cells cost about as much time as all cells between them: TileDB decompresses tiles of 2048
         cells. Memory is bounded by two blocks of `block_cells` cells (fewer where cells have more than 4,000
-        non-zeros), at 32 bytes a non-zero, and three times that where a third of the cells are wanted.
+        non-zeros), at 24 bytes a non-zero, and three times that where a third of the cells are wanted.
 
         Parameters
         ----------

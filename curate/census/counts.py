@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+
+from curate.census.counts_kernels import lay_down, sift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,82 +127,38 @@ def _read(
     array: soma.SparseNDArray, cells: NDArray[np.int64], genes: _Genes
 ) -> tuple[sp.csr_array, NDArray[np.float64], int]:
     """Return the counts of some cells, their totals, and the number of non-zeros that were read for them."""
-    parts = [
-        [column.to_numpy() for column in batch.columns]
-        for table in array.read((coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables()
-        for batch in table.to_batches()
-    ]
-    indptr, totals = np.zeros(len(cells) + 1, np.int64), np.zeros(len(cells))
-    for rows, columns, values in parts:
-        _count(rows, columns, values, cells, genes.column, genes.is_counted, indptr, totals)
-    np.cumsum(indptr, out=indptr)
+    n_of_cell, totals = np.zeros(len(cells), np.int64), np.zeros(len(cells))
+    n_read, parts = 0, []
+    # What Arrow holds takes 20 bytes a non-zero, what is kept of it 8: let go of one table before the next.
+    for table in array.read((coordinates(cells, dense=_DENSE_CELLS), genes.coordinates)).tables():
+        for batch in table.to_batches():
+            parts.append(_sifted(batch, cells, genes, n_of_cell, totals))
+            n_read += len(batch)
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_of_cell)])
     indices, data = np.empty(indptr[-1], np.int64), np.empty(indptr[-1], np.float32)
-    following = indptr[:-1].copy()
-    for rows, columns, values in parts:
-        _place(rows, columns, values, cells, genes.column, following, indices, data)
+    following, last, ascends = indptr[:-1].copy(), np.full(len(cells), -1, np.int32), True
+    for part in parts:
+        ascends &= lay_down(*part, following, last, indices, data)
     counts = sp.csr_array((data, indices, indptr), shape=(len(cells), genes.n))
     # Tiles of one fragment come in order; other fragments, or genes asked for in another order, do not.
+    counts.has_sorted_indices = ascends
     counts.sort_indices()
-    return counts, totals, sum(len(rows) for rows, _, _ in parts)
+    return counts, totals, n_read
 
 
-@numba.njit(nogil=True, cache=True)
-def _count(
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    values: NDArray[np.float32],
+def _sifted(
+    batch: pa.RecordBatch,
     cells: NDArray[np.int64],
-    column: NDArray[np.int32],
-    is_counted: NDArray[np.bool_],
-    indptr: NDArray[np.int64],
+    genes: _Genes,
+    n_of_cell: NDArray[np.int64],
     totals: NDArray[np.float64],
-) -> None:
-    """Count the wanted entries of each cell into indptr[1:], and add its counted values to totals."""
-    start = 0
-    while start < len(rows):
-        # Entries come in runs of one row: look for a cell once a run.
-        row, total, n_wanted = rows[start], 0.0, 0
-        cell = np.searchsorted(cells, row)
-        is_wanted = cell < len(cells) and cells[cell] == row
-        k = start
-        while k < len(rows) and rows[k] == row:
-            if is_wanted:
-                gene = columns[k]
-                n_wanted += column[gene] >= 0
-                if is_counted[gene]:
-                    total += values[k]
-            k += 1
-        if is_wanted:
-            indptr[cell + 1] += n_wanted
-            totals[cell] += total
-        start = k
-
-
-@numba.njit(nogil=True, cache=True)
-def _place(
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    values: NDArray[np.float32],
-    cells: NDArray[np.int64],
-    column: NDArray[np.int32],
-    following: NDArray[np.int64],
-    indices: NDArray[np.int64],
-    data: NDArray[np.float32],
-) -> None:
-    """Write the wanted entries where their cell's next one stands."""
-    start = 0
-    while start < len(rows):
-        row = rows[start]
-        cell = np.searchsorted(cells, row)
-        is_wanted = cell < len(cells) and cells[cell] == row
-        at = following[cell] if is_wanted else 0
-        k = start
-        while k < len(rows) and rows[k] == row:
-            if is_wanted and column[columns[k]] >= 0:
-                indices[at] = column[columns[k]]
-                data[at] = values[k]
-                at += 1
-            k += 1
-        if is_wanted:
-            following[cell] = at
-        start = k
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """Return the wanted entries of a batch: their runs, genes and counts; see `sift`."""
+    rows, columns, values = (column.to_numpy() for column in batch.columns)
+    n = len(rows)
+    runs, kept, counts = np.empty((n, 2), np.int32), np.empty(n, np.int32), np.empty(n, np.float32)
+    n_kept, n_runs = sift(
+        rows, columns, values, cells, genes.column, genes.is_counted, n_of_cell, totals, runs, kept, counts
+    )
+    # Copies, to let go of the rest.
+    return runs[:n_runs].copy(), kept[:n_kept].copy(), counts[:n_kept].copy()

@@ -21,6 +21,7 @@ COMMANDS = {
     "build": "Choose cells from a corpus and write them down as a manifest.",
     "holdout": "Write down the cells of a later corpus that an earlier one does not know.",
     "manifests": "List, show, verify, tag and export manifests.",
+    "diversity": "Compare how diverse manifests are: labels, Vendi score, coverage.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }
 

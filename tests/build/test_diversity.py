@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
+from scipy.stats import entropy, hypergeom
 
-from curate.build.diversity import gini_simpson, inverse_simpson, shannon_bits
+from curate.build.diversity import gini_simpson, inverse_simpson, rarefied_richness, shannon_bits
 
 
 def test_equal_types_are_as_diverse_as_can_be() -> None:
@@ -36,3 +36,26 @@ def test_no_cell_has_no_diversity() -> None:
 def test_shannon_agrees_with_scipy() -> None:
     counts = np.random.default_rng(0).integers(1, 1_000, 50)
     assert shannon_bits(counts) == pytest.approx(entropy(counts, base=2))
+
+
+def test_rarefied_labels_by_hand() -> None:
+    # Two of {a, a, b}: aa once, ab twice in three.
+    assert rarefied_richness([2, 1], 2) == pytest.approx(1 / 3 * 1 + 2 / 3 * 2)
+    assert rarefied_richness([2, 0, 1], 3) == pytest.approx(2)
+    assert rarefied_richness([5, 5], 1) == pytest.approx(1)
+    assert rarefied_richness([5, 5], 0) == pytest.approx(0)
+
+
+def test_rarefied_labels_agree_with_the_hypergeometric_law() -> None:
+    counts = np.random.default_rng(0).integers(1, 200, 30)
+    held = 1 - np.asarray(hypergeom(counts.sum(), counts, 100).pmf(0))
+    assert rarefied_richness(counts, 100) == pytest.approx(held.sum())
+
+
+def test_rarefying_works_at_the_size_of_the_corpus() -> None:
+    assert rarefied_richness([22_000_000, 189_056], 200_000) == pytest.approx(2)
+
+
+def test_no_more_cells_can_be_drawn_than_there_are() -> None:
+    with pytest.raises(ValueError, match="4 of 3 cells cannot be drawn"):
+        rarefied_richness([2, 1], 4)

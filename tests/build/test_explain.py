@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pytest
 import tiledbsoma as soma
 
@@ -21,8 +22,6 @@ from curate.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import numpy as np
 
     from curate.census import Census
     from curate.corpus import Corpus
@@ -200,3 +199,15 @@ def test_an_index_without_non_zeros_is_said_to_be_estimated(corpus: Corpus) -> N
     total, _, source = explain.corpus_nonzeros(Corpus(path=corpus.path, header=header))
     assert total == 1800 * corpus.n_cells
     assert "a usual mean" in source
+
+
+def test_the_passes_count_the_windows_that_are_fitted_on_at_least(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.build.units.WINDOW", 64)
+    monkeypatch.setattr(explain, "MIN_CELLS_FITTED", 10)
+    n_windows = np.unique(corpus.joinids() // 64).size
+    assert explain.embed_passes(corpus, 0.3) == 3
+    monkeypatch.setattr(explain, "MIN_WINDOWS_FITTED", n_windows // 2)
+    assert explain.embed_passes(corpus, 0.3) == 1 + 2 * (n_windows // 2) / n_windows
+    assert explain.embed_passes(corpus, 0.75) == 2.5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from curate.build.pca import GeneMoments, PcaModel, fit, gram_sums, moment_sums
+from curate.build.pca import GeneMoments, PcaModel, fit, gram_size, gram_sums, moment_sums
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def moments_of(
     blocks: list[sp.csr_array], sampled: NDArray[np.bool_] | None = None, *, target_sum: float = 1e4
 ) -> GeneMoments:
     """Add up blocks; `sampled` is of the cells of every block alike, all of them when None."""
-    sums = np.zeros((4, blocks[0].shape[1]))
+    sums = np.zeros((blocks[0].shape[1], 4))
     n_sampled = 0
     for block in blocks:
         of_block = np.ones(block.shape[0], dtype=np.bool_) if sampled is None else sampled
@@ -63,7 +63,7 @@ def streamed_pca(
     blocks = [counts[start : start + block_cells] for start in range(0, counts.shape[0], block_cells)]
     moments = moments_of(blocks)
     n_genes = counts.shape[1]
-    scaling, sums = moments.scaling(np.arange(n_genes), max_value=10), np.zeros((n_genes + 1, n_genes))
+    scaling, sums = moments.scaling(np.arange(n_genes), max_value=10), np.zeros(gram_size(n_genes))
     for block in blocks:
         gram_sums(scaling, block, cell_totals(block), sums)
     model = fit(scaling, sums, n_cells=counts.shape[0], n_components=d)

@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, str] = {
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
     "leakage": "benchmarks.leakage",
+    "duplicates": "benchmarks.duplicates",
     "diversity": "benchmarks.diversity",
     "explain": "benchmarks.explain",
 }

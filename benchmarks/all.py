@@ -40,6 +40,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),
         Step(("leakage",), "leakage"),
+        Step(("duplicates", "--folder", str(folder / "embed")), "duplicates"),
         Step(("diversity", base), "diversity"),
         Step(("make-large", base, large)),
         Step(("select", large, *without), "select-large"),

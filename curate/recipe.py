@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -42,11 +42,22 @@ class CensusSource(Document):
 
 
 class CellRules(Document):
-    """``[cells]``: which cells; `columns` adds obs columns to those that every corpus keeps."""
+    """``[cells]``: which cells; `columns` adds obs columns to those that every corpus keeps.
+
+    Attributes
+    ----------
+    deduplicate
+        "content" keeps one of the cells that hold the same counts.
+    rescue_without_primary
+        Keep one copy of cells that the filter drops for not being primary, where no primary cell of the
+        Census holds the same counts.
+    """
 
     filter: str | None = None
     assays: tuple[str, ...] | None = Field(default=None, min_length=1)
     columns: tuple[str, ...] = ()
+    deduplicate: Literal["content"] | None = None
+    rescue_without_primary: bool = False
 
     @field_validator("filter")
     @classmethod
@@ -56,6 +67,15 @@ class CellRules(Document):
         except FilterError as error:
             raise ValueError(str(error)) from None
         return text
+
+    @model_validator(mode="after")
+    def _something_to_rescue(self) -> CellRules:
+        named = Where.parse(self.filter).columns if self.filter else frozenset()
+        if self.rescue_without_primary and "is_primary_data" not in named:
+            raise ValueError(
+                "rescue_without_primary goes with a filter on is_primary_data; without one nothing is dropped"
+            )
+        return self
 
 
 class CellTypeRules(Document):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ import pytest
 import scipy.sparse as sp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -111,6 +111,56 @@ def coordinate_census(
             )
             first += n
     return path
+
+
+class WriteRelease(Protocol):
+    """Writes a store of some datasets, dataset_id → (counts or None, obs columns); returns its path."""
+
+    def __call__(
+        self,
+        path: Path,
+        datasets: Mapping[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
+        *,
+        n_genes: int | None = ...,
+        build_date: str = ...,
+        **settings: Any,
+    ) -> Path: ...
+
+
+@pytest.fixture(scope="session")
+def write_release() -> WriteRelease:
+    """Write a release: genes ENSG0, ENSG1, … in that order; obs columns may be left out."""
+    from curate.census import CensusWriter, Dataset
+
+    def write(
+        path: Path,
+        datasets: Mapping[str, tuple[NDArray[np.float32] | None, dict[str, Any]]],
+        *,
+        n_genes: int | None = None,
+        build_date: str = "2026-01-31",
+        **settings: Any,
+    ) -> Path:
+        held = [counts.shape[1] for counts, _ in datasets.values() if counts is not None]
+        n = n_genes or held[0]
+        genes = pl.DataFrame(
+            {
+                "feature_id": [f"ENSG{j:011d}" for j in range(n)],
+                "feature_name": [f"GENE{j}" for j in range(n)],
+                "feature_type": ["protein_coding"] * n,
+                "feature_length": [1000] * n,
+            }
+        )
+        with CensusWriter(path, genes=genes, build_date=build_date, label=path.name, **settings) as writer:
+            for dataset_id, (counts, columns) in datasets.items():
+                n_cells = len(next(iter(columns.values()))) if counts is None else len(counts)
+                usual = {"cell_type": ["T cell"] * n_cells, "donor_id": ["donor-1"] * n_cells}
+                obs = pl.DataFrame(usual | columns)
+                blocks = None if counts is None else [sp.csr_array(counts)]
+                measured = np.ones(n, np.bool_)
+                writer.add_dataset(Dataset(dataset_id, dataset_id), obs, blocks, measured=measured)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from curate.census.census import Census
 from curate.census.composition import LabelCounts, count_labels
 from curate.census.counts import CountsBlock
+from curate.census.entries import Entries
 from curate.census.info_writer import Dataset
 from curate.census.obs_writer import observation_joinids
 from curate.census.writer import CensusWriter
@@ -12,6 +13,7 @@ __all__ = [
     "CensusWriter",
     "CountsBlock",
     "Dataset",
+    "Entries",
     "LabelCounts",
     "count_labels",
     "observation_joinids",

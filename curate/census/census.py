@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from curate.census import embeddings, layout, location, obs_reader
 from curate.census.counts import BLOCK_CELLS, CountsBlock, read_blocks
+from curate.census.entries import Entries
 from curate.census.joinids import check_joinids, range_or_joinids
 from curate.census.store import Store
 from curate.errors import CensusError
@@ -304,6 +305,30 @@ class Census:
                 )
 
         return blocks()
+
+    def entries(
+        self, organism: str, *, var_joinids: NDArray[np.int64] | None = None, layer: str = "raw"
+    ) -> Entries:
+        """Return the non-zeros of a layer, to be read cell by cell as they are stored: no matrix is made.
+
+        Twice as fast as `read_counts`, for what does not need the counts of a cell together.
+
+        Parameters
+        ----------
+        var_joinids
+            The genes wanted; others may come along. All when None.
+        layer
+            "raw" or another layer that is stored.
+
+        Raises
+        ------
+        CensusError
+            When the layer is not there.
+        """
+        array = self._layer(organism, layer)
+        if var_joinids is not None:
+            check_joinids("genes", var_joinids, n=array.shape[1], ascending=False)
+        return Entries.of(self._store, array, var_joinids, what=f"X/{layer} of {organism}")
 
     def read_embedding(
         self, organism: str, name: str, joinids: NDArray[np.int64]

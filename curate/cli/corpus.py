@@ -108,6 +108,7 @@ def build(
             region=settings.region,
             endpoint=settings.endpoint,
             anonymous=settings.anonymous,
+            root=workspace.root,
         )
     _report(corpus, (), top=10, as_json=as_json)
 

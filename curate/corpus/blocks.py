@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curate.census import Census
     from curate.corpus.cell_rules import CellRulesInUse
 
+CANDIDATE = "is_candidate"
 METADATA = b"curate"
 LARGEST_SMALL_CODE = 2**16 - 1
 
@@ -188,7 +189,8 @@ def _write(
     """Set aside what the rules on cells keep of a table."""
     number, table = numbered
     path = _path(folder, number)
-    passing = rules.passing_filter(table)
+    strict = rules.passing_filter(table)
+    passing = strict | rules.passing_filter(_as_primary(table)) if rules.rescue else strict
     assayed = rules.passing_assays(table)
     lost = passing & ~assayed
     table, quality = rules.apply_quality(table, passing & assayed)
@@ -205,6 +207,8 @@ def _write(
     rows = np.flatnonzero(quality.passing)
     names = [JOINID, *columns]
     kept = pa.table([_compact(name, taken(whole(table[name]), rows)) for name in names], names=names)
+    if rules.rescue:
+        kept = kept.append_column(CANDIDATE, pa.array(~strict[rows]))
     _check_identity(kept)
     # A column says whether it lacks values: without them it takes less time to write as Parquet, and to read.
     fields = [field.with_nullable(kept[field.name].null_count > 0) for field in kept.schema]
@@ -243,6 +247,12 @@ def _taken_texts(texts: pa.Array, rows: NDArray[np.int64]) -> pa.Array:
     held = np.frombuffer(data, f"V{length}", count=n, offset=int(offsets[0])).take(rows, mode="clip")
     ends = np.arange(0, length * (len(held) + 1), length, dtype=dtype)
     return type(texts).from_buffers(len(held), pa.py_buffer(ends), pa.py_buffer(held))
+
+
+def _as_primary(table: pa.Table) -> pa.Table:
+    position = table.schema.get_field_index("is_primary_data")
+    flags = pa.array(np.ones(table.num_rows, np.bool_))
+    return table.set_column(position, table.schema.field(position), flags)
 
 
 def _count(column: pa.ChunkedArray, rows: NDArray[np.bool_]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 1. plan: the recipe against the Census (`curate.corpus.plan`). What does not fit is said before reading.
 2. read: obs in a stream; what the rules on cells keep is set aside in blocks (`curate.corpus.blocks`).
+   The rules by content, where the recipe has any, leave copies out of them (`curate.corpus.content_rules`).
 3. rule: cells of each donor, cells and tech samples of each cell type, counted over the blocks; the rules on
    donors (`curate.corpus.donors`) and on cell types (`curate.corpus.rules`).
 4. seal: the blocks become the files of the corpus, the folder takes its place (`curate.corpus.seal`).
@@ -28,6 +29,7 @@ import pyarrow as pa
 from curate import __version__
 from curate.atomic import atomic_file, atomic_folder
 from curate.corpus.blocks import Block, BlockCounts, read_blocks, whole
+from curate.corpus.content_rules import ContentOutcome, apply_content_rules
 from curate.corpus.corpus import GENES_FILE, HEADER_FILE, OBSERVATION_JOINID, Corpus
 from curate.corpus.document import FORMAT, CensusRecord, CorpusDocument, DroppedCells, GenesRecord
 from curate.corpus.donors import DONOR, apply_donor_rule
@@ -61,6 +63,7 @@ def build_corpus(
     endpoint: str | None = None,
     anonymous: bool = False,
     block_cells: int = BLOCK_CELLS,
+    root: Path | None = None,
 ) -> Corpus:
     """Apply a recipe to a Census and write the corpus to a folder.
 
@@ -79,6 +82,8 @@ def build_corpus(
         How the Census was reached, for `Corpus.open_census` to reach it again.
     block_cells
         Cells read at a time. It changes no result.
+    root
+        The workspace, where content hashes of the whole Census may be kept. It changes no result.
 
     Returns
     -------
@@ -99,9 +104,10 @@ def build_corpus(
     record = _census_record(census, folder, region=region, endpoint=endpoint, anonymous=anonymous)
     with atomic_folder(folder, resumable=True) as aside:
         blocks = _read(recipe, census, plan, aside / BLOCKS_FOLDER, block_cells=block_cells)
-        outcome, kept = _rule(recipe, plan, blocks)
+        content = apply_content_rules(recipe, census, blocks, aside / BLOCKS_FOLDER, root=root)
+        outcome, kept = _rule(recipe, plan, content)
         _clear(aside)
-        _seal(recipe, record, plan, blocks, outcome, kept, aside, name=folder.name)
+        _seal(recipe, record, plan, content.blocks, outcome, kept, aside, name=folder.name)
         shutil.rmtree(aside / BLOCKS_FOLDER)
     return Corpus.open(folder)
 
@@ -135,9 +141,10 @@ def _read(recipe: Recipe, census: Census, plan: Plan, folder: Path, *, block_cel
     )
 
 
-def _rule(recipe: Recipe, plan: Plan, blocks: Sequence[Block]) -> tuple[TypeOutcome, KeptCells]:
-    """Add up what the rules on cells dropped, and apply those on donors and on cell types."""
-    dropped = _dropped_cells(recipe, [block.counts for block in blocks])
+def _rule(recipe: Recipe, plan: Plan, content: ContentOutcome) -> tuple[TypeOutcome, KeptCells]:
+    """Add up what the rules on cells and by content dropped, and apply those on donors and on cell types."""
+    blocks = content.blocks
+    dropped = (*_dropped_cells(recipe, [block.counts for block in blocks]), *content.dropped)
     outcome = TypeOutcome(kept=None, dropped=(), notes=())
     least, donors = recipe.quality.min_cells_per_donor, None
     has_type_rules = bool(recipe.cell_types.model_dump(exclude_none=True))
@@ -148,7 +155,7 @@ def _rule(recipe: Recipe, plan: Plan, blocks: Sequence[Block]) -> tuple[TypeOutc
             tally, dropped = donors.tally, (*dropped, donors.dropped)
         if has_type_rules:
             outcome = apply_type_rules(tally, recipe.cell_types, plan.ontology)
-    outcome = replace(outcome, dropped=(*dropped, *outcome.dropped))
+    outcome = replace(outcome, dropped=(*dropped, *outcome.dropped), notes=(*content.notes, *outcome.notes))
     kept = KeptCells(outcome.kept, donors.dropped_donors if donors is not None else frozenset())
     n_read = sum(block.counts.n_read for block in blocks)
     if n_read == sum(each.n_cells for each in outcome.dropped):

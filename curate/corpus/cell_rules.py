@@ -38,12 +38,15 @@ class CellRulesInUse:
     ----------
     mito
         Computes the column that the rule max_mito reads, where obs lacks it.
+    rescue
+        Cells that would pass the filter if they were primary stay as candidates.
     """
 
     where: Where | None
     assays: tuple[str, ...] | None
     quality: tuple[CellRule, ...] = ()
     mito: MitoShares | None = None
+    rescue: bool = False
 
     @property
     def columns(self) -> list[str]:

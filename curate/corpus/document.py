@@ -48,10 +48,10 @@ class DroppedCells(Document):
     n_matching
         Cells that this rule drops by itself: of all cells read (the rules on cells; where mito_share was
         computed, of the cells that it was computed of), or of the cells that passed those on cells and donors
-        (the rules on cell types).
+        (the rules on cell types); as `n_cells` for the rules by content.
     values
-        What was dropped, the most first: cells by assay, cell type, or dataset (the rule on donors); empty
-        for rules on numbers and the filter.
+        What was dropped, the most first: cells by assay, cell type, dataset (deduplicate and the rule on
+        donors) or reason (rescue_without_primary); empty for rules on numbers and the filter.
     """
 
     rule: str

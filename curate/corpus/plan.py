@@ -114,7 +114,9 @@ def _cell_rules(recipe: Recipe, census: Census, available: Sequence[str]) -> Cel
                     f"recipe {recipe.name}: {rule} needs the obs column {name!r}, which this Census has not; "
                     f"{nearest(name, available)}"
                 )
-    return CellRulesInUse(where, recipe.cells.assays, quality, mito)
+    return CellRulesInUse(
+        where, recipe.cells.assays, quality, mito, rescue=recipe.cells.rescue_without_primary
+    )
 
 
 def _ontology(recipe: Recipe, override: str | Path | None) -> tuple[Ontology, list[str]]:

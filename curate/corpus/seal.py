@@ -235,10 +235,11 @@ def _kept_cells(
         column = _rows(whole(table[name]), rows)
         arrays.append(_recoded(column, categories[name]) if name in categories else column)
     cells = pa.table(arrays, schema=schema)
-    return cells.append_column(IDENTITY, pa.array(_identity(cells, release)))
+    return cells.append_column(IDENTITY, pa.array(cell_identity(cells, release)))
 
 
-def _identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+def cell_identity(cells: pa.Table, release: str) -> NDArray[np.uint64]:
+    """Return the identity hash of cells, uint64 [n_cells], text in dictionaries or not."""
     if OBSERVATION_JOINID not in cells.column_names:
         return release_identity_hash(release, cells[JOINID].to_numpy())
     return arrow_identity_hash(whole(cells["dataset_id"]), whole(cells[OBSERVATION_JOINID]))

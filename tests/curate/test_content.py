@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.content import content_hashes, gene_keys
+from curate.content import add_entries, content_hashes, gene_keys
 
 GENES = [f"ENSG{i:011d}" for i in range(60)]
 
@@ -53,3 +53,30 @@ def test_a_gene_of_key_0_is_left_out() -> None:
     keys = gene_keys(GENES)
     keys[20:] = 0
     assert (content_hashes(counts, keys) == content_hashes(counts[:, :20], gene_keys(GENES[:20]))).all()
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.integers(1, 400), st.integers(0, 2**32 - 1))
+def test_entries_in_any_order_and_parts_give_the_same_hashes(n_in_part: int, seed: int) -> None:
+    counts = simulated_counts(30, seed=1)
+    keys = gene_keys(GENES)
+    keys[7] = 0
+    wanted = np.array([2, 3, 11, 28])
+    rows, columns = counts.nonzero()
+    order = np.random.default_rng(seed).permutation(rows.size)
+    hashes, n_genes = np.zeros(4, np.uint64), np.zeros(4, np.int32)
+    for first in range(0, rows.size, n_in_part):
+        part = order[first : first + n_in_part]
+        add_entries(
+            rows[part].astype(np.int64),
+            columns[part].astype(np.int64),
+            counts.data[part],
+            cells=wanted,
+            keys=keys,
+            hashes=hashes,
+            n_genes=n_genes,
+        )
+    assert hashes.tolist() == content_hashes(counts[wanted], keys).tolist()
+    dense = counts.toarray()[wanted]
+    dense[:, 7] = 0
+    assert n_genes.tolist() == (dense > 0).sum(axis=1).tolist()

@@ -53,6 +53,7 @@ def test_a_description_is_checked_and_what_differs_is_said(
     )
     assert result.exit_code == 0, result.output
     assert "its number of cells is 90, described 1,989,578" in result.stderr
+    assert "its name is" in result.stderr
     report = json.loads(result.stdout)
     assert report["description"] == "replogle-k562-gwps"
     assert report["alignment"]["n_mapped"] == 90

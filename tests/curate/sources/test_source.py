@@ -136,6 +136,12 @@ def test_the_study_s_three_sets_are_described() -> None:
         "replogle-k562-gwps": 1_989_578,
         "replogle-rpe1-essential": 247_914,
     }
+    for name in shipped_names():
+        held = load_description(name)
+        assert held.perturbation_column == "gene"
+        assert held.control == ("non-targeting",)
+        assert held.file is not None
+        assert held.file.endswith("_raw_singlecell_01.h5ad")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import click
 from benchmarks.make_corpus import NAME
 from benchmarks.measure import Run, curate, python, run
 from benchmarks.table import Row, report, seconds, times
-from curate.build.diversity_space import KEPT_FOLDER
+from curate.build.diversity.space import KEPT_FOLDER
 from curate.corpus import Corpus
 
 EMBEDDING, MANIFEST = "pca", "benchmark-diversity"

@@ -29,7 +29,7 @@ def main() -> None:
 @click.option("--peer/--no-peer", default=True)
 def vendi(path: Path, n_cells: int, *, peer: bool) -> None:
     """Score a random part of the cells, or all; the peer is `vendi_score.vendi.score_dual`."""
-    from curate.build.vendi import blocks_of, spectrum, vendi_score
+    from curate.build.diversity.vendi import blocks_of, spectrum, vendi_score
 
     values, rows = _part(path, n_cells)
     # Reads what is to be read from disk, and loads the libraries.
@@ -51,7 +51,7 @@ def vendi(path: Path, n_cells: int, *, peer: bool) -> None:
 @click.option("--peer/--no-peer", default=True)
 def nearest(path: Path, n_cells: int, *, peer: bool) -> None:
     """Find the nearest of a random part of the cells to 10,000 others; the peers are scikit-learn's."""
-    from curate.build.neighbours import nearest_cells
+    from curate.build.diversity.neighbours import nearest_cells
 
     values, rows = _part(path, n_cells)
     chosen = np.arange(len(values)) if rows is None else rows

@@ -17,20 +17,20 @@ import polars as pl
 import tiledbsoma as soma
 
 from benchmarks.embed_data import ORGANISM
-from curate.build import cells
 from curate.build.bytes_read import LAYER
-from curate.build.cells import Cells
-from curate.build.counts import corpus_counts
-from curate.build.embed import BLOCK_CELLS, HVG_FRACTION, embed
-from curate.build.embedding import GENES_FILE
-from curate.build.schedule import THREADS, Task, schedule
+from curate.build.embeddings import cells
+from curate.build.embeddings.cells import Cells
+from curate.build.embeddings.counts import corpus_counts
+from curate.build.embeddings.embed import BLOCK_CELLS, HVG_FRACTION, embed
+from curate.build.embeddings.embedding import GENES_FILE
+from curate.build.embeddings.schedule import THREADS, Task, schedule
 from curate.census.location import TILEDB_CONFIG
 from curate.corpus import Corpus
 
 if TYPE_CHECKING:
-    from curate.build.counts import Counts
-    from curate.build.embedding import Embedding
-    from curate.build.units import Unit
+    from curate.build.embeddings.counts import Counts
+    from curate.build.embeddings.embedding import Embedding
+    from curate.build.embeddings.units import Unit
 
 #: The default buffers, 1 GiB a column, ask for more memory than a laptop has.
 PLAIN_CONFIG = {"soma.init_buffer_bytes": str(64 * 2**20)}

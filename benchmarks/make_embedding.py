@@ -10,7 +10,7 @@ import click
 from benchmarks.make_corpus import NAME
 from benchmarks.sctab_like_embedding import embedding_blocks
 from curate.atomic import atomic_file
-from curate.build.embedding import write_values
+from curate.build.embeddings.embedding import write_values
 from curate.corpus import Corpus
 
 

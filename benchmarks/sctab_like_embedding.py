@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from curate.atomic import atomic_folder
-from curate.build.embedding import (
+from curate.build.embeddings.embedding import (
     HEADER_FILE,
     VALUES_FILE,
     EmbeddingDocument,

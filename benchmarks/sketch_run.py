@@ -55,8 +55,8 @@ def subset(corpus_path: Path, embedding: str, n_cells: int, out: Path) -> None:
 @click.option("--repeats", default=1)
 def ours(path: Path, fractions: str, repeats: int) -> None:
     """Time the covering, and a draw of each fraction; of several repeats the first loads compiled code."""
-    from curate.build.covering import cover
-    from curate.build.covering_draw import draw
+    from curate.build.covering.covering import cover
+    from curate.build.covering.draw import draw
 
     values = np.load(path, mmap_mode="r")
     n = values.shape[0]

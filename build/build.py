@@ -17,14 +17,14 @@ from curate.build.candidates import find_candidates
 from curate.build.chooser import settle_strategy
 from curate.build.requests import make_requests
 from curate.build.spike_ins import spike
-from curate.build.split_cells import RATIOS
-from curate.build.split_units import CELL
-from curate.build.splits import make_splits
+from curate.build.splits.cells import RATIOS
+from curate.build.splits.splits import make_splits
+from curate.build.splits.units import CELL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from curate.build.embedding import Embedding
+    from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
     from curate.build.spike_ins import SpikeIns

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from curate.build.chooser import Chosen
     from curate.build.requests import Request
     from curate.build.selection import Selection
-    from curate.build.splits import Splits
+    from curate.build.splits.splits import Splits
     from curate.corpus import Corpus
     from curate.manifests.document import ParentRecord
     from curate.manifests.manifest import Manifest

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.build.candidates import Candidates
-    from curate.build.embedding import Embedding
+    from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
     from curate.corpus import Corpus
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from curate.build.codes import BLOCK, count_codes
-from curate.build.diversity import gini_simpson, inverse_simpson, shannon_bits
+from curate.build.diversity.labels import gini_simpson, inverse_simpson, shannon_bits
 from curate.where import SEPARATOR
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Diversity:
     n_cells, n_labels
         Cells counted, and distinct labels among them.
     shannon_bits, inverse_simpson, gini_simpson
-        See `curate.build.diversity`.
+        See `curate.build.diversity.labels`.
     """
 
     split: Split | None

@@ -13,13 +13,13 @@ import numpy as np
 
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.candidates import cells_of, find_candidates
-from curate.build.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
 from curate.build.chooser import find_strategy
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
+from curate.build.embeddings.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
+from curate.build.embeddings.units import Windows
 from curate.build.requests import make_requests
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
-from curate.build.units import Windows
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
 from curate.rates import rate_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from curate.build.bytes_read import CountsSize
     from curate.build.candidates import Candidates
-    from curate.build.embedding import Embedding
+    from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
     from curate.build.selection import Strategy

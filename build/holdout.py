@@ -19,7 +19,7 @@ from curate.build.build import OBS_COLUMNS, cells_of_fraction, find_candidates
 from curate.build.holdout_report import DatasetReport, report_datasets
 from curate.build.known import By, find_known
 from curate.build.selection import check_n
-from curate.build.splits import assign_splits
+from curate.build.splits.splits import assign_splits
 from curate.corpus.copies import MIN_GENES
 from curate.errors import SelectionError
 from curate.identity import cell_keys

@@ -20,9 +20,9 @@ from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import find_strategy, settle_strategy
 from curate.build.requests import Request, cells_of_fraction, check_seeds
-from curate.build.split_cells import RATIOS
-from curate.build.split_units import CELL
-from curate.build.splits import make_splits
+from curate.build.splits.cells import RATIOS
+from curate.build.splits.splits import make_splits
+from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
 from curate.errors import SelectionError
 from curate.manifests.document import ParentRecord
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.build.chooser import Chosen
-    from curate.build.embedding import Embedding
+    from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.corpus import Corpus
     from curate.manifests.document import ManifestDocument

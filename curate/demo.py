@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from curate.atomic import atomic_file
 from curate.build.build import build
-from curate.build.embed import embed
-from curate.build.embedding import Embedding
+from curate.build.embeddings.embed import embed
+from curate.build.embeddings.embedding import Embedding
 from curate.build.strategies import STRATEGIES
 from curate.corpus.build import build_corpus
 from curate.errors import WorkspaceError

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from curate.build.composition import composition
-from curate.build.diversity import shannon_bits
+from curate.build.diversity.labels import shannon_bits
 from curate.errors import ManifestError
 from curate.manifests.cells_diff import CellsDiff, diff_cells
 from curate.manifests.settings import SettingChange, changed_settings

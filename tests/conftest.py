@@ -223,7 +223,7 @@ def atlas_census(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def atlas_workspace(tmp_path_factory: pytest.TempPathFactory, atlas_census: Path) -> Path:
     """A workspace over `atlas_census` with the corpus "demo" and its embedding "pca". Only to read."""
-    from curate.build.embed import embed
+    from curate.build.embeddings.embed import embed
     from curate.corpus.build import build_corpus
     from curate.recipe import Recipe
     from curate.workspace import CensusSettings, Workspace

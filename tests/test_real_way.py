@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from curate.build.build import build
-from curate.build.embed import embed
-from curate.build.embedding import Embedding
+from curate.build.embeddings.embed import embed
+from curate.build.embeddings.embedding import Embedding
 from curate.build.ladder import build_ladder
 from curate.build.strategies import STRATEGIES
 from curate.census.from_h5ad import create

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from curate.build.coverage import N_PROBES, coverage_distance
-from curate.build.diversity import shannon_bits
+from curate.build.diversity.coverage import N_PROBES, coverage_distance
+from curate.build.diversity.labels import shannon_bits
 from curate.build.strategies.block_plan import CIRCLE, BlockPlan, make_plan
 from curate.build.strategies.blocks import draw_blocks, tiles_budget
 from curate.build.strategies.keys import smallest_keys

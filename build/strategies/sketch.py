@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-    from curate.build.covering import Covering
+    from curate.build.covering.covering import Covering
 
 Engine = Literal["curate", "geosketch"]
 
@@ -82,7 +82,7 @@ def sketch(
         drawn = _geosketch(points, n, rng=rng, k=notes["k"], alpha=alpha, max_iter=max_iter, replace=replace)
         drawn = drawn if replace else _exactly(n, drawn, keys)
     else:
-        from curate.build.covering_draw import draw, draw_with_replacement
+        from curate.build.covering.draw import draw, draw_with_replacement
 
         shared = covering or prepare(points, k=k, alpha=alpha, max_iter=max_iter)["covering"]
         boxes: Covering = shared()
@@ -109,7 +109,7 @@ def prepare(
 
     @cache
     def covering() -> Covering:
-        from curate.build.covering import cover
+        from curate.build.covering.covering import cover
 
         return cover(embedding, covering_size(k, embedding.shape[0]), alpha=alpha, max_iter=max_iter)
 
@@ -198,7 +198,7 @@ def _geosketch(
 ) -> NDArray[np.int64]:
     from geosketch import gs
 
-    from curate.build.covering_cuts import read_dimensions
+    from curate.build.covering.cuts import read_dimensions
 
     read_dimensions(points, n_threads=1)  # refuses what geosketch would stumble over
     seed = int(rng.integers(2**32))

@@ -113,7 +113,7 @@ def command(
     """
     _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
     from curate.build.build import build
-    from curate.build.embedding import Embedding, embedding_names
+    from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.explain import explain_build
     from curate.build.ladder import build_ladder
     from curate.build.quality import quality_exclusions

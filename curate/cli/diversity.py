@@ -13,8 +13,8 @@ from curate.manifests.document import SPLITS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.build.diversity_report import DiversityReport
-    from curate.build.diversity_space import SpaceSettings
+    from curate.build.diversity.report import DiversityReport
+    from curate.build.diversity.space import SpaceSettings
     from curate.manifests.manifest import Manifest
 
 CHART_SUFFIXES = (".png", ".svg", ".html")
@@ -154,8 +154,8 @@ def command(
         from curate.charts import check_charts
 
         check_charts()
-    from curate.build.diversity_measure import measure_diversity
-    from curate.build.diversity_report import COLUMNS, DiversitySettings
+    from curate.build.diversity.measure import measure_diversity
+    from curate.build.diversity.report import COLUMNS, DiversitySettings
     from curate.manifests.references import resolve_all
     from curate.workspace import Workspace
 
@@ -175,7 +175,7 @@ def command(
     if as_json:
         click.echo(json.dumps(_json(report.to_json()), indent=2, ensure_ascii=False, allow_nan=False))
         return
-    from curate.build.diversity_page import diversity_page
+    from curate.build.diversity.page import diversity_page
     from curate.cli.manifests import console_of_data
 
     console = console_of_data()
@@ -198,8 +198,8 @@ def _space_settings(
     left_out: float,
 ) -> SpaceSettings | None:
     """Return what to compute from vectors; None, and a notice, where there are none and none was named."""
-    from curate.build.diversity_space import Features, SpaceSettings
-    from curate.build.embedding import embedding_names
+    from curate.build.diversity.space import Features, SpaceSettings
+    from curate.build.embeddings.embedding import embedding_names
 
     if not (vendi or coverage):
         return None
@@ -236,12 +236,12 @@ def _write(report: DiversityReport, csv_path: Path | None, chart_path: Path | No
     from curate.atomic import atomic_file
 
     if csv_path is not None:
-        from curate.build.diversity_page import diversity_table
+        from curate.build.diversity.page import diversity_table
 
         with atomic_file(csv_path) as aside:
             diversity_table(report).write_csv(aside)
     if chart_path is not None:
-        from curate.build.diversity_chart import diversity_chart
+        from curate.build.diversity.chart import diversity_chart
         from curate.charts import save_chart
 
         save_chart(diversity_chart(report), chart_path)

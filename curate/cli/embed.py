@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from curate.build.embedding import Embedding
+    from curate.build.embeddings.embedding import Embedding
     from curate.corpus import Corpus
     from curate.workspace import Workspace
 
@@ -103,7 +103,7 @@ def command(
 
 
 def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, as_json: bool) -> None:
-    from curate.build.embed import BLOCK_CELLS
+    from curate.build.embeddings.embed import BLOCK_CELLS
     from curate.build.explain import explain_embed
     from curate.cli.explanation import show
 
@@ -112,7 +112,7 @@ def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, 
 
 
 def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[str, Any]) -> Embedding:
-    from curate.build.embed import embed
+    from curate.build.embeddings.embed import embed
     from curate.build.explain import corpus_nonzeros, embed_passes
     from curate.rates import measured
 
@@ -124,7 +124,7 @@ def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[st
 
 
 def _take_over(corpus: Corpus, source: str, name: str | None) -> Embedding:
-    from curate.build.embed_file import import_census_embedding, import_embedding
+    from curate.build.embeddings.embed_file import import_census_embedding, import_embedding
     from curate.errors import EmbeddingError
 
     kind, _, hosted = source.partition(":")

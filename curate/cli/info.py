@@ -15,7 +15,7 @@ def command(home: str | None, /, *, as_json: bool) -> None:
 
     Example: curate -C demo info
     """
-    from curate.build.embedding import embedding_names
+    from curate.build.embeddings.embedding import embedding_names
     from curate.manifests.registry import Registry
     from curate.workspace import Workspace
 

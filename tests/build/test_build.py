@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.build import covering
 from curate.build.build import build
-from curate.build.embedding import Embedding
+from curate.build.covering import covering
+from curate.build.embeddings.embedding import Embedding
 from curate.build.requests import cells_of_fraction
 from curate.build.strategies import STRATEGIES
 from curate.corpus import Corpus

@@ -10,8 +10,8 @@ import tiledbsoma as soma
 
 from curate.build import explain
 from curate.build.build import build
-from curate.build.embed import BLOCK_CELLS, embed
-from curate.build.embedding import Embedding
+from curate.build.embeddings.embed import BLOCK_CELLS, embed
+from curate.build.embeddings.embedding import Embedding
 from curate.build.explain import Explanation, explain_build, explain_embed
 from curate.build.strategies import STRATEGIES
 from curate.errors import SelectionError
@@ -204,7 +204,7 @@ def test_an_index_without_non_zeros_is_said_to_be_estimated(corpus: Corpus) -> N
 def test_the_passes_count_the_windows_that_are_fitted_on_at_least(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.build.units.WINDOW", 64)
+    monkeypatch.setattr("curate.build.embeddings.units.WINDOW", 64)
     monkeypatch.setattr(explain, "MIN_CELLS_FITTED", 10)
     n_windows = np.unique(corpus.joinids() // 64).size
     assert explain.embed_passes(corpus, 0.3) == 3

@@ -10,7 +10,7 @@ import pytest
 from curate.build import ladder as ladder_module
 from curate.build.build import build
 from curate.build.builder import Builder
-from curate.build.embedding import Embedding
+from curate.build.embeddings.embedding import Embedding
 from curate.build.ladder import Ladder, build_ladder, step_seed
 from curate.build.requests import Request
 from curate.build.selection import Selection

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from curate.build.diversity_measure import measure_diversity
-from curate.build.diversity_page import notices
-from curate.build.diversity_report import DiversitySettings
+from curate.build.diversity.measure import measure_diversity
+from curate.build.diversity.page import notices
+from curate.build.diversity.report import DiversitySettings
 from curate.errors import ManifestError
 from curate.manifests.document import SpikeInRecord
 from tests.manifests.conftest import ROWS, cells_of, split_of

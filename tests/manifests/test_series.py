@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.build.series import name_series
+from curate.build.diversity.series import name_series
 from curate.manifests.document import SelectionRecord, SplitRecord
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build.diversity import shannon_bits
+from curate.build.diversity.labels import shannon_bits
 from curate.build.strategies.block_costs import block_costs, design_effect
 from curate.build.strategies.block_plan import make_plan
 from curate.build.strategies.blocks import blocks

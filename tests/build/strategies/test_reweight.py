@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from curate.build.diversity import shannon_bits
+from curate.build.diversity.labels import shannon_bits
 from curate.build.strategies.reweight import reweight, water_fill
 from curate.errors import SelectionError
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from scipy.stats import chisquare
 
-from curate.build.covering import cover
+from curate.build.covering.covering import cover
 from curate.build.strategies.sketch import (
     Engine,
     covering_size,

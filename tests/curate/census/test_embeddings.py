@@ -10,8 +10,8 @@ import pytest
 import requests
 import tiledbsoma as soma
 
-from curate.build.embed_file import import_census_embedding
-from curate.build.embedding import Embedding
+from curate.build.embeddings.embed_file import import_census_embedding
+from curate.build.embeddings.embedding import Embedding
 from curate.census import Census, location
 from curate.corpus.build import build_corpus
 from curate.errors import CensusError, EmbeddingError

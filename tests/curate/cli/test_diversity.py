@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 
 from curate import charts
 from curate.build.build import build
-from curate.build.coverage import coverage_distance
-from curate.build.embedding import VALUES_FILE, Embedding
+from curate.build.diversity.coverage import coverage_distance
+from curate.build.embeddings.embedding import VALUES_FILE, Embedding
 from curate.cli import curate
 from curate.corpus.build import build_corpus
 from curate.errors import CorpusError, CurateError, EmbeddingError, ManifestError, WriteError
@@ -118,8 +118,8 @@ def test_the_second_time_nothing_long_is_computed(own_root: Path, monkeypatch: p
     def fail(*args: object, **kwargs: object) -> None:
         pytest.fail("computed again")
 
-    monkeypatch.setattr("curate.build.diversity_space.nearest_cells", fail)
-    monkeypatch.setattr("curate.build.diversity_space.spectrum", fail)
+    monkeypatch.setattr("curate.build.diversity.space.nearest_cells", fail)
+    monkeypatch.setattr("curate.build.diversity.space.spectrum", fail)
     assert run_json(own_root, *arguments) == first
     other = run_json(own_root, *arguments, "--order", "2", "--radius", "1e9")["sets"][1]["space"]
     assert other["coverage"]["covered"] == 1
@@ -155,9 +155,9 @@ def test_the_page_says_what_was_counted_and_that_it_is_simulated(root: Path) -> 
 def test_on_a_narrow_page_names_and_numbers_are_whole(root: Path) -> None:
     from rich.console import Console
 
-    from curate.build.diversity_measure import measure_diversity
-    from curate.build.diversity_page import diversity_page
-    from curate.build.diversity_report import DiversitySettings
+    from curate.build.diversity.measure import measure_diversity
+    from curate.build.diversity.page import diversity_page
+    from curate.build.diversity.report import DiversitySettings
     from curate.manifests.references import resolve_all
 
     manifests = resolve_all(["sketch"], workspace=Workspace.find(root))

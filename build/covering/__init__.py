@@ -1,0 +1,1 @@
+"""The covering of geometric sketching, and draws from its boxes."""

@@ -1,0 +1,1 @@
+"""Train, val and test: by cell, or by units that stay together."""

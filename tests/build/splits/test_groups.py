@@ -1,0 +1,116 @@
+"""Units to splits: a partition, near the ratios, no label lost from train that can be kept there."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from curate.build.splits.groups import assign_units, hash_units
+from curate.build.splits.units import Units
+
+TRAIN, VAL, TEST = range(3)
+compiled_at_first = settings(deadline=None)
+ratios = st.sampled_from(
+    [(0.8, 0.1, 0.1), (0.7, 0.15, 0.15), (0.5, 0.5, 0.0), (0.0, 0.5, 0.5), (1.0, 0.0, 0.0)]
+)
+
+
+def units(counts: NDArray[np.int64]) -> Units:
+    """Return units whose cells of each label stand in `counts` [n_units, n_labels]."""
+    unit, label = np.nonzero(counts)
+    return Units(
+        codes=np.repeat(np.arange(len(counts)), counts.sum(axis=1)).astype(np.uint32),
+        hashes=np.random.default_rng(0).integers(0, 2**64, len(counts), dtype=np.uint64),
+        sizes=counts.sum(axis=1),
+        unit=unit,
+        label=label,
+        count=counts[unit, label],
+    )
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> NDArray[np.int64]:
+    """Counts of 3 to 40 units and 1 to 12 labels; no unit and no label is empty."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_units, n_labels = draw(st.integers(3, 40)), draw(st.integers(1, 12))
+    counts = rng.geometric(0.02, (n_units, n_labels)) * (rng.random((n_units, n_labels)) < 0.4)
+    counts[np.arange(n_units), rng.integers(0, n_labels, n_units)] += 1
+    counts[rng.integers(0, n_units, n_labels), np.arange(n_labels)] += 1
+    return counts
+
+
+@compiled_at_first
+@given(tables(), ratios, st.integers(0, 3))
+def test_every_unit_is_in_one_split_and_every_split_with_a_share_has_one(
+    counts: NDArray[np.int64], ratios: tuple[float, ...], seed: int
+) -> None:
+    splits = assign_units(units(counts), ratios=ratios, seed=seed)
+    assert splits.shape == (len(counts),)
+    assert set(splits) == {code for code, ratio in enumerate(ratios) if ratio > 0}
+
+
+@compiled_at_first
+@given(tables(), st.integers(0, 3))
+def test_train_lacks_a_label_only_where_its_units_do_not_fit(counts: NDArray[np.int64], seed: int) -> None:
+    splits = assign_units(units(counts), ratios=(0.6, 0.2, 0.2), seed=seed)
+    n_train = counts[splits == TRAIN].sum()
+    for label in np.flatnonzero(counts[splits == TRAIN].sum(axis=0) == 0):
+        homes = np.flatnonzero(counts[:, label])
+        is_alone = [(splits == splits[home]).sum() == 1 for home in homes]
+        too_large = [n_train + counts[home].sum() > 0.8 * counts.sum() for home in homes]
+        assert all(alone or large for alone, large in zip(is_alone, too_large, strict=True))
+
+
+@compiled_at_first
+@given(tables(), st.integers(0, 3))
+def test_the_order_of_units_and_labels_does_not_matter(counts: NDArray[np.int64], seed: int) -> None:
+    given_order = units(counts)
+    order = np.random.default_rng(1).permutation(len(counts))
+    shuffled = units(counts[order])
+    shuffled = Units(**{**vars(shuffled), "hashes": given_order.hashes[order]})
+    before = assign_units(given_order, ratios=(0.8, 0.1, 0.1), seed=seed)
+    after = assign_units(shuffled, ratios=(0.8, 0.1, 0.1), seed=seed)
+    np.testing.assert_array_equal(after, before[order])
+
+
+def test_equal_units_of_one_label_are_divided_exactly() -> None:
+    splits = assign_units(units(np.full((20, 1), 50)), ratios=(0.8, 0.1, 0.1), seed=0)
+    assert np.bincount(splits).tolist() == [16, 2, 2]
+
+
+def test_many_units_come_near_the_ratios_also_by_label() -> None:
+    rng = np.random.default_rng(2)
+    counts = rng.geometric(0.01, (500, 30)) * (rng.random((500, 30)) < 0.3)
+    splits = assign_units(units(counts), ratios=(0.8, 0.1, 0.1), seed=0)
+    by_split = np.array([counts[splits == code].sum(axis=0) for code in range(3)])
+    assert np.abs(by_split.sum(axis=1) / counts.sum() - [0.8, 0.1, 0.1]).max() < 0.002
+    assert np.abs(by_split / counts.sum(axis=0) - np.array([[0.8], [0.1], [0.1]])).max() < 0.02
+
+
+def test_the_only_home_of_a_rare_label_goes_to_train() -> None:
+    counts = np.zeros((12, 7), np.int64)
+    counts[:, 0] = 100
+    counts[np.arange(6), np.arange(1, 7)] = 3
+    for seed in range(10):
+        splits = assign_units(units(counts), ratios=(0.8, 0.1, 0.1), seed=seed)
+        assert (splits[:6] == TRAIN).all()
+
+
+def test_where_every_unit_is_the_only_home_of_a_label_the_rarest_stay_in_train() -> None:
+    splits = assign_units(units(np.diag([10, 20, 30, 40, 400, 500])), ratios=(0.8, 0.1, 0.1), seed=0)
+    assert splits.tolist() == [TRAIN, TRAIN, TEST, VAL, TRAIN, TRAIN]
+
+
+def test_another_seed_divides_anew() -> None:
+    counts = np.random.default_rng(3).integers(1, 100, (60, 5))
+    assert (
+        assign_units(units(counts), ratios=(0.8, 0.1, 0.1), seed=0)
+        != assign_units(units(counts), ratios=(0.8, 0.1, 0.1), seed=1)
+    ).any()
+
+
+def test_a_hash_of_the_name_divides_near_the_ratios_and_leaves_a_share_of_zero_empty() -> None:
+    many = units(np.ones((20_000, 1), np.int64))
+    shares = np.bincount(hash_units(many, (0.8, 0.2, 0.0), 0), minlength=3) / 20_000
+    assert shares == pytest.approx([0.8, 0.2, 0.0], abs=0.015)

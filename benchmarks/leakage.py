@@ -1,4 +1,4 @@
-"""The leakage guard: a million simulated cells against twenty thousand, beside brute force and a graph."""
+"""The leakage guard: a million simulated cells against twenty thousand, beside brute force."""
 
 from __future__ import annotations
 
@@ -17,14 +17,9 @@ from benchmarks.table import Row, gigabytes, report, seconds, times
 @click.option("--n-corpus", default=1_000_000, show_default=True)
 @click.option("--n-evaluation", default=20_000, show_default=True)
 @click.option("--n-brute", default=2_000, show_default=True, help="Cells that brute force searches with.")
-@click.option("--n-graph", default=0, show_default=True, help="Cells for pynndescent; it is slow to index.")
-def command(*, n_corpus: int, n_evaluation: int, n_brute: int, n_graph: int) -> None:
+def command(*, n_corpus: int, n_evaluation: int, n_brute: int) -> None:
     """Search an evaluation set with the cells of a corpus, and with planted copies of its own cells."""
-    peers = {
-        name: (n, *_run(name, n, n_evaluation))
-        for name, n in (("sklearn", n_brute), ("pynndescent", n_graph))
-        if n
-    }
+    peers = {"sklearn": (n_brute, *_run("sklearn", n_brute, n_evaluation))}
     ours, ours_run = _run("ours", n_corpus, n_evaluation)
     rows = [
         Row(

@@ -1,6 +1,6 @@
 """One run of the leakage guard or a peer on simulated cells, in a process of its own; prints JSON.
 
-`python -m benchmarks.leakage_run ours|sklearn|pynndescent N_CORPUS N_EVALUATION`
+`python -m benchmarks.leakage_run ours|sklearn N_CORPUS N_EVALUATION`
 """
 
 from __future__ import annotations
@@ -121,25 +121,13 @@ def sklearn(evaluation: sp.csr_array, n_corpus: int) -> Any:
     return search
 
 
-def pynndescent(evaluation: sp.csr_array, n_corpus: int) -> Any:
-    """Return the search for the nearest cell by cosine of log-normalised counts, in a graph."""
-    from pynndescent import NNDescent
-
-    index = NNDescent(_logged(evaluation), metric="cosine", random_state=0, n_jobs=1)
-    index.prepare()
-
-    def search(counts: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        cells, distances = index.query(_logged(counts), k=1)
-        return _above(distances[:, 0], cells[:, 0])
-
-    return search
-
-
 MOST_DISTANCE = 0.25
 """Of a pair that counts for the peers: between copies and others as they lie here, known to nobody else."""
 
 
-def _above(distances: NDArray[np.float64], cells: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def _above(
+    distances: NDArray[np.float64], cells: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     near = np.flatnonzero(distances <= MOST_DISTANCE)
     return near, cells[near]
 
@@ -148,12 +136,10 @@ def _logged(counts: sp.csr_array) -> sp.csr_matrix:
     totals = np.asarray(counts.sum(axis=1)).ravel()
     scaled = sp.csr_matrix(counts.multiply((1e4 / np.maximum(totals, 1))[:, None]))
     scaled.data = np.log1p(scaled.data).astype(np.float32)
-    # What pynndescent was compiled for.
-    scaled.indices, scaled.indptr = scaled.indices.astype(np.int32), scaled.indptr.astype(np.int32)
     return scaled
 
 
-PEERS = {"ours": ours, "sklearn": sklearn, "pynndescent": pynndescent}
+PEERS = {"ours": ours, "sklearn": sklearn}
 
 if __name__ == "__main__":
     print(json.dumps(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

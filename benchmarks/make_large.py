@@ -23,7 +23,7 @@ from curate.corpus import Corpus
 from curate.corpus.blocks import METADATA, Block, BlockCounts
 from curate.corpus.corpus import GENES_FILE, HEADER_FILE, JOINID
 from curate.corpus.document import FORMAT
-from curate.corpus.seal import seal_cells
+from curate.corpus.seal import KeptCells, seal_cells
 from curate.documents import canonical_digest
 from curate.workspace import Workspace
 
@@ -55,7 +55,7 @@ def write_large(base: Corpus, folder: Path, *, n_cells: int) -> None:
         for number, table in enumerate(_tables(obs, n_cells)):
             _write_block(aside / f"{number:06}.arrow", table)
     blocks = [block for path in sorted((folder / "blocks").iterdir()) if (block := Block.open(path))]
-    sealed = seal_cells(blocks, folder, columns=list(TEN_COLUMNS), kept_types=None, release=LARGE)
+    sealed = seal_cells(blocks, folder, columns=list(TEN_COLUMNS), kept=KeptCells(), release=LARGE)
     for block in blocks:
         block.path.unlink()
     (folder / "blocks").rmdir()
@@ -115,6 +115,8 @@ def _write_block(path: Path, table: pa.Table) -> None:
         assays_dropped=0,
         assays_matching=0,
         assay_values={},
+        quality_dropped={},
+        quality_matching={},
     )
     table = table.replace_schema_metadata({METADATA: counts.model_dump_json().encode()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from curate.build.build import OBS_COLUMNS, cells_of_fraction, find_candidates
+from curate.build.builder import OBS_COLUMNS
+from curate.build.candidates import find_candidates
 from curate.build.holdout_report import DatasetReport, report_datasets
 from curate.build.known import By, find_known
+from curate.build.requests import cells_of_fraction
 from curate.build.selection import check_n
-from curate.build.splits.splits import assign_splits
+from curate.build.splits.cells import assign_splits
 from curate.corpus.copies import MIN_GENES
 from curate.errors import SelectionError
 from curate.identity import cell_keys

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.build import Numbers
+from curate.cli.numbers import Names, Numbers
 from curate.corpus.copies import MIN_GENES
 
 if TYPE_CHECKING:
@@ -16,21 +16,13 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
 
 
-class Names(click.ParamType[list[str]]):
-    """Words joined by commas."""
-
-    name = "NAME[,NAME]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """Return the words of "identity,content"."""
-        return value if isinstance(value, list) else [each.strip() for each in str(value).split(",")]
-
-
 @click.command("holdout")
 @click.option("--new-since", required=True, metavar="CORPUS_A", help="The earlier corpus.")
 @click.option("--in", "later", required=True, metavar="CORPUS_B", help="The later corpus, to choose from.")
 @click.option(
-    "--by", type=Names(), help="Compare by identity, content or both.  [default: what both corpora allow]"
+    "--by",
+    type=Names(("identity", "content")),
+    help="Compare by identity, content or both.  [default: what both corpora allow]",
 )
 @click.option("--where", help="Only matching cells of B, such as \"tissue == 'lung' and nnz >= 300\".")
 @click.option(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.build import ladder as ladder_module
 from curate.build.build import build
 from curate.build.builder import Builder
 from curate.build.embeddings.embedding import Embedding
@@ -147,7 +146,8 @@ class Killed(Exception):
 def test_a_ladder_that_was_killed_goes_on_where_it_was(
     corpus: Corpus, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choose, chosen = Builder.choose, []
+    choose = Builder.choose
+    chosen: list[object] = []
 
     def until_killed(builder: Builder, request: Request) -> Selection:
         if len(chosen) == 3:
@@ -255,7 +255,7 @@ def test_the_steps_of_one_strategy_share_what_it_prepares(
     corpus: Corpus, embedding: Embedding, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = []
-    prepare = ladder_module.Builder.chooser.func
+    prepare = Builder.__dict__["chooser"].func
 
     def counted(builder: Builder) -> object:
         prepared.append(builder.chosen.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.errors import ManifestError, WorkspaceError
+from curate.manifests.ladders import ladder_names, open_ladder
 from curate.manifests.manifest import Manifest
 from curate.manifests.reading import DOCUMENT_FILE, is_url
 from curate.manifests.registry import Registry
@@ -40,8 +41,8 @@ def resolve_all(refs: Sequence[str], *, workspace: Workspace | None = None) -> l
     Parameters
     ----------
     refs
-        As `resolve` takes them; a pattern of names (``random-*``, ``*-s0``), or what names begin with before
-        a dash (``random``), for the newest version of each.
+        As `resolve` takes them; a ladder, for the manifests of its steps; a pattern of names (``random-*``,
+        ``*-s0``), or what names begin with before a dash (``random``), for the newest version of each.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def resolve_all(refs: Sequence[str], *, workspace: Workspace | None = None) -> l
 
 
 def _names_of(ref: str, workspace: Workspace | None) -> list[str]:
-    """Return the names that a reference stands for; itself when it is no pattern and no beginning."""
+    """Return the names that a pattern, a ladder or the beginning of names stands for; else itself."""
     if is_url(ref) or _looks_like_a_path(ref):
         return [ref]
     names = (held := _registry(workspace)).names()
@@ -75,6 +76,8 @@ def _names_of(ref: str, workspace: Workspace | None) -> list[str]:
         return matching
     if ref in names:
         return [ref]
+    if ref.partition("@")[0] in ladder_names(held):
+        return [f"{step.manifest}@v{step.version}" for step in open_ladder(held, ref).steps]
     return [name for name in names if name.startswith(f"{ref}-")] or [ref]
 
 

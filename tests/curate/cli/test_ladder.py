@@ -44,6 +44,17 @@ def test_a_ladder_is_built_shown_and_listed(fresh_workspace: Path) -> None:
     assert row["fractions"] == [0.1, 0.4]
 
 
+def test_the_name_of_a_ladder_stands_for_its_manifests(fresh_workspace: Path) -> None:
+    run(fresh_workspace, *LADDER, "--name", "study")
+    run(fresh_workspace, "build", "--strategy", "random", "--fraction", "0.2", "--name", "study-other")
+    shown = run(fresh_workspace, "diversity", "study", "--no-vendi", "--no-coverage", "--json").stdout
+    content = json.loads(run(fresh_workspace, "ladder", "show", "study", "--json").stdout)
+    steps = {f"{step['manifest']}@v{step['version']}" for step in content["steps"]}
+    assert len(steps) == 8
+    assert all(ref in shown for ref in steps)
+    assert "study-other" not in shown
+
+
 def test_a_ladder_reports_json(fresh_workspace: Path) -> None:
     content = json.loads(run(fresh_workspace, *LADDER, "--json").stdout)
     assert content["nested"] is False

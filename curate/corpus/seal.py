@@ -163,7 +163,7 @@ class _Writer:
             self.writer = pq.ParquetWriter(
                 self.path,
                 table.schema,
-                compression="zstd",
+                compression="lz4",  # zstd takes a fifth longer to write, for a fifth fewer bytes
                 use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
                 dictionary_pagesize_limit=LARGEST_DICTIONARY_BYTES,
                 column_encoding={
@@ -273,11 +273,11 @@ def _rows(column: pa.Array, rows: NDArray[np.int64] | None) -> pa.Array:
 
 def _rows_of_kept(block: Block, kept: KeptCells) -> NDArray[np.int64] | None:
     """Return the rows of the block that are kept; None where all are."""
-    is_kept = np.ones(block.counts.n_kept, np.bool_)
+    masks = []
     if kept.types is not None:
         (types,) = _labels(block, ["cell_type"])
         of_value = np.array([value in kept.types for value in [*types.dictionary.to_pylist(), None]])
-        is_kept &= of_value.take(_codes(types), mode="clip")
+        masks.append(of_value.take(_codes(types), mode="clip"))
     if kept.dropped_donors:
         datasets, donors = _labels(block, list(DONOR))
         places = [
@@ -288,8 +288,10 @@ def _rows_of_kept(block: Block, kept: KeptCells) -> NDArray[np.int64] | None:
         for dataset, donor in kept.dropped_donors:
             if dataset in places[0] and donor in places[1]:
                 is_dropped[places[0][dataset], places[1][donor]] = True
-        is_kept &= ~is_dropped[_codes(datasets), _codes(donors)]
-    return None if is_kept.all() else np.flatnonzero(is_kept)
+        masks.append(~is_dropped[_codes(datasets), _codes(donors)])
+    if all(mask.all() for mask in masks):
+        return None
+    return np.flatnonzero(np.logical_and.reduce(masks))
 
 
 def _labels(block: Block, names: list[str]) -> list[pa.DictionaryArray]:

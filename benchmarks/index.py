@@ -104,8 +104,8 @@ def command(workspace: Path, *, genes: Path, runs: int) -> None:
         "reading alone, process start, imports and opening left out",
         "why not half of reading alone: of about 20 s of CPU, a profile gave 9 to the same reading, 1.6 to "
         "imports (tiledbsoma brings anndata, dask and zarr), 1.7 to setting blocks aside, so that a killed "
-        "build goes on, 1.6 to counting for the rules, 6.4 to the files (Parquet 2.7, recoding and identities "
-        "2.3, digest 1.1); reading keeps both cores busy already",
+        "build goes on, 1.6 to counting for the rules, 6.4 to the files (Parquet 2.7, recoding and "
+        "identities 2.3, digest 1.1); reading keeps both cores busy already",
         f"medians of {runs} runs in turns; the ratio is the median of the ratios of each turn",
     ]
     report("index", "Index: corpus build", rows, notes=notes)

@@ -71,7 +71,7 @@ DEFAULTS: dict[str, Rate] = {
         amount=4.5e6, unit="cells", seconds=1, source="default: reading obs columns raw on 2 cores"
     ),
     "leakage": Rate(
-        amount=1e6, unit="cells", seconds=300, source="default: 1 million cells x 20,000, on 2 cores"
+        amount=1e6, unit="cells", seconds=100, source="default: 1 million cells read and compared, on 2 cores"
     ),
     "build": Rate(
         amount=22_189_056, unit="cells", seconds=6, source="default: random, 22.2 million cells on 2 cores"

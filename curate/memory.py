@@ -15,7 +15,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def keep_memory() -> None:
-    """Let malloc keep freed blocks of counts for all threads of this process; does nothing without glibc."""
+    """Let malloc keep freed blocks of counts for all threads of this process; does nothing without glibc.
+
+    Call it before the process has threads: an arena that one of them has got stays in use.
+    """
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

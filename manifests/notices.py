@@ -16,8 +16,12 @@ FAR = 0.05
 
 def notices(document: ManifestDocument) -> list[str]:
     """Return the notices of a manifest, each one line; none when there is nothing to tell."""
-    strategy = document.selection.notes.get("notice")
-    return [*([str(strategy)] if strategy else []), *_outside_train(document), *_shares(document)]
+    notes = document.selection.notes
+    lines = [str(notes["notice"])] if "notice" in notes else []
+    if isinstance(n := notes.get("n_constant_dimensions"), int) and n:
+        constant = counted(n, "constant dimension")
+        lines.append(f"the embedding has {constant}, which no box is cut by; look at what made it")
+    return [*lines, *_outside_train(document), *_shares(document)]
 
 
 def _outside_train(document: ManifestDocument) -> list[str]:

@@ -79,8 +79,11 @@ def command(
         curate embed sctab --from vectors.npy --name mine
         curate embed --explain
     """
+    from curate.memory import keep_memory
     from curate.workspace import Workspace
 
+    # Before the first thread: an arena that glibc gave away stays. Later it costs a gigabyte.
+    keep_memory()
     if source is not None:
         _refuse_settings_of_pca(ctx, settings)
     elif settings["workers"] and settings["scheduler"]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +38,28 @@ def workspace(tmp_path: Path, coordinate_census: Path) -> Workspace:
 def run(workspace: Workspace, *arguments: str) -> Result:
     command = ["-C", str(workspace.root), "embed", *arguments]
     return CliRunner().invoke(curate, command, catch_exceptions=False)
+
+
+def test_a_constant_dimension_is_told_when_a_sketch_reads_it(workspace: Workspace, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32)
+    values[:, 1] = 2.5
+    np.save(tmp_path / "values.npy", values)
+    assert run(workspace, "--from", str(tmp_path / "values.npy"), "--name", "mine").exit_code == 0
+    arguments = ["build", "--strategy", "sketch", "--n-cells", "60", "--embedding", "mine"]
+    result = CliRunner().invoke(curate, ["-C", str(workspace.root), *arguments], catch_exceptions=False)
+    assert "the embedding has 1 constant dimension, which no box is cut by" in result.stderr
+
+
+def test_malloc_is_set_before_anything_that_has_threads_is_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys, curate.memory as memory\n"
+        "memory.keep_memory = lambda: print('early' if 'tiledbsoma' not in sys.modules else 'late')\n"
+        "from curate.cli import main\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", program, "-C", str(tmp_path), "embed"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "early\n"
 
 
 def test_it_embeds_the_only_corpus_and_sums_up(workspace: Workspace) -> None:

@@ -13,19 +13,9 @@ from benchmarks.make_corpus import NAME, RECIPE
 from benchmarks.measure import curate, python, run
 from benchmarks.table import Row, gigabytes, report, seconds
 from curate.corpus import Corpus
+from curate.corpus.plan import STANDARD_COLUMNS
 
-TEN_COLUMNS = (
-    "dataset_id",
-    "donor_id",
-    "assay",
-    "cell_type",
-    "cell_type_ontology_term_id",
-    "tissue",
-    "tissue_general",
-    "disease",
-    "sex",
-    "development_stage",
-)
+TEN_COLUMNS = STANDARD_COLUMNS[:10]
 AGAIN = "sctab-like-again"
 
 

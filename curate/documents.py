@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pydantic import ValidationError
+
 
 class Document(BaseModel):
     """A document that refuses keys it does not know and cannot be changed in place."""
@@ -24,6 +26,12 @@ class Document(BaseModel):
         """Write the document as indented JSON, aside and renamed."""
         with atomic_file(path) as aside:
             aside.write_text(json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """Return where the first fault of a document lies, keys joined by dots, and what it is."""
+    first = error.errors()[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
 
 
 def canonical_digest(content: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from curate.atomic import atomic_file
-from curate.documents import Document
+from curate.documents import Document, first_fault
 from curate.errors import CorpusError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -195,9 +195,8 @@ def _read_settings(path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise WorkspaceError(f"{path} is not TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise WorkspaceError(f"{path}: {where}: {first['msg']}") from None
+        where, what = first_fault(error)
+        raise WorkspaceError(f"{path}: {where}: {what}") from None
 
 
 def _toml(settings: Settings) -> str:

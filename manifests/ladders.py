@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from curate.atomic import atomic_folder
+from curate.documents import first_fault
 from curate.errors import ManifestError, WriteError
 from curate.manifests.document import NAME_PATTERN
 from curate.manifests.ladder import FORMAT, LadderDocument
@@ -116,9 +117,8 @@ def _read(folder: Path) -> LadderDocument:
     try:
         document = LadderDocument.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ManifestError(f"{path} is damaged at {where}: {first['msg']}; build the ladder again") from None
+        where, what = first_fault(error)
+        raise ManifestError(f"{path} is damaged at {where}: {what}; build the ladder again") from None
     if document.id != document.content_id():
         raise ManifestError(f"{path} is damaged: its id is not that of its content; build the ladder again")
     return document

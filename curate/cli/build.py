@@ -114,10 +114,7 @@ def command(
     _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
-    from curate.build.explain import explain_build
-    from curate.build.ladder import build_ladder
     from curate.build.quality import quality_exclusions
-    from curate.cli.explanation import show
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -139,6 +136,9 @@ def command(
     by_quality = quality_exclusions(source, quality)
     spiked = spike_ins.of(source)
     if is_explained:
+        from curate.build.explain import explain_build
+        from curate.cli.explanation import show
+
         explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
         for strategy in strategies:
             request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
@@ -150,6 +150,8 @@ def command(
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
         if ladder is not None:
+            from curate.build.ladder import build_ladder
+
             built = build_ladder(
                 source,
                 strategies=strategies,

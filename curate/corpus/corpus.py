@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from curate.corpus.columns import read_columns
 from curate.corpus.document import FORMAT, CorpusDocument
+from curate.documents import first_fault
 from curate.errors import CorpusError
 from curate.genes import GeneSpace
 from curate.nearest import nearest
@@ -84,10 +85,9 @@ class Corpus:
         try:
             header = CorpusDocument.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where, what = first_fault(error)
             raise CorpusError(
-                f"{folder / HEADER_FILE} is damaged at {where}: {first['msg']}; build it again"
+                f"{folder / HEADER_FILE} is damaged at {where}: {what}; build it again"
             ) from None
         for name in (CELLS_FILE, IDENTITY_FILE, GENES_FILE):
             if not (folder / name).is_file():

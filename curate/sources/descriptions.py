@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from curate.documents import Document
+from curate.documents import Document, first_fault
 from curate.errors import SourceError
 from curate.nearest import nearest
 
@@ -85,10 +85,9 @@ def load_description(name: str) -> Description:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SourceError(f"description {path} is not TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where, what = first_fault(error)
         raise SourceError(
-            f"description {name}: {where}: {first['msg']}; its keys are {', '.join(Description.model_fields)}"
+            f"description {name}: {where}: {what}; its keys are {', '.join(Description.model_fields)}"
         ) from None
 
 

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from curate.content import content_hashes
 from curate.corpus.columns import read_columns
-from curate.documents import file_digest
+from curate.documents import file_digest, first_fault
 from curate.errors import CensusError, SourceError
 from curate.genes import GeneMapping
 from curate.h5ad.obs import as_texts
@@ -80,10 +80,9 @@ class Source:
         try:
             header = SourceDocument.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where, what = first_fault(error)
             raise SourceError(
-                f"{path / HEADER_FILE} is damaged at {where}: {first['msg']}; remove the folder and add the "
+                f"{path / HEADER_FILE} is damaged at {where}: {what}; remove the folder and add the "
                 "source again"
             ) from None
         if header.corpus_genes != corpus.header.genes.digest:

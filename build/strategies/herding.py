@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
-N_HELD_OUT = 64
+N_HELD_OUT = 128
 """Frequencies that the choice does not see, to measure it by."""
 
 
@@ -43,8 +43,8 @@ def herding(
     Parameters
     ----------
     bandwidth
-        Of the Gaussian kernel exp(-|x - y|² / (2 bandwidth²)), in units of the embedding; "auto": half the
-        median distance between cells.
+        Scale of the functions, in units of the embedding: the kernel is a mean of Gaussians of 2, 1 and 1/2
+        bandwidths. "auto": the median distance between cells.
     features
         Random Fourier features, a multiple of 32. More keep the means better and cost in proportion.
 
@@ -117,7 +117,7 @@ HERDING = Strategy(
             default="auto",
             parse=parse_bandwidth,
             metavar="DISTANCE|auto",
-            help="Of the Gaussian kernel; auto: half the median distance between cells.",
+            help="Scale of the functions whose means are kept; auto: the median distance between cells.",
         ),
         Parameter(
             name="features",

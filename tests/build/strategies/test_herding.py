@@ -65,7 +65,9 @@ def by_definition(
 def mmd2(values: NDArray[np.float32], rows: NDArray[np.int64], bandwidth: float) -> float:
     """Return the squared discrepancy of some cells from all, by the kernel itself."""
     wide = values.astype(np.float64)
-    kernel = np.exp(-((wide[:, None] - wide[None]) ** 2).sum(axis=2) / (2 * bandwidth**2))
+    squared = ((wide[:, None] - wide[None]) ** 2).sum(axis=2)
+    widths = bandwidth * np.array([2, 1, 0.5])
+    kernel = np.mean([np.exp(-squared / (2 * width**2)) for width in widths], axis=0)
     return float(kernel[np.ix_(rows, rows)].mean() - 2 * kernel[rows].mean() + kernel.mean())
 
 
@@ -127,7 +129,7 @@ def test_of_equal_cells_the_one_of_the_smallest_key_is_chosen() -> None:
 
 @pytest.mark.parametrize("n", [30, 200, 450])
 def test_the_discrepancy_is_far_below_that_of_random_cells(n: int) -> None:
-    values = points(900)
+    values, told = points(900), []
     found, of_random = [], []
     for seed in range(5):
         selection = chosen(values, n, seed=seed)
@@ -135,8 +137,9 @@ def test_the_discrepancy_is_far_below_that_of_random_cells(n: int) -> None:
         random = np.argsort(keys_of(900, seed))[:n]
         found.append(mmd2(values, selection.rows, bandwidth))
         of_random.append(mmd2(values, random, bandwidth))
-        assert selection.notes["mmd2"] == pytest.approx(found[-1], rel=0.6)
-        assert selection.notes["mmd2_of_random"] == pytest.approx(of_random[-1], rel=0.6)
+        told.append([float(selection.notes[name]) for name in ("mmd2", "mmd2_of_random")])
+    # The notes measure with as many features as make them right to a third or so.
+    np.testing.assert_allclose(np.mean(told, axis=0), [np.mean(found), np.mean(of_random)], rtol=0.35)
     assert np.mean(found) < 0.15 * np.mean(of_random)
 
 

@@ -83,6 +83,7 @@ def demo(
     manifests = [
         manifest
         for name, strategy in STRATEGIES.items()
+        if not strategy.needs_task
         for manifest in build(
             corpus,
             registry=registry,

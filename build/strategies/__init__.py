@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
 from curate.build.strategies.depth import DEPTH
+from curate.build.strategies.ontology import ONTOLOGY
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
 from curate.build.strategies.sketch import SKETCH
 from curate.build.strategies.stratified import STRATIFIED
+from curate.build.strategies.target import TARGET
 
 if TYPE_CHECKING:
     from curate.build.selection import Strategy
@@ -21,4 +23,6 @@ STRATEGIES: dict[str, Strategy] = {
     "sketch": SKETCH,
     "depth": DEPTH,
     "blocks": BLOCKS,
+    "target": TARGET,
+    "ontology": ONTOLOGY,
 }

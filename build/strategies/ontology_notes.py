@@ -46,7 +46,8 @@ def describe(
         own = np.flatnonzero(rings == ring)
         if own.size:
             notes |= {f"n_{name}": int(quotas[own].sum()), f"n_{name}_there": int(counts[own].sum())}
-            notes[f"quotas_{name}"] = _listed(names, counts, quotas, kin, own)
+            if given := _listed(names, counts, quotas, kin, own[quotas[own] > 0]):
+                notes[f"quotas_{name}"] = given
     if short := _short(rings, counts, weights, wished):
         most = sorted(short, key=lambda g: (counts[g] - short[g], names[g]))
         notes["unmet"] = _some([f"{names[g]} {counts[g]:,} of {short[g]:,}" for g in most])

@@ -50,10 +50,10 @@ def ontology(
     The share `negatives` goes to siblings (hard negatives), the rest to the wanted types and, with
     descendants, their kinds. Inside either, a type's quota falls by the factor `decay` for each step away
     from the nearest wanted type; a type that has fewer cells gives all, and leaves the rest to the others
-    alike. What the siblings cannot fill goes on to farther types by the same rule, what the wanted types
-    cannot fill to the siblings and on, and cells without a type come last. Within a type the smallest keys
-    are chosen. With the same keys and an `rng` in the same state, a choice of fewer cells lies inside this
-    one.
+    alike. What the siblings cannot fill goes on to farther types by the same rule and back to the wanted ones
+    when these are used up, what the wanted types cannot fill to the siblings and on. Cells without a type
+    come last: they may be anything. Within a type the smallest keys are chosen. With the same keys and an
+    `rng` in the same state, a choice of fewer cells lies inside this one.
 
     Parameters
     ----------
@@ -123,13 +123,11 @@ def _count_by(rings: NDArray[np.int64], counts: NDArray[np.int64]) -> list[int]:
 
 def _ring_sizes(there: Sequence[int], n: int, n_negatives: int) -> list[int]:
     """Return how many cells each ring gives, none more than it has; none falls as `n` grows."""
-    n_wanted = min(there[Ring.WANTED], n - n_negatives)
-    rest = min(sum(there[Ring.SIBLING :]), n - n_wanted)
-    sizes = [n - rest]
-    for held in there[Ring.SIBLING :]:
-        sizes.append(min(held, rest))
-        rest -= sizes[-1]
-    return sizes
+    wanted, siblings, farther, _ = there
+    others = min(siblings + farther, n - min(wanted, n - n_negatives))
+    n_siblings = min(siblings, others)
+    n_wanted = min(wanted, n - others)
+    return [n_wanted, n_siblings, others - n_siblings, n - others - n_wanted]
 
 
 def _types(

@@ -53,12 +53,17 @@ def describe(
         notes["unmet"] = _some([f"{names[g]} {counts[g]:,} of {short[g]:,}" for g in most])
     if absent:
         notes["absent"] = _some(absent)
-    n_wanted = int(quotas[rings == Ring.WANTED].sum())
+    n_wanted, n_siblings = (int(quotas[rings == ring].sum()) for ring in (Ring.WANTED, Ring.SIBLING))
     notices = []
     if n_wanted < wished[0]:
         notices.append(
             f"the wanted types have {n_wanted:,} of the {wished[0]:,} cells asked of them; siblings and "
             "farther types fill up: ask for fewer cells"
+        )
+    if n_siblings < wished[1]:
+        notices.append(
+            f"their siblings have {n_siblings:,} of the {wished[1]:,} cells asked of them; farther types fill "
+            "up: ask for fewer negatives"
         )
     if absent:
         notices.append(f"the corpus has no cell of {_some(absent)}")

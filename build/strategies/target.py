@@ -102,6 +102,8 @@ def target(
         "kl_of_choice": divergence.of_choice,
         "kl_reduction": divergence.reduction,
     }
+    # Four digits say all that is known.
+    notes = {name: float(f"{v:.4g}") if isinstance(v, float) else v for name, v in notes.items()}
     if notice := found.notice or _beyond(n - background_of(n, mix), n_alike, n, keys.size):
         notes["notice"] = notice
     return Selection(drawn.rows, weights=drawn.weights, notes=notes)

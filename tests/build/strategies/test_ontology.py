@@ -153,6 +153,13 @@ def test_cells_without_a_type_come_last() -> None:
     assert quotas(N + 7, cells=cells)[None] == 7  # type: ignore[index]
 
 
+def test_negatives_that_no_type_can_fill_go_back_to_the_wanted_ones() -> None:
+    cells = corpus({"T": 100, "B": 5, "unknown": 40})
+    selection = choose(60, cells=cells)
+    assert quotas(60, cells=cells) == {"T": 55, "B": 5}
+    assert "their siblings have 5 of the 12 cells asked of them" in str(selection.notes["notice"])
+
+
 def test_a_cell_whose_term_says_nothing_is_known_by_its_label() -> None:
     cells = corpus()
     blank = cells.with_columns(cell_type_ontology_term_id=pl.lit("unknown"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -16,7 +16,7 @@ from curate.errors import FilterError, TaskError
 from curate.recipe import NAME_PATTERN, CensusSource, OntologySource
 from curate.where import Where
 
-FORMAT = 1
+FORMAT: Final = 1
 CELL = "cell"
 
 Kind = Literal["classification", "integration", "perturbation"]
@@ -180,7 +180,8 @@ class TaskDocument(Document):
             raise TaskError(f"task {file} is not TOML: {error}") from None
         except OSError as error:
             raise TaskError(
-                f"no task {str(path)!r}: {error.strerror}; name a TOML file, or write one with `curate task init`"
+                f"no task {str(path)!r}: {error.strerror}; name a TOML file, or write one with "
+                "`curate task init`"
             ) from None
         try:
             document = cls.model_validate(content)

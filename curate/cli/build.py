@@ -14,6 +14,7 @@ from curate.cli.numbers import Names, Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
+from curate.cli.task_options import explain_task, open_task, task_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +66,7 @@ def _epilog() -> str:
 @ladders.ladder_options
 @quality_options
 @split_options
+@task_option
 @overlap_options
 @spike_in_options
 @strategy_options
@@ -92,6 +94,7 @@ def command(
     is_nested: bool,
     quality: QualityRules,
     splits: dict[str, Any],
+    task_path: str | None,
     exclude_overlap: tuple[str, ...],
     exclude_overlap_by: list[Any],
     spike_ins: SpikeInOptions,
@@ -109,6 +112,7 @@ def command(
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
+        curate build --fraction 0.01 --strategy random --task pbmc.toml
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
     """
     _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
@@ -134,14 +138,17 @@ def command(
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
+    task = open_task(task_path, source)
     spiked = spike_ins.of(source)
     if is_explained:
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
 
         explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        explained_of_task, by_task = explain_task(task, root=workspace.root)
+        explained += explained_of_task
         for strategy in strategies:
-            request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
+            request = {"strategy": strategy, "exclusions": [*by_quality, *by_task], **choice, **sizes}
             explained += explain_build(source, root=workspace.root, **request)
         show(explained, as_json=as_json)
         if spiked is not None:
@@ -149,6 +156,7 @@ def command(
         return
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
+        choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}
         if ladder is not None:
             from curate.build.ladder import build_ladder
 
@@ -167,7 +175,7 @@ def command(
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
         work = f"build {strategy}"
-        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps):
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):

@@ -197,5 +197,5 @@ def _facts(report: TaskReport) -> list[tuple[str, str]]:
         excluded.append(f"cells of the reference ({report.excludes_reference}), looked for by a build")
     if not report.types and not report.values:
         facts = [(name, text) for name, text in facts if name not in ("matching", "absent")]
-        facts.append(("wanted", "no type, tissue, disease or assay is named: only the reference says what is"))
+        facts.append(("wanted", "no type, tissue, disease or assay: the reference alone says what is"))
     return [*facts, ("excluded", "; ".join(excluded) or "nothing")]

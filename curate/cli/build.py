@@ -110,8 +110,9 @@ def command(
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
+        curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
     """
-    _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
+    _check_sizes(strategies, fraction, n_cells, ladder)
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
@@ -159,6 +160,7 @@ def command(
                 seeds=seed,
                 nested=is_nested,
                 name=name or "ladder",
+                spike_ins=spiked,
                 **choice,
             )
             ladders.report(built, as_json=as_json)
@@ -180,15 +182,11 @@ def _check_sizes(
     fraction: list[float] | None,
     n_cells: list[int] | None,
     ladder: list[float] | None,
-    *,
-    is_spiked: bool,
 ) -> None:
     if [fraction, n_cells, ladder].count(None) != 2:
         raise click.UsageError("give one of --fraction, --n-cells and --ladder")
     if len(strategies) > 1 and ladder is None:
         raise click.UsageError(f"{len(strategies)} strategies go with --ladder; otherwise name one")
-    if ladder is not None and is_spiked:
-        raise click.UsageError("--ladder builds subsets without spike-ins; give --fraction for --spike-in")
 
 
 def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:

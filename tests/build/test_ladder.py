@@ -10,7 +10,8 @@ import pytest
 from curate.build.build import build
 from curate.build.builder import Builder
 from curate.build.embeddings.embedding import Embedding
-from curate.build.ladder import Ladder, build_ladder, step_seed
+from curate.build.ladder import Ladder, build_ladder
+from curate.build.ladder_lines import step_seed
 from curate.build.requests import Request
 from curate.build.selection import Selection
 from curate.build.strategies import STRATEGIES

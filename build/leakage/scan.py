@@ -148,6 +148,11 @@ def scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], c
     return Scan(wanted, found, tuple(records), some_few)
 
 
+def kept_scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Scan | None:
+    """Return an earlier comparison of the wanted cells (bool [n_cells]), if any; no counts are read."""
+    return _kept(corpus.path / FOLDER / _key(corpus, evaluation), wanted)
+
+
 def least_information(n_pairs: int) -> float:
     """Return the nats that an evaluation cell must hold to be decided among so many pairs.
 

@@ -137,13 +137,21 @@ def command(
     by_quality = quality_exclusions(source, quality)
     spiked = spike_ins.of(source)
     if is_explained:
-        from curate.build.explain import explain_build
+        from curate.build.explain_build import explain_build
         from curate.cli.explanation import show
 
-        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        explained, known, pending = explain_overlaps(
+            source,
+            exclude_overlap,
+            root=workspace.root,
+            by=exclude_overlap_by,
+            where=where,
+            exclusions=by_quality,
+        )
+        choice |= {"exclusions": [*by_quality, *known], "pending": pending, "spike_ins": spiked}
+        choice["train_ratio"] = splits["split_ratios"][0]
         for strategy in strategies:
-            request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
-            explained += explain_build(source, root=workspace.root, **request)
+            explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
         if spiked is not None:
             click.echo(f"notice: {spiked.explained()}", err=True)

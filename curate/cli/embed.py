@@ -107,7 +107,7 @@ def command(
 
 def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, as_json: bool) -> None:
     from curate.build.embeddings.embed import BLOCK_CELLS
-    from curate.build.explain import explain_embed
+    from curate.build.explain_embed import explain_embed
     from curate.cli.explanation import show
 
     sizes = {key: settings[key] for key in ("n_components", "n_hvgs", "fit_fraction")}
@@ -116,7 +116,8 @@ def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, 
 
 def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[str, Any]) -> Embedding:
     from curate.build.embeddings.embed import embed
-    from curate.build.explain import corpus_nonzeros, embed_passes
+    from curate.build.explain import corpus_nonzeros
+    from curate.build.explain_embed import embed_passes
     from curate.rates import measured
 
     path = corpus.embeddings_path / name

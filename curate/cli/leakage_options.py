@@ -85,10 +85,44 @@ def _notice(line: str) -> None:
     click.echo(f"notice: {line}", err=True)
 
 
-def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:
-    """Say what looking for the evaluation sets of a build will take."""
-    if not paths:
-        return []
-    from curate.build.leakage.explain import explain_overlap
+def explain_overlaps(
+    corpus: Corpus,
+    paths: Sequence[str],
+    *,
+    root: Path,
+    by: list[Any],
+    where: str | None,
+    exclusions: Sequence[Exclusion],
+) -> tuple[list[Explanation], list[Exclusion], list[str]]:
+    """Say what looking for the evaluation sets of a build will take.
 
-    return [explain_overlap(corpus, path, root=root, by=by) for path in paths]
+    Parameters
+    ----------
+    where, exclusions
+        What comes before.
+
+    Returns
+    -------
+    The explanations; the exclusions whose cells are known without looking; the names of the evaluation sets
+    of which more cells will come off.
+    """
+    if not paths:
+        return [], [], []
+    import numpy as np
+
+    from curate.build.candidates import find_candidates
+    from curate.build.leakage.explain import foresee_overlap
+
+    explained: list[Explanation] = []
+    known: list[Exclusion] = []
+    pending: list[str] = []
+    for path in paths:
+        candidates = find_candidates(corpus, where, [*exclusions, *known])
+        kept = np.zeros(corpus.n_cells, np.bool_)
+        kept[slice(None) if candidates.rows is None else candidates.rows] = True
+        foreseen = foresee_overlap(corpus, path, root=root, by=by, kept=kept, tell=_notice)
+        explained.append(foreseen.explanation)
+        known += foreseen.exclusions
+        if foreseen.pending:
+            pending.append(f"{foreseen.name} by {' and '.join(foreseen.pending)}")
+    return explained, known, pending

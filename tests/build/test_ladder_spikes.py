@@ -125,9 +125,7 @@ def test_without_nesting_nothing_is_said_of_it_and_a_step_can_be_built_alone(
         spike_ins=plan_spike_ins([(screen, 0.1)]),
     )
     (step,) = (
-        step
-        for step in ladder.document.steps
-        if step.spiked and (step.fraction, step.seed) == (0.3, 1)
+        step for step in ladder.document.steps if step.spiked and (step.fraction, step.seed) == (0.3, 1)
     )
     assert step.id == alone.id
 

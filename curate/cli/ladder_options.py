@@ -7,8 +7,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from curate.cli.companions import goes_with_option, is_given
 from curate.cli.numbers import Fractions
 
 if TYPE_CHECKING:
@@ -23,13 +23,11 @@ MOST_NOTICES = 5
 def ladder_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of a ladder; the command gets them as `ladder`, `is_nested` and `seed`."""
 
+    @goes_with_option("is_nested", other="ladder")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
-        if given["is_nested"] and given["ladder"] is None:
-            raise click.UsageError("--nested goes with --ladder")
         if (n_seeds := given.pop("n_seeds")) is not None:
-            source = click.get_current_context().get_parameter_source("seed")
-            if source is not ParameterSource.DEFAULT:
+            if is_given("seed"):
                 raise click.UsageError("--seeds N is short for --seed 0-(N-1): give one of them")
             given["seed"] = list(range(n_seeds))
         function(*args, **given)

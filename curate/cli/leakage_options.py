@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with_option
+from curate.cli.numbers import repeated
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -32,11 +35,20 @@ class Methods(click.ParamType[list[Any]]):
         for method in methods:
             if method not in _METHODS:
                 self.fail(f"{method!r} is none of {', '.join(_METHODS)}")
+        if (repeat := repeated(methods)) is not None:
+            self.fail(f"{repeat!r} is given twice; give each once")
         return methods
+
+
+def _distinct(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if (repeat := repeated(value)) is not None:
+        raise click.BadParameter(f"{repeat!r} is given twice; give each once", ctx=ctx, param=param)
+    return value
 
 
 def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer --exclude-overlap and how to look."""
+    function = goes_with_option("exclude_overlap_by", other="exclude_overlap")(function)
     for option in reversed(
         (
             click.option(
@@ -44,6 +56,7 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
                 "exclude_overlap",
                 multiple=True,
                 metavar="EVAL",
+                callback=_distinct,
                 help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
                 "may be repeated.",
             ),

@@ -12,6 +12,8 @@ from curate.build.duplicates import corpus_duplicates
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.scan import kept_scan
 from curate.corpus.content import corpus_content
+from curate.corpus.presence import PRESENCE_FILE, measured_genes
+from curate.errors import WriteError
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -73,6 +75,23 @@ def test_duplicates_of_a_corpus_that_is_read_only_are_those_of_another(
     assert (corpus_content(read_only).hashes == kept).all()
     assert files(read_only.path) > before
     assert cells.height >= 0
+
+
+def test_presence_of_a_corpus_that_is_read_only_is_not_kept(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise WriteError(f"could not write {path}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("curate.corpus.presence.atomic_file", refused)
+        found = measured_genes(corpus).presence
+    assert not (corpus.path / PRESENCE_FILE).exists()
+    again = measured_genes(corpus).presence
+    assert found is not None
+    assert again is not None
+    assert (corpus.path / PRESENCE_FILE).exists()
+    assert np.array_equal(found.measured, again.measured)
 
 
 def test_a_comparison_with_a_corpus_that_is_read_only_is_kept_for_the_process(

@@ -68,8 +68,8 @@ def verify(manifest: Manifest) -> Report:
     -------
     Report
         One check a line, in this order: manifest.json, every other file, the schema and order of the cells,
-        the id, the counts, the cells of its parents where they lie beside it; then the corpus, every joinid in
-        it, and composition, donors and diversity recomputed. Memory: some 60 bytes a cell of the corpus.
+        the id, the counts, the cells of its parents where they lie beside it; then the corpus, every joinid
+        in it, and composition, donors and diversity recomputed. Memory: some 60 bytes a cell of the corpus.
     """
     return Report(ref=manifest.ref, id=manifest.id, checks=tuple(_checks(manifest)))
 

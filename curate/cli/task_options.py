@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -38,19 +39,28 @@ def open_task(path: str | None, corpus: Corpus) -> Task | None:
     return task
 
 
-def explain_task(task: Task | None, *, root: Path) -> tuple[list[Explanation], list[Exclusion]]:
-    """Say what looking for the cells of a reference will take; return the exclusions that take nothing."""
+@dataclass(frozen=True)
+class ExplainedTask:
+    """What a task takes before anything runs: what looking for its reference takes, which cells go anyway."""
+
+    explained: list[Explanation] = field(default_factory=list)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+
+def explain_task(task: Task | None, *, root: Path) -> ExplainedTask:
+    """Say what looking for the cells of a reference will take, and what the index alone leaves out."""
     if task is None:
-        return [], []
+        return ExplainedTask()
     from curate.build.task.exclusions import obs_exclusions
 
-    explained = []
-    if task.excludes_reference and task.reference is not None:
-        from curate.build.leakage.explain import explain_overlap
+    held = task.reference
+    if held is None or not task.excludes_reference:
+        return ExplainedTask(exclusions=obs_exclusions(task))
+    from curate.build.leakage.explain import explain_overlap
 
-        excluded, held = task.document.exclude, task.reference
-        n_looked_for = held.n_held_out + (held.n_train if excluded.reference == "all" else 0)
-        explained.append(
-            explain_overlap(task.corpus, held.place, root=root, by=excluded.by, n_evaluation=n_looked_for)
-        )
-    return explained, obs_exclusions(task)
+    excluded = task.document.exclude
+    n_looked_for = held.n_held_out + (held.n_train if excluded.reference == "all" else 0)
+    explained = explain_overlap(task.corpus, held.place, root=root, by=excluded.by, n_evaluation=n_looked_for)
+    pending = f"{held.name} by {' and '.join(excluded.by)}"
+    return ExplainedTask([explained], obs_exclusions(task), [pending])

@@ -103,9 +103,7 @@ def test_outliers_come_no_more_often_than_the_sparsest_of_the_others() -> None:
     times = np.zeros((2, N_CELLS))
     for seed in range(60):
         for i, outliers in enumerate((0.0, 0.05)):
-            rows = chosen(
-                    embedding, 60, own=keys(seed=seed), outliers=outliers, power=1, max_ratio=1e9
-                ).rows
+            rows = chosen(embedding, 60, own=keys(seed=seed), outliers=outliers, power=1, max_ratio=1e9).rows
             times[i, rows] += 1
     assert times[0, :20].mean() > 2 * times[1, :20].mean()
     assert times[1, :20].mean() > 0

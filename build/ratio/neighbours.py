@@ -100,7 +100,7 @@ def fit_neighbours(reference: NDArray[np.float32], sample: NDArray[np.float32], 
     """
     if len(sample) <= k:
         raise SelectionError(
-            f"neighbours={k} of {len(sample):,} sampled cells are all of them; use fewer neighbours"
+            f"knn_neighbours={k} of {len(sample):,} sampled cells are all of them; use fewer neighbours"
         )
     centres = np.concatenate(
         [sample[: round(len(sample) ** 0.5)], reference[: round(0.5 * len(reference) ** 0.5)]]

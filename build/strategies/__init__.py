@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
+from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
+from curate.build.strategies.leverage import LEVERAGE
 from curate.build.strategies.ontology import ONTOLOGY
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
@@ -23,6 +25,8 @@ STRATEGIES: dict[str, Strategy] = {
     "sketch": SKETCH,
     "depth": DEPTH,
     "blocks": BLOCKS,
+    "leverage": LEVERAGE,
+    "density": DENSITY,
     "target": TARGET,
     "ontology": ONTOLOGY,
 }

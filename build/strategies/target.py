@@ -37,7 +37,7 @@ def target(
     rng: np.random.Generator,
     reference: NDArray[np.float32] | None = None,
     estimator: Estimator = "classifier",
-    neighbours: int = 16,
+    knn_neighbours: int = 16,
     mix: float = 0.0,
     ratios: Callable[[NDArray[np.uint64]], Ratios] | None = None,
 ) -> Selection:
@@ -59,7 +59,7 @@ def target(
     estimator
         "classifier": calibrated logistic regression. "knn": reference cells within reach of the k-th nearest
         corpus cell; 0 beyond, so that no more cells can be chosen than have one in reach.
-    neighbours
+    knn_neighbours
         k of knn.
     mix
         Share of the `n` cells that are drawn at random among all, whatever their ratio.
@@ -86,7 +86,9 @@ def target(
     check_n(n, keys.size)
     vectors = _checked(embedding, keys.size)
     if ratios is None:
-        ratios = prepare(vectors, reference=reference, estimator=estimator, neighbours=neighbours)["ratios"]
+        ratios = prepare(vectors, reference=reference, estimator=estimator, knn_neighbours=knn_neighbours)[
+            "ratios"
+        ]
     found = ratios(keys)
     drawn = draw_mixed(keys, found.log, n, mix=mix)
     compared = _sampled(drawn.rows, keys)
@@ -114,7 +116,7 @@ def prepare(
     *,
     reference: NDArray[np.float32] | None = None,
     estimator: Estimator = "classifier",
-    neighbours: int = 16,
+    knn_neighbours: int = 16,
     **other: object,
 ) -> dict[str, Any]:
     """Return the ratios by keys: those of one seed are estimated once for all sizes.
@@ -138,7 +140,7 @@ def prepare(
             if len(kept) == _MOST_KEPT:
                 del kept[next(iter(kept))]
             kept[name] = estimate_ratios(
-                embedding, reference, sampled, estimator=estimator, neighbours=neighbours
+                embedding, reference, sampled, estimator=estimator, neighbours=knn_neighbours
             )
         return kept[name]
 
@@ -193,11 +195,11 @@ TARGET = Strategy(
             help="How the density ratio is estimated.",
         ),
         Parameter(
-            name="neighbours",
+            name="knn_neighbours",
             default=16,
-            parse=whole("neighbours", usual=16),
+            parse=whole("knn_neighbours", usual=16),
             metavar="K",
-            help="Of knn: more is smoother.",
+            help="k of the estimator knn: more is smoother.",
         ),
         Parameter(
             name="mix",

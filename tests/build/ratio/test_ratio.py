@@ -180,5 +180,5 @@ def test_an_embedding_of_equal_vectors_is_refused() -> None:
 
 
 def test_more_neighbours_than_sampled_cells_are_refused() -> None:
-    with pytest.raises(SelectionError, match="neighbours=40 of 40 sampled cells"):
+    with pytest.raises(SelectionError, match="knn_neighbours=40 of 40 sampled cells"):
         ratios(normal(40, [0, 0]), normal(10, [0, 0], seed=1), estimator="knn", neighbours=40)

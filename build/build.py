@@ -16,7 +16,7 @@ from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import settle_strategy
 from curate.build.requests import make_requests
-from curate.build.spike_ins import spike
+from curate.build.spike_ins import guarded, spike
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
@@ -66,7 +66,8 @@ def build(
         Only cells that match are chosen from; the language of `curate.where`.
     exclusions
         Cells that are not to be chosen though they match: reasons in order, each counted on what those before
-        it left. A fraction is one of the cells that are left.
+        it left. A fraction is one of the cells that are left. Those that go for sources too leave out cells
+        of spike-ins.
     embedding
         For strategies that need one; it must be of this corpus. Those that measure what they cost do so on
         it too, when it is given.
@@ -77,7 +78,8 @@ def build(
     name
         Of the manifest; by default "STRATEGY-SIZE-sSEED". With several sizes or seeds it is a prefix.
     spike_ins
-        From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE".
+        From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE". Cells
+        of a source that the corpus holds are not drawn.
 
     Returns
     -------
@@ -92,10 +94,14 @@ def build(
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     FilterError
         When `where` does not parse or names an absent column.
+    SourceError
+        When a source was not compared with the corpus, and that takes long.
     """
     chosen = settle_strategy(strategy, corpus=corpus, embedding=embedding, parameters=parameters or {})
     candidates = find_candidates(corpus, where, exclusions)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
+    if spike_ins is not None:
+        spike_ins = guarded(spike_ins, exclusions)
     splits = make_splits(
         corpus,
         candidates,

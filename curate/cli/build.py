@@ -139,7 +139,9 @@ def command(
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
 
-        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        explained = explain_overlaps(
+            source, exclude_overlap, root=workspace.root, by=exclude_overlap_by, spike_ins=spiked
+        )
         for strategy in strategies:
             request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
             explained += explain_build(source, root=workspace.root, **request)

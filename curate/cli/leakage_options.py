@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from curate.build.exclusions import Exclusion
     from curate.build.explain import Explanation
+    from curate.build.spike_ins import SpikeIns
     from curate.corpus import Corpus
 
 # As curate.build.leakage.guard.METHODS, which would import numba.
@@ -44,8 +45,8 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
                 "exclude_overlap",
                 multiple=True,
                 metavar="EVAL",
-                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
-                "may be repeated.",
+                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store, of the "
+                "corpus and of spike-ins; may be repeated.",
             ),
             click.option(
                 "--exclude-overlap-by",
@@ -85,10 +86,18 @@ def _notice(line: str) -> None:
     click.echo(f"notice: {line}", err=True)
 
 
-def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:
-    """Say what looking for the evaluation sets of a build will take."""
-    if not paths:
+def explain_overlaps(
+    corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any], spike_ins: SpikeIns | None
+) -> list[Explanation]:
+    """Say what comparing the corpus and sources of a build with evaluation sets, and each other, takes."""
+    if not paths and spike_ins is None:
         return []
-    from curate.build.leakage.explain import explain_overlap
+    from curate.build.leakage.doubles import kept_doubles
+    from curate.build.leakage.explain import explain_doubles, explain_overlap, explain_source
 
-    return [explain_overlap(corpus, path, root=root, by=by) for path in paths]
+    sources = [source for source, _ in spike_ins.shares] if spike_ins else []
+    return [
+        *(explain_overlap(corpus, path, root=root, by=by) for path in paths),
+        *(explain_doubles(source) for source in sources if kept_doubles(source) is None),
+        *(explain_source(source, path, by=by) for source in sources for path in paths),
+    ]

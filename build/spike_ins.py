@@ -1,6 +1,6 @@
 """Spike a subset with Perturb-seq cells: they take the place of training cells, or join them.
 
-1. which cells of each source may be drawn at all (`curate.build.pools`);
+1. which cells of each source may be drawn at all (`curate.build.leakage.pools`);
 2. how many of them, exactly;
 3. which of them: those of the smallest keys, overall or evenly over perturbations;
 4. which training cells make room for them: those of the smallest keys again;
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 import polars as pl
 
-from curate.build.pools import Pool, pool_of
+from curate.build.leakage.pools import Pool, pool_of
 from curate.build.strategies.keys import smallest_keys
 from curate.build.strategies.reweight import water_fill
 from curate.build.strategies.strata import stratify

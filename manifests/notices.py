@@ -29,7 +29,7 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
     lines = []
     for spike_in in document.spike_ins:
         taken = [
-            f"{record.n_cells:,} {record.reason} by {record.parameters.get('by')}"
+            f"{record.n_cells:,} by {record.reason}"
             for record in document.exclusions
             if record.parameters.get("source") == spike_in.source and record.n_cells
         ]

@@ -15,6 +15,7 @@
     scan.py         a pass over the counts of the cells, in parts that are kept
     guard.py        the way through: compare; leave cells out of a build
     doubles.py      cells of a source that its corpus holds, kept beside the source
+    pools.py        the cells of a source that may be drawn
     found.py        what was found, counted
     report.py       a manifest compared: counts by split, source, dataset and donor
 """

@@ -273,6 +273,25 @@ def test_too_few_shared_genes_are_said_not_called_clean(
     assert overlap.same["near"].why_not == "none of its cells detects enough shared genes to be decided"
 
 
+def test_shallow_cells_count_where_their_dataset_is_known_to_hold_the_evaluation_set(
+    leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
+) -> None:
+    # 36 genes say too little of most cells, and enough of some, which are of dataset a alone.
+    shallow = leak_counts[:300, :36]
+    path = write_evaluation(shallow, genes=[f"ENSG{j:011d}" for j in range(36)])
+    overlap = found_in(leak_corpus, path, by=["exact"])
+    assert overlap.scan is not None
+    n_few = sum(each.n_few for each in overlap.scan.gene_sets)
+    assert 0 < n_few < 300
+    assert len(overlap.scan.few) < n_few
+    found = set(rows_of(overlap, "exact"))
+    assert found <= set(range(300))
+    assert len(found) > 300 - n_few
+    # Alone, those that hold too little are not taken for anybody.
+    few = write_evaluation(shallow[overlap.scan.few], genes=[f"ENSG{j:011d}" for j in range(36)])
+    assert rows_of(found_in(leak_corpus, few, by=["exact"]), "exact") == []
+
+
 def test_an_evaluation_set_without_a_gene_in_common_is_refused(
     leak_corpus: Corpus, write_evaluation: WriteEvaluation
 ) -> None:

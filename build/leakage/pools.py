@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from curate.manifests.document import ExclusionRecord
     from curate.sources.source import Source
 
-DOUBLE = "in the corpus"
+CORPUS_OVERLAP = "corpus overlap"
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,9 @@ class Pool:
     was_compared: bool
 
     def reasons(self) -> str:
-        """Return "in the corpus by exact takes 1,200, …", for a message; empty when nothing was left out."""
+        """Return "corpus overlap takes 1,200, …", for a message; empty when nothing was left out."""
         return ", ".join(
-            f"{record.reason} by {record.parameters['by']} takes {record.n_cells:,}"
-            for record in self.exclusions
-            if record.n_cells
+            f"{record.reason} takes {record.n_cells:,}" for record in self.exclusions if record.n_cells
         )
 
 
@@ -84,10 +82,10 @@ def pool_of(source: Source, exclusions: Sequence[Exclusion] = (), *, uncompared:
             f"and test cells it may hold; {takes.sentence()}: run `curate corpus compare-source "
             f"{source.name}`, or take the source as it is with --allow-uncompared"
         )
-    reasons = [
-        Exclusion(DOUBLE, {"source": source.name, "by": method, "method_version": METHOD_VERSION}, drop=found)
-        for method, found in (doubles.by if doubles else {}).items()
-    ]
+    reasons = []
+    if doubles is not None:
+        by = {"source": source.name, "by": list(doubles.by), "method_version": METHOD_VERSION}
+        reasons.append(Exclusion(CORPUS_OVERLAP, by, drop=doubles.rows))
     reasons += [
         Exclusion(
             each.reason,

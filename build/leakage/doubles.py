@@ -45,9 +45,12 @@ if TYPE_CHECKING:
 FOLDER, _HEADER, _ROWS = "doubles", "doubles.json", "doubles.parquet"
 FORMAT: Final = 1
 SLICE_NONZEROS = 1_000_000_000
-"""Non-zeros of a source that are indexed at a time: 4 GB, 8 while they are read."""
-AT_ONCE_CELLS = 1_000_000
-"""Cells of a local corpus that are read without being asked for: a minute or two."""
+"""Non-zeros of a source that are indexed at a time: 4 GB, 8 while they are read. Of a source with more, near
+copies are not looked for: to index a slice of them takes hours where the datasets measured other genes."""
+INDEXED_PER_S = {"near": 1e7, "exact": 1.5e8}
+"""Non-zeros a second, for each set of genes that some datasets measured; on 2 cores."""
+AT_ONCE_S = 300.0
+"""A local corpus is read without being asked for where that takes no longer."""
 
 
 class DoublesDocument(Document):
@@ -97,17 +100,20 @@ class Takes:
 
     Attributes
     ----------
+    methods
+        How it is looked; a source of many slices only by name and by equal counts.
     n_passes
         How often the counts of the corpus are read: once for each slice of the source.
     size
         What they are on disk.
     seconds
-        By the rate measured in the workspace, else by default.
+        To read them, and at most to index the source for each set of genes that datasets measured.
     is_remote
         Whether they are read over a network.
     """
 
     source: Source
+    methods: tuple[Method, ...]
     n_passes: int
     size: CountsSize
     seconds: float
@@ -116,7 +122,7 @@ class Takes:
     @property
     def is_small(self) -> bool:
         """Whether it may be done without being asked for."""
-        return not self.is_remote and self.n_passes * self.source.corpus.n_cells <= AT_ONCE_CELLS
+        return not self.is_remote and self.seconds <= AT_ONCE_S
 
     def sentence(self) -> str:
         """Return the numbers, for a message."""
@@ -138,14 +144,17 @@ class Takes:
 def what_it_takes(source: Source) -> Takes:
     """Return what comparing a source with its corpus takes; no counts are read."""
     corpus = source.corpus
-    n_passes = len(slices(source))
+    n_passes, methods = len(slices(source)), methods_for(source)
+    n_indexed = float(source.columns(["nnz"])["nnz"].sum()) * corpus.value_counts("dataset_id").height
     workspace = Workspace.around(corpus.path)
     rate = rate_of(workspace.root if workspace else corpus.path, "leakage")
     return Takes(
         source=source,
+        methods=methods,
         n_passes=n_passes,
         size=counts_size(corpus),
-        seconds=n_passes * corpus.n_cells / rate.per_s,
+        seconds=n_passes * corpus.n_cells / rate.per_s
+        + n_indexed / INDEXED_PER_S["near" if "near" in methods else "exact"],
         is_remote="://" in corpus.census_uri(),
     )
 
@@ -208,9 +217,12 @@ def find_doubles(source: Source) -> Doubles:
             of_corpus |= overlap.any_of(CELL_METHODS)
             if overlap.scan is not None:
                 n_too_few += len(overlap.scan.few)
-                undecidable += [each.undecidable_fraction for each in overlap.scan.gene_sets]
+                undecidable += [each.undecidable_fraction or 0.0 for each in overlap.scan.gene_sets]
             elif "exact" not in overlap.same:
                 why_not |= dict.fromkeys(("exact", "near"), "the corpus' Census holds no counts")
+    if "near" not in methods_for(source):
+        nnz = int(source.columns(["nnz"])["nnz"].sum())
+        why_not.setdefault("near", f"it has {nnz:,} non-zeros, and near copies are looked for up to 1e9")
     # A cell of the corpus names its best few: other cells of the source may hold the same counts.
     content = source.columns([CONTENT])[CONTENT].to_numpy()
     by["exact"] |= np.isin(content, content[by["exact"]])
@@ -224,15 +236,20 @@ def slices(source: Source) -> list[NDArray[np.int64]]:
     return np.split(np.arange(source.n_cells), np.flatnonzero(np.diff(before // SLICE_NONZEROS)) + 1)
 
 
+def methods_for(source: Source) -> tuple[Method, ...]:
+    """Return how a source is looked for: not by near where it takes more than one slice."""
+    return CELL_METHODS if len(slices(source)) == 1 else ("joinid", "exact")
+
+
 def _overlaps(source: Source, census: Census) -> Iterator[tuple[NDArray[np.int64], Overlap]]:
     """Yield the slices of a source, and what each has in common with the corpus."""
     corpus = source.corpus
     cells = CorpusCells(corpus, census)
     var = census.read_var(corpus.header.organism)
-    has_counts = census.n_nonzeros(corpus.header.organism) > 0
+    by = methods_for(source) if census.n_nonzeros(corpus.header.organism) else ("joinid",)
     for rows in slices(source):
         evaluation = evaluation_of_source(source, var=var, rows=rows)
-        yield rows, find_overlap(cells, evaluation, by=CELL_METHODS if has_counts else ("joinid",))
+        yield rows, find_overlap(cells, evaluation, by=by)
 
 
 def _folder(source: Source) -> Path:

@@ -155,10 +155,10 @@ def explain_doubles(source: Source) -> Explanation:
     """Say what looking for the cells of a source in its corpus will read, hold and take."""
     takes, corpus = what_it_takes(source), source.corpus
     nnz = float(source.columns(["nnz"])["nnz"].sum())
-    held = BASE_BYTES + NULL_BYTES + 2 * BYTES_PER_NONZERO * nnz / takes.n_passes
+    held = BASE_BYTES + NULL_BYTES + BYTES_PER_NONZERO * nnz / takes.n_passes
     held += BYTES_PER_BAND_AND_CELL * USUAL_BANDS.n * source.n_cells / takes.n_passes
     return Explanation(
-        title=f"source {source.name} in corpus {corpus.name} by joinid, exact, near",
+        title=f"source {source.name} in corpus {corpus.name} by {_methods(takes.methods)}",
         lines=(
             Line("cells compared", corpus.n_cells, "cells", is_estimate=False, source="the corpus"),
             Line("cells of the source", source.n_cells, "cells", is_estimate=False, source=source.name),
@@ -177,7 +177,7 @@ def explain_doubles(source: Source) -> Explanation:
                 source=takes.size.source + (", over a network" if takes.is_remote else ""),
             ),
             Line("memory", round(held), "bytes", is_estimate=True, source="a slice of the source, its index"),
-            Line("time", takes.seconds, "s", is_estimate=True, source="the rate of `curate leakage`"),
+            Line("time", takes.seconds, "s", is_estimate=True, source="reading, and indexing at most"),
         ),
     )
 

@@ -120,7 +120,7 @@ def find_overlap(
     by_content: list[Method] = [method for method in ("exact", "near") if method in by]
     found = None
     if by_content:
-        found = scan(cells, evaluation, wanted)
+        found = scan(cells, evaluation, wanted, is_near="near" in by)
         _refuse_strangers(cells, evaluation, found, wanted)
         same |= {method: _same_content(method, found, evaluation, wanted) for method in by_content}
     return Overlap(evaluation, wanted, {method: same[method] for method in METHODS if method in same}, found)

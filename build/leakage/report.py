@@ -196,7 +196,9 @@ def _how(scan: Scan | None) -> dict[str, Any]:
         return {"n_too_few": 0, "undecidable_fraction": None, "gene_sets": ()}
     return {
         "n_too_few": len(scan.few),
-        "undecidable_fraction": max((each.undecidable_fraction for each in scan.gene_sets), default=0.0),
+        "undecidable_fraction": max(
+            (each.undecidable_fraction or 0.0 for each in scan.gene_sets), default=0.0
+        ),
         "gene_sets": tuple(each.model_dump() for each in scan.gene_sets),
     }
 

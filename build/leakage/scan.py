@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from curate.atomic import atomic_file, atomic_folder
 from curate.build.leakage.exact import ExactIndex
-from curate.build.leakage.near import NearIndex
+from curate.build.leakage.near import NearIndex, gene_nats
 from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
 from curate.documents import Document, canonical_digest
 from curate.progress import progress
@@ -62,7 +62,8 @@ class GeneSetRecord(Document):
 
     `n_few` of the evaluation cells detect too few of the genes to be decided by themselves;
     `undecidable_fraction`, from a sample, are as like distinct cells as copies are. A near pair counts from
-    `excess`, and so many false ones are to be expected, of all cells of the corpus or source.
+    `excess`, and so many false ones are to be expected, of all cells of the corpus or source; None where near
+    copies were not looked for.
     """
 
     n_datasets: int
@@ -70,8 +71,8 @@ class GeneSetRecord(Document):
     n_evaluation_cells: int
     n_genes: int
     n_few: int
-    undecidable_fraction: float
-    excess: float
+    undecidable_fraction: float | None
+    excess: float | None
     n_false_expected: float | None
 
 
@@ -107,11 +108,18 @@ class Scan:
     few: NDArray[np.int64]
 
 
-def scan(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Scan:
+def scan(
+    cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_], *, is_near: bool = True
+) -> Scan:
     """Compare the content of the wanted cells (bool [n_cells]) with that of an evaluation set.
 
     Memory: the evaluation set (4 bytes a non-zero), its index over one set of genes (`NearIndex`), and three
     blocks of counts.
+
+    Parameters
+    ----------
+    is_near
+        Whether near copies are looked for beside equal counts.
 
     Raises
     ------
@@ -120,17 +128,19 @@ def scan(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) 
     WriteError
         When what is found cannot be kept.
     """
-    home = cells.path / FOLDER / _key(cells, evaluation)
-    kept = _kept(home, wanted)
-    if kept is not None:
-        return kept
+    # A scan for both answers a question for equal counts alone.
+    for asked in (True, is_near):
+        home = cells.path / FOLDER / _key(cells, evaluation, is_near=asked)
+        kept = _kept(home, wanted)
+        if kept is not None:
+            return kept
     name = canonical_digest({"cells": np.packbits(wanted).tobytes().hex()})[:16]
     with atomic_folder(home / name, resumable=True) as folder:
         records, few, pairs = [], [], []
         with progress("Comparing counts", int(wanted.sum())) as advance:
             gene_sets = (each for group in evaluation.groups for each in cells.gene_sets(group, wanted))
             for number, genes in enumerate(gene_sets):
-                record, undecided, parts = _compare(cells, genes, folder, number, advance)
+                record, undecided, parts = _compare(cells, genes, folder, number, advance, is_near=is_near)
                 records.append(record)
                 few.append(undecided)
                 pairs += parts
@@ -169,8 +179,9 @@ def _corroborated(cells: Compared, pairs: pl.DataFrame) -> pl.DataFrame:
     return pairs.select(*_SCHEMA).sort("row", "cell")
 
 
-def _key(cells: Compared, evaluation: EvaluationSet) -> str:
+def _key(cells: Compared, evaluation: EvaluationSet, *, is_near: bool) -> str:
     content = {
+        **({} if is_near else {"by": "exact"}),
         **cells.key,
         "evaluation": evaluation.fingerprint,
         "method_version": METHOD_VERSION,
@@ -195,9 +206,9 @@ def _kept(home: Path, wanted: NDArray[np.bool_]) -> Scan | None:
 
 
 def _compare(
-    cells: Compared, genes: GeneSet, folder: Path, number: int, advance: Advance
+    cells: Compared, genes: GeneSet, folder: Path, number: int, advance: Advance, *, is_near: bool
 ) -> tuple[GeneSetRecord, NDArray[np.int64], list[pl.DataFrame]]:
-    matcher = Matcher.of(genes.group, genes.shared, n_compared=cells.n_cells)
+    matcher = Matcher.of(genes.group, genes.shared, n_compared=cells.n_cells, is_near=is_near)
     parts = []
     for start in range(0, len(genes.rows), PART_CELLS):
         rows = genes.rows[start : start + PART_CELLS]
@@ -214,7 +225,7 @@ def _compare(
         else:
             advance(len(rows))
         parts.append(pl.read_parquet(path))
-    null = matcher.near.null
+    null = matcher.near.null if matcher.near else None
     few = np.flatnonzero(~matcher.usable)
     record = GeneSetRecord(
         n_datasets=genes.n_datasets,
@@ -222,9 +233,9 @@ def _compare(
         n_evaluation_cells=genes.group.packed.n_cells,
         n_genes=int(genes.shared.sum()),
         n_few=len(few),
-        undecidable_fraction=null.undecidable_fraction,
-        excess=null.excess,
-        n_false_expected=None if np.isnan(null.n_expected) else null.n_expected,
+        undecidable_fraction=null.undecidable_fraction if null else None,
+        excess=null.excess if null else None,
+        n_false_expected=null.n_expected if null and not np.isnan(null.n_expected) else None,
     )
     return record, genes.group.cells[few], parts
 
@@ -261,35 +272,43 @@ class Matcher:
 
     group: GeneGroup
     genes: NDArray[np.int64]
-    near: NearIndex
+    near: NearIndex | None
     exact: ExactIndex
     usable: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, group: GeneGroup, shared: NDArray[np.bool_], *, n_compared: int) -> Matcher:
+    def of(
+        cls, group: GeneGroup, shared: NDArray[np.bool_], *, n_compared: int, is_near: bool = True
+    ) -> Matcher:
         """Index a group; a cell without known counts detects genes, but equals no other."""
-        near = NearIndex.of(group.packed, shared, n_compared=n_compared)
-        usable = near.information >= least_information(group.packed.n_cells * n_compared)
+        near = NearIndex.of(group.packed, shared, n_compared=n_compared) if is_near else None
+        information = group.packed.row_sums(gene_nats(group.packed, shared))
+        usable = information >= least_information(group.packed.n_cells * n_compared)
         least = math.log(max(n_compared, 2))
-        exact = ExactIndex.of(group.packed, shared, (near.information >= least) & group.is_count)
+        exact = ExactIndex.of(group.packed, shared, (information >= least) & group.is_count)
         return cls(group, group.genes, near, exact, usable)
 
     def search(self, counts: sp.csr_array) -> pl.DataFrame:
         """Return the pairs that may count: row of `counts`, cell of the group, score, is_exact."""
-        near_row, near_cell, score = self.near.search(counts)
-        near = pl.DataFrame({"row": near_row, "cell": near_cell.astype(np.int64), "score": score})
         row, cell = self.exact.search(counts)
         exact = pl.DataFrame({"row": row, "cell": cell, "score": np.ones(len(row), np.float32)})
+        near = exact.clear()
+        if self.near is not None:
+            near_row, near_cell, score = self.near.search(counts)
+            near = pl.DataFrame({"row": near_row, "cell": near_cell.astype(np.int64), "score": score})
         both = pl.concat([near.with_columns(is_exact=pl.lit(value=False)), exact.with_columns(is_exact=True)])
         return both.group_by("row", "cell").agg(pl.col("score", "is_exact").max()).sort("row", "cell")
 
     def decide(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Return the pairs that count, `cell` as the number in the evaluation set."""
         cells = pairs["cell"].to_numpy()
-        which, place = np.unique(cells, return_inverse=True)
-        nearest = self.near.null.nearest(self.group.packed, which)[place]
-        excess = (pairs["score"].to_numpy() - nearest) / (1 - nearest + 1e-12)
-        is_near = (excess >= self.near.null.excess) & (nearest <= MOST_NEAREST) & self.usable[cells]
+        nearest = np.full(len(cells), np.nan)
+        is_near = np.zeros(len(cells), np.bool_)
+        if self.near is not None:
+            which, place = np.unique(cells, return_inverse=True)
+            nearest = self.near.null.nearest(self.group.packed, which)[place]
+            excess = (pairs["score"].to_numpy() - nearest) / (1 - nearest + 1e-12)
+            is_near = (excess >= self.near.null.excess) & (nearest <= MOST_NEAREST) & self.usable[cells]
         decided = pairs.with_columns(
             nearest=pl.Series(nearest, dtype=pl.Float32),
             is_near=pl.Series(is_near, dtype=pl.Boolean),

@@ -209,13 +209,17 @@ class _Read:
 
 
 def _joined(parts: list[Packed], n_genes: int) -> Packed:
+    """Join the parts, giving up each as it is copied: what is held is held twice at most."""
     lengths = [np.diff(part.indptr) for part in parts]
-    return Packed(
-        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        np.concatenate([part.genes for part in parts]),
-        np.concatenate([part.counts for part in parts]),
-        n_genes,
-    )
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    genes, counts = np.empty(indptr[-1], np.uint16), np.empty(indptr[-1], np.uint16)
+    end = len(genes)
+    while parts:
+        part = parts.pop()
+        piece = slice(end - len(part.genes), end)
+        genes[piece], counts[piece] = part.genes, part.counts
+        end = piece.start
+    return Packed(indptr, genes, counts, n_genes)
 
 
 def _opened(path: Path, layer: str | None) -> H5adSource:

@@ -233,12 +233,12 @@ def _content(each: EvaluationReport, compared: EvaluationReport | SourceReport) 
     if not compared.gene_sets:
         return []
     genes = [one["n_genes"] for one in compared.gene_sets]
-    excess = max(one["excess"] for one in compared.gene_sets)
+    excess = [one["excess"] for one in compared.gene_sets if one["excess"] is not None]
     expected = [one["n_false_expected"] for one in compared.gene_sets if one["n_false_expected"] is not None]
     shared = f"{min(genes):,}" if min(genes) == max(genes) else f"{min(genes):,} to {max(genes):,}"
-    lines = [
-        f"content compared over {shared} shared genes; a near pair has an excess of {excess:.2f} or more"
-    ]
+    lines = [f"content compared over {shared} shared genes"]
+    if excess:
+        lines[0] += f"; a near pair has an excess of {max(excess):.2f} or more"
     if expected:
         most = max(expected)
         lines[0] += f", false hits to expect: {'< 0.001' if most < 1e-3 else f'{most:.2g}'}"

@@ -107,8 +107,12 @@ def test_slices_of_a_source_find_what_the_whole_does(
     parts = slices(source)
     assert [len(parts), len(np.concatenate(parts))] == [3, len(counts)]
     assert max(int((counts[rows] > 0).sum()) for rows in parts) < nnz // 2
-    assert what_it_takes(source).n_passes == 3
-    assert np.flatnonzero(find_doubles(source).rows).tolist() == list(range(len(COPIED)))
+    takes = what_it_takes(source)
+    assert (takes.n_passes, takes.methods) == (3, ("joinid", "exact"))
+    found = find_doubles(source)
+    assert np.flatnonzero(found.rows).tolist() == list(range(len(COPIED)))
+    assert found.header.n_found == {"joinid": 0, "exact": 70, "near": 0}
+    assert found.header.why_not["near"].endswith("near copies are looked for up to 1e9")
 
 
 def test_a_remote_or_a_large_corpus_is_not_read_unasked(
@@ -119,6 +123,6 @@ def test_a_remote_or_a_large_corpus_is_not_read_unasked(
     assert takes.is_small
     assert takes.sentence().startswith("that reads the counts of 500 cells once (0.0 GB, about 1 min")
     size = CountsSize(10**9, 1.0, is_measured=True, source="")
-    assert not Takes(source, n_passes=1, size=size, seconds=9000, is_remote=True).is_small
-    monkeypatch.setattr(module, "AT_ONCE_CELLS", 499)
+    assert not Takes(source, (), n_passes=1, size=size, seconds=1.0, is_remote=True).is_small
+    monkeypatch.setattr(module, "AT_ONCE_S", 0.0)
     assert not what_it_takes(source).is_small

@@ -152,7 +152,7 @@ def test_a_source_that_was_not_compared_with_a_large_corpus_is_refused_until_all
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = add_leak_source("held", leak_counts[:100])
-    monkeypatch.setattr(doubles, "AT_ONCE_CELLS", 10)
+    monkeypatch.setattr(doubles, "AT_ONCE_S", 0.0)
     with pytest.raises(
         SourceError,
         match=r"source 'held' was not compared with corpus 'leaks', .* the counts of 500 cells once .*: run "

@@ -135,7 +135,7 @@ def test_an_evaluation_set_that_no_method_can_compare_fails_the_check(
 def test_a_large_corpus_is_compared_only_when_asked(
     fresh_workspace: Path, screen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doubles, "AT_ONCE_CELLS", 10)
+    monkeypatch.setattr(doubles, "AT_ONCE_S", 0.0)
     added = add(fresh_workspace, screen)
     assert added.exit_code == 0, added.output
     assert "notice: not compared with the corpus yet: that reads the counts of" in added.stderr

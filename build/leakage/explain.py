@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.explain import BASE_BYTES, Explanation, Line
-from curate.build.leakage.doubles import what_it_takes
+from curate.build.leakage.doubles import SOURCE_NONZEROS_PER_S, what_it_takes
 from curate.build.leakage.guard import CELL_METHODS, METHODS, Method
 from curate.build.leakage.sketches import Bands
 from curate.census import Census
@@ -27,8 +27,6 @@ BYTES_PER_BAND_AND_CELL = 24
 """A key, a place and two to four starts of buckets."""
 NULL_BYTES = 0.35e9
 """Ranks and the sample of the null over 30,000 genes, and three blocks of counts."""
-SOURCE_NONZEROS_PER_S = 8e6
-"""Read from a dense h5ad file, checked against what was registered and searched, on 2 cores."""
 GENE_SET_S = 5.0
 """To index some evaluation cells over one set of genes, a second for each 40,000 at least."""
 

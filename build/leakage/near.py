@@ -120,7 +120,8 @@ class NearIndex:
 def gene_nats(cells: Packed, shared: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return what detecting a gene says, -log of the share of cells that do, float64 [n_genes].
 
-    It is 0 for genes that are not shared. Their sum over the genes of a cell is -log of the chance to detect just these, were they independent.
+    It is 0 for genes that are not shared. Their sum over the genes of a cell is -log of the chance to detect
+    just these, were they independent.
     """
     return np.where(shared, -np.log((cells.detected_in() + 0.5) / (cells.n_cells + 1)), 0.0)
 

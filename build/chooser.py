@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
+    from curate.build.task.target import TaskTarget
     from curate.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A strategy by name with its settings, and the embedding that it reads; nothing is read yet."""
+    """A strategy by name with its settings, the embedding that it reads, and the task that it chooses for."""
 
     name: str
     strategy: Strategy
     settings: dict[str, Any]
     embedding: Embedding | None
+    target: TaskTarget | None = None
 
     @property
     def embedding_id(self) -> str | None:
@@ -55,6 +57,7 @@ class Chooser:
     def prepare(cls, corpus: Corpus, candidates: Candidates, chosen: Chosen) -> Chooser:
         """Read the columns and the embedding that the strategy asks for."""
         strategy, settings = chosen.strategy, chosen.settings
+        asked = strategy.from_task(chosen.target) if strategy.from_task and chosen.target else {}
         values = None
         if strategy.needs_embedding and chosen.embedding is not None:
             values = candidates.of(chosen.embedding.values)
@@ -64,7 +67,7 @@ class Chooser:
             chosen=chosen,
             cells=cells_of(corpus, candidates, strategy.columns(settings)),
             values=values,
-            shared=strategy.prepare(values, **settings) if strategy.prepare else {},
+            shared=asked | (strategy.prepare(values, **settings, **asked) if strategy.prepare else {}),
         )
 
     def choose(self, n_cells: int, *, seed: int) -> Selection:

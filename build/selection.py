@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.build.task.target import TaskTarget
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -82,6 +84,11 @@ class Strategy:
     prepare
         ``(embedding, **parameters) -> {name: value}`` or None: what all sizes and seeds share, computed once
         for one set of cells, and passed to `select` by keyword. It changes no result.
+    growth
+        How work grows with N cells to choose from, n chosen, d dimensions: "N d".
+    from_task
+        ``(target) -> {name: value}`` or None: what it takes from a task document, resolved against the corpus
+        (`curate.build.task`), and is passed to `select` by keyword; without a task there is no choice.
     """
 
     select: Callable[..., Selection]
@@ -94,6 +101,13 @@ class Strategy:
     nested: bool = False
     is_drawn: bool = True
     prepare: Callable[..., dict[str, Any]] | None = None
+    growth: str = "N"
+    from_task: Callable[[TaskTarget], dict[str, Any]] | None = None
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether it chooses for a stated task."""
+        return self.from_task is not None
 
     def resolve(self, given: Mapping[str, object]) -> dict[str, Any]:
         """Return every parameter in its canonical form, defaults filled in, in the order of the table.

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 from curate.build.diversity.coverage import N_PROBES, coverage_distance
 from curate.build.diversity.labels import shannon_bits
+from curate.build.strategies.block_draw import draw_blocks, tiles_budget
 from curate.build.strategies.block_plan import CIRCLE, BlockPlan, make_plan
-from curate.build.strategies.blocks import draw_blocks, tiles_budget
 from curate.build.strategies.keys import smallest_keys
 from curate.build.strategies.strata import stratify
 from curate.build.strategies.tiles import find_pieces, tiles_of_random

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Parameter, Selection, Strategy, check_n
+from curate.build.strategies.block_costs import block_costs
+from curate.build.strategies.block_draw import draw_blocks, parse_tiles, tiles_budget
 from curate.build.strategies.block_plan import CIRCLE, BlockPlan, make_plan
 from curate.build.strategies.keys import smallest_keys
-from curate.build.strategies.tiles import TILE_CELLS, Pieces, find_pieces
-from curate.errors import SelectionError
+from curate.build.strategies.settings import whole
+from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, Pieces, find_pieces
 
 if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
-
-TILES_PER_FRACTION = 5
-"""By default a fraction f of the cells comes from at most 5 f of the tiles."""
 
 
 def blocks(
@@ -46,7 +44,7 @@ def blocks(
         Columns soma_joinid and dataset_id.
     tiles
         The most tiles to read: a number, a fraction of those that hold a cell to choose from, or "auto" for
-        five times the fraction of cells (TILES_PER_FRACTION). Where not every dataset can contribute
+        five times the fraction of cells. Where not every dataset can contribute
         within it, or `n` does not fit, more are read and a note says how many. With a budget of all tiles the
         choice is a stratified random one.
     tile_cells
@@ -98,63 +96,6 @@ def blocks(
     return Selection(rows, weights=weights, notes=notes | ({"notice": notice} if notice else {}))
 
 
-def draw_blocks(plan: BlockPlan, u: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw blocks from a start `u` below CIRCLE; return how many cells to take of each, int64 [n_blocks].
-
-    In the mean over `u`, every block gives the share of its stratum's quota that it has of the cells.
-    """
-    taken = np.zeros(plan.n_cells.size, dtype=np.int64)
-    starts = plan.starts(u)
-    for number, own in enumerate(plan.strata()):
-        quota, n_draws = int(plan.quotas[number]), int(plan.n_draws[number])
-        # In whole points, so that probabilities are exact: every cell is n_draws points long.
-        at = starts[number] + plan.stratum_cells[number] * np.arange(n_draws)
-        drawn = np.searchsorted(np.cumsum(plan.n_cells[own]) * n_draws, at, side="right")
-        least, rest = divmod(quota, n_draws)
-        asked = np.full(n_draws, least)
-        asked[rng.permutation(n_draws)[:rest]] += 1
-        np.add.at(taken[own], drawn, asked)
-    return taken
-
-
-def tiles_budget(tiles: int | float | str, n: int, pieces: Pieces) -> int:
-    """Return the most tiles that may be read for `n` cells, at least one and at most all that hold a cell."""
-    tiles = parse_tiles(tiles)
-    if isinstance(tiles, str):
-        asked = TILES_PER_FRACTION * n * pieces.n_tiles // int(pieces.n_cells.sum())
-    else:
-        asked = tiles if isinstance(tiles, int) else math.floor(tiles * pieces.n_tiles)
-    return min(max(asked, 1), pieces.n_tiles)
-
-
-def parse_tiles(value: object) -> int | float | str:
-    """Read `tiles`: "auto", a whole number of tiles from 1, or a fraction of them below 1."""
-    if value == "auto":
-        return "auto"
-    number = _number(value)
-    if number >= 1 and number.is_integer():
-        return int(number)
-    if 0 < number < 1:
-        return number
-    raise SelectionError(
-        f"tiles={value} is neither auto, nor a number of tiles, nor a fraction between 0 and 1"
-    )
-
-
-def parse_tile_cells(value: object) -> int:
-    """Read `tile_cells`, a whole number from 1."""
-    if (number := _number(value)) >= 1 and number.is_integer():
-        return int(number)
-    raise SelectionError(f"tile_cells={value} must be a whole number from 1; a Census has {TILE_CELLS}")
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return math.nan
-
-
 def _notice(plan: BlockPlan, pieces: Pieces, n: int, budget: int) -> str:
     """Say which promise cannot be kept, and what would keep it; nothing when all are."""
     said = []
@@ -168,3 +109,31 @@ def _notice(plan: BlockPlan, pieces: Pieces, n: int, budget: int) -> str:
             f"of {plan.n_strata:,} datasets take as many; choose from a larger corpus or fewer datasets"
         )
     return "; ".join(said)
+
+
+parse_tile_cells = whole("tile_cells", usual=TILE_CELLS)
+
+BLOCKS = Strategy(
+    select=blocks,
+    summary="Cells from few tiles of the store, cheap to read; every dataset contributes.",
+    reference="two-stage sampling, Cochran, Sampling Techniques (Wiley 1977)",
+    parameters=(
+        Parameter(
+            name="tiles",
+            default="auto",
+            parse=parse_tiles,
+            metavar="N|FRACTION|auto",
+            help="Tiles to read at most: a number, a fraction, or auto (5 x the fraction of cells).",
+        ),
+        Parameter(
+            name="tile_cells",
+            default=TILE_CELLS,
+            parse=parse_tile_cells,
+            metavar="N",
+            help="Joinids of a tile of the store; 2,048 in a Census.",
+        ),
+    ),
+    costs=block_costs,
+    reads=(JOINID, DATASET),
+    growth="N",
+)

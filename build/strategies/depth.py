@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Parameter, Selection, Strategy, check_n
 from curate.build.strategies.keys import smallest_keys
-from curate.build.strategies.strata import parse_columns, stratify
+from curate.build.strategies.strata import BY, parse_columns, stratify
 from curate.errors import SelectionError
 from curate.nearest import nearest
 from curate.quality import COUNTS
@@ -168,3 +168,24 @@ def _deepest(
     wanted = quotas - np.bincount(codes[chosen], minlength=quotas.size)
     chosen[tied[smallest_keys(keys[tied], wanted, codes=codes[tied])]] = True
     return np.flatnonzero(chosen)
+
+
+DEPTH = Strategy(
+    select=depth,
+    summary="The most deeply sequenced cells of every group, which keeps its share.",
+    reference="depth as the axis of quality, arXiv 2503.02726; Sainte-Laguë allocation",
+    parameters=(
+        BY,
+        Parameter(
+            name="depth_column",
+            default=COUNTS,
+            parse=parse_depth_column,
+            metavar="COLUMN",
+            help="What depth is: raw_sum, nnz, or another column of numbers.",
+            names_columns=True,
+        ),
+    ),
+    nested=True,
+    is_drawn=False,
+    growth="N log N",
+)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Selection, Strategy, check_n
 from curate.build.strategies.keys import smallest_keys
 
 if TYPE_CHECKING:
@@ -35,3 +35,12 @@ def random(
     del cells, embedding, rng
     check_n(n, keys.size)
     return Selection(smallest_keys(keys, np.array([n])))
+
+
+RANDOM = Strategy(
+    select=random,
+    summary="Every cell is as likely as every other.",
+    reference="uniform sampling without replacement",
+    nested=True,
+    growth="N",
+)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Selection, Strategy, check_n
 from curate.build.strategies.keys import smallest_keys
-from curate.build.strategies.strata import parse_columns, stratify
+from curate.build.strategies.strata import BY, parse_columns, stratify
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -92,3 +92,13 @@ def water_fill(counts: NDArray[np.int64], n: int, *, rng: np.random.Generator) -
     order = rng.permutation(counts.size)
     quotas[order[counts[order] > level][:remainder]] += 1
     return quotas
+
+
+REWEIGHT = Strategy(
+    select=reweight,
+    summary="As many cells of every group as there can be.",
+    reference="water-filling, as in DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y",
+    parameters=(BY,),
+    nested=True,
+    growth="N",
+)

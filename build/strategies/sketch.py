@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Parameter, Selection, Strategy, check_n
+from curate.build.strategies.settings import as_number, between, one_of, whole, yes_no
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -139,50 +140,12 @@ def parse_k(value: object) -> int | float | str:
     """Read `k`: "auto", a whole number of boxes from 1, or a fraction of the cells below 1."""
     if value == "auto":
         return "auto"
-    number = _number(value)
+    number = as_number(value)
     if number >= 1 and number.is_integer():
         return int(number)
     if 0 < number < 1:
         return number
     raise SelectionError(f"k={value} is neither auto, nor a number of boxes, nor a fraction between 0 and 1")
-
-
-def parse_alpha(value: object) -> float:
-    """Read `alpha`, between 0 and 1."""
-    if 0 < (alpha := _number(value)) < 1:
-        return alpha
-    raise SelectionError(f"alpha={value} must lie between 0 and 1; geosketch's own value is 0.1")
-
-
-def parse_max_iter(value: object) -> int:
-    """Read `max_iter`, a whole number from 1."""
-    if (number := _number(value)) >= 1 and number.is_integer():
-        return int(number)
-    raise SelectionError(f"max_iter={value} must be a whole number from 1; geosketch's own value is 200")
-
-
-def parse_replace(value: object) -> bool:
-    """Read `replace`: yes or no."""
-    known = {"yes": True, "true": True, "no": False, "false": False}
-    if (text := str(value).lower()) in known:
-        return known[text]
-    raise SelectionError(f"replace={value} is neither yes nor no")
-
-
-def parse_engine(value: object) -> Engine:
-    """Read `engine`, one of the names in `Engine`."""
-    engines: tuple[Engine, ...] = get_args(Engine)
-    for engine in engines:
-        if value == engine:
-            return engine
-    raise SelectionError(f"no engine named {value!r}; there are: {', '.join(engines)}")
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return math.nan
 
 
 def _checked(embedding: NDArray[np.float32] | None, n_cells: int) -> NDArray[np.float32]:
@@ -226,3 +189,51 @@ def _legacy_state_restored() -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)  # noqa: NPY002
+
+
+SKETCH = Strategy(
+    select=sketch,
+    summary="Cells spread evenly over the space that the embedding occupies.",
+    reference="Hie et al., Cell Systems 2019, doi 10.1016/j.cels.2019.05.003",
+    parameters=(
+        Parameter(
+            name="k",
+            default="auto",
+            parse=parse_k,
+            metavar="N|FRACTION|auto",
+            help="Covering boxes: a number, a fraction of the cells, or auto (1 %, at least the root).",
+        ),
+        Parameter(
+            name="alpha",
+            default=0.1,
+            parse=between("alpha", 0, 1),
+            metavar="FRACTION",
+            help="Accept a covering with (1 ± alpha) k boxes.",
+        ),
+        Parameter(
+            name="max_iter",
+            default=200,
+            parse=whole("max_iter", usual=200),
+            metavar="N",
+            help="Coverings to try at most.",
+        ),
+        Parameter(
+            name="replace",
+            default=False,
+            parse=yes_no("replace"),
+            metavar="yes|no",
+            help="Draw with replacement; a cell's weight is then how often it was drawn.",
+        ),
+        Parameter(
+            name="engine",
+            default="curate",
+            parse=one_of("engine", get_args(Engine)),
+            metavar="curate|geosketch",
+            help="Our own, or geosketch itself, to compare with.",
+        ),
+    ),
+    needs_embedding=True,
+    nested=True,
+    prepare=prepare,
+    growth="N d log N",
+)

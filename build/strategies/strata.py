@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from curate.build.codes import count_codes
+from curate.build.selection import Parameter
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -118,3 +119,13 @@ def _combine(
 
 def _dtype(n: int) -> type[np.unsignedinteger]:
     return next(t for t in (np.uint8, np.uint16, np.uint32) if n <= np.iinfo(t).max)
+
+
+BY = Parameter(
+    name="by",
+    default=("cell_type",),
+    parse=parse_columns,
+    metavar="COLUMN[,COLUMN...]",
+    help="Obs columns to group cells by; several make combinations.",
+    names_columns=True,
+)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curate.build.selection import Selection, check_n
+from curate.build.selection import Selection, Strategy, check_n
 from curate.build.strategies.keys import smallest_keys
-from curate.build.strategies.strata import parse_columns, stratify
+from curate.build.strategies.strata import BY, parse_columns, stratify
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -72,3 +72,12 @@ def largest_remainder(counts: NDArray[np.int64], n: int, *, rng: np.random.Gener
     first = np.lexsort((lots, -remainders))[: n - int(quotas.sum())]
     quotas[first] += 1
     return quotas
+
+
+STRATIFIED = Strategy(
+    select=stratified,
+    summary="Every group of cells keeps its share.",
+    reference="proportional allocation, largest remainders",
+    parameters=(BY,),
+    growth="N",
+)

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curate.build.strategies.block_draw import draw_blocks, parse_tiles, tiles_budget
 from curate.build.strategies.block_plan import CIRCLE, at_least_one, make_plan, most_taken
-from curate.build.strategies.blocks import blocks, draw_blocks, parse_tile_cells, parse_tiles, tiles_budget
+from curate.build.strategies.blocks import blocks, parse_tile_cells
 from curate.build.strategies.tiles import find_pieces
 from curate.errors import SelectionError
 
@@ -235,7 +236,7 @@ def test_a_budget_that_is_none_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", [0, -2048, 0.5, "wide"])
 def test_a_tile_that_is_none_is_refused(value: object) -> None:
-    with pytest.raises(SelectionError, match="must be a whole number from 1; a Census has 2048"):
+    with pytest.raises(SelectionError, match="must be a whole number from 1; 2,048 is usual"):
         parse_tile_cells(value)
 
 

@@ -10,13 +10,10 @@ from scipy.stats import chisquare
 
 from curate.build.covering.covering import cover
 from curate.build.strategies.sketch import (
+    SKETCH,
     Engine,
     covering_size,
-    parse_alpha,
-    parse_engine,
     parse_k,
-    parse_max_iter,
-    parse_replace,
     prepare,
     sketch,
 )
@@ -204,22 +201,22 @@ def test_a_k_that_means_nothing_is_refused(k: object) -> None:
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, "x", float("nan")])
 def test_an_alpha_outside_its_range_is_refused(alpha: object) -> None:
     with pytest.raises(SelectionError, match="must lie between 0 and 1"):
-        parse_alpha(alpha)
+        SKETCH.resolve({"alpha": alpha})
 
 
 @pytest.mark.parametrize("max_iter", [0, 1.5, "x", None, float("inf")])
 def test_a_max_iter_that_is_not_a_whole_number_is_refused(max_iter: object) -> None:
     with pytest.raises(SelectionError, match="must be a whole number from 1"):
-        parse_max_iter(max_iter)
+        SKETCH.resolve({"max_iter": max_iter})
 
 
 @pytest.mark.parametrize(("value", "expected"), [("yes", True), ("no", False), (True, True), (False, False)])
 def test_replace_is_read_from_text_and_from_python(value: object, expected: bool) -> None:
-    assert parse_replace(value) is expected
+    assert SKETCH.resolve({"replace": value})["replace"] is expected
 
 
 def test_a_replace_or_an_engine_that_there_is_not_is_refused() -> None:
     with pytest.raises(SelectionError, match="replace=maybe is neither yes nor no"):
-        parse_replace("maybe")
+        SKETCH.resolve({"replace": "maybe"})
     with pytest.raises(SelectionError, match="no engine named 'fast'; there are: curate, geosketch"):
-        parse_engine("fast")
+        SKETCH.resolve({"engine": "fast"})

@@ -166,7 +166,7 @@ def spike(base: Manifest, spike_ins: SpikeIns, *, registry: Registry, corpus: Co
     base
         A manifest of the corpus without spike-ins; the parent of the new one.
     spike_ins
-        From `guarded`; when it was not asked, no cells of the corpus are drawn, and nothing else is excluded.
+        From `guarded`: unguarded ones could bring cells of the corpus or of evaluation sets into train.
     seed
         Of the draws from the sources, and of which training cells make room.
 
@@ -174,9 +174,13 @@ def spike(base: Manifest, spike_ins: SpikeIns, *, registry: Registry, corpus: Co
     ------
     SelectionError
         When a share is no cell, or more cells than the source has or may give.
+    ValueError
+        When the spike-ins are not guarded.
     """
     # 1. Which may be drawn.
-    pools = (spike_ins if spike_ins.pools else guarded(spike_ins)).pools
+    pools = spike_ins.pools
+    if set(pools) != {source.name for source, _ in spike_ins.shares}:
+        raise ValueError("the spike-ins are not guarded; give them to `guarded` with the exclusions first")
     cells = base.cells()
     is_train = cells["split"].to_physical().to_numpy() == TRAIN
     n_train = int(is_train.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -43,17 +43,22 @@ def strangers(n: int, *, seed: int) -> Counts:
 
 
 def spiked(
-    corpus: Corpus, source: Source, share: float, folder: Path, evaluation: Path | None = None, **options: str
+    corpus: Corpus, source: Source, share: float, folder: Path, evaluation: Path | None = None, **options: Any
 ) -> Manifest:
     """Return all cells of the corpus, or all that the evaluation set leaves, spiked with a source."""
     plan = plan_spike_ins([(source, share)], **options)
-    arguments = {"registry": Registry(folder), "strategy": "random", "fraction": 1.0, "spike_ins": plan}
+    arguments: dict[str, Any] = {
+        "registry": Registry(folder),
+        "strategy": "random",
+        "fraction": 1.0,
+        "spike_ins": plan,
+    }
     if evaluation is None:
-        return build(corpus, **arguments)[1]  # type: ignore[arg-type]
+        return build(corpus, **arguments)[1]
     with corpus.open_census() as census:
         read = read_evaluation(corpus, evaluation, census=census)
         exclusions = overlap_exclusions(corpus, read, census=census)
-        return build(corpus, exclusions=exclusions, **arguments)[1]  # type: ignore[arg-type]
+        return build(corpus, exclusions=exclusions, **arguments)[1]
 
 
 def drawn(manifest: Manifest, source: Source) -> list[int]:

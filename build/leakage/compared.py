@@ -11,6 +11,7 @@ import polars as pl
 import scipy.sparse as sp
 
 from curate.identity import identity_hash
+from curate.sources.source import CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,6 +72,9 @@ class Compared(Protocol):
     def identity(self) -> NDArray[np.uint64]:
         """Return the hash of each cell's identity, uint64 [n_cells]."""
 
+    def content(self) -> NDArray[np.uint64] | None:
+        """Return hashes of the counts over all genes of a file, by its own names; None of a corpus."""
+
     def columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Return obs columns [n_cells]."""
 
@@ -117,6 +121,9 @@ class CorpusCells:
     def identity(self) -> NDArray[np.uint64]:
         """Return the hash of each cell's identity."""
         return self.corpus.identity()
+
+    def content(self) -> None:
+        """Return None: a Census names its genes anew."""
 
     def columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Return obs columns."""
@@ -194,6 +201,10 @@ class SourceCells:
         """Return the hash of dataset_id and observation_joinid."""
         obs = self.columns(["dataset_id", "observation_joinid"])
         return identity_hash(*(obs[name].cast(pl.String).fill_null("") for name in obs.columns))
+
+    def content(self) -> NDArray[np.uint64]:
+        """Return the hashes that were recorded when the source was registered."""
+        return self.columns([CONTENT])[CONTENT].to_numpy()
 
     def columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Return obs columns."""

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -120,9 +120,13 @@ def find_overlap(
     by_content: list[Method] = [method for method in ("exact", "near") if method in by]
     found = None
     if by_content:
+        of_file = _same_in_file(cells, evaluation, wanted)
         found = scan(cells, evaluation, wanted, is_near="near" in by)
+        found = replace(found, few=np.setdiff1d(found.few, np.flatnonzero(of_file.evaluation)))
         _refuse_strangers(cells, evaluation, found, wanted)
         same |= {method: _same_content(method, found, evaluation, wanted) for method in by_content}
+        if "exact" in same:
+            same["exact"] = _either(same["exact"], of_file)
     return Overlap(evaluation, wanted, {method: same[method] for method in METHODS if method in same}, found)
 
 
@@ -198,6 +202,22 @@ def _tell_undecided(cells: Compared, overlap: Overlap, tell: Callable[[str], Non
 
 def _among(same: Same, wanted: NDArray[np.bool_]) -> Same:
     return Same(same.cells & wanted, same.evaluation, same.why_not)
+
+
+def _same_in_file(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:
+    """Find cells of equal counts in all genes of both files, however few they detect: files made of another.
+
+    Where the files name their genes otherwise, no cell is found so.
+    """
+    content = cells.content()
+    if content is None:
+        return Same(np.zeros(cells.n_cells, np.bool_), np.zeros(evaluation.n_cells, np.bool_))
+    ours = wanted & np.isin(content, evaluation.content[evaluation.content != 0])
+    return Same(ours, np.isin(evaluation.content, content[ours]))
+
+
+def _either(one: Same, other: Same) -> Same:
+    return Same(one.cells | other.cells, one.evaluation | other.evaluation, one.why_not)
 
 
 def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:

@@ -171,7 +171,7 @@ class _Read:
         measured: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None,
         release_joinids: tuple[str, NDArray[np.int64]] | None = None,
     ) -> EvaluationSet:
-        is_count = np.concatenate(self.is_count)
+        is_count, hashes = np.concatenate(self.is_count), np.concatenate(self.hashes)
         packed = _joined(self.parts, len(self.places))
         if measured is None:
             every_gene = np.ones(len(self.places), np.bool_)
@@ -193,7 +193,8 @@ class _Read:
             is_count=is_count,
             was_normalised=self.was_normalised,
             release_joinids=release_joinids,
-            fingerprint=fingerprint_of(np.concatenate(self.hashes), is_count, obs),
+            content=np.where(is_count, hashes, np.uint64(0)),
+            fingerprint=fingerprint_of(hashes, is_count, obs),
         )
 
     def _group(

@@ -35,12 +35,21 @@ class Exclusion:
     drop_of_source
         The same of the cells of a source that subsets are spiked with; None when the reason is one of the
         corpus alone.
+    label
+        What messages call it, where the parameters would tell a person nothing; not recorded.
     """
 
     reason: str
     parameters: Mapping[str, object]
     drop: Mask | Drop
     drop_of_source: DropOfSource | None = None
+    label: str = ""
+
+    @property
+    def told(self) -> str:
+        """What messages call it: "min_counts 500 raw_sum"."""
+        values = (str(value) for value in self.parameters.values() if value is not None)
+        return self.label or " ".join([self.reason, *values])
 
 
 def exclude(
@@ -70,10 +79,9 @@ def exclude(
     return kept, tuple(records)
 
 
-def counted_reasons(records: Sequence[ExclusionRecord]) -> str:
+def counted_reasons(exclusions: Sequence[Exclusion], records: Sequence[ExclusionRecord]) -> str:
     """Return "min_counts 500 takes 1,200 cells, …": what each reason took, for a message."""
     return ", ".join(
-        " ".join([record.reason, *(str(value) for value in record.parameters.values() if value is not None)])
-        + f" takes {record.n_cells:,}"
-        for record in records
+        f"{exclusion.told} takes {record.n_cells:,}"
+        for exclusion, record in zip(exclusions, records, strict=True)
     )

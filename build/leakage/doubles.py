@@ -29,12 +29,12 @@ from curate.build.leakage.sources import evaluation_of_source
 from curate.documents import Document, canonical_digest, file_digest
 from curate.errors import SourceError
 from curate.rates import rate_of
+from curate.scratch import kept_in, scratch_of
 from curate.sources.source import CONTENT
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -171,8 +171,9 @@ def kept_doubles(source: Source) -> Doubles | None:
     SourceError
         When what was kept is damaged.
     """
-    folder = _folder(source)
-    if not folder.exists():
+    places = (source.path / FOLDER, scratch_of(source.path / FOLDER))
+    folder = next((each for place in places if (each := place / _key(source)).exists()), None)
+    if folder is None:
         return None
     try:
         header = DoublesDocument.model_validate_json((folder / _HEADER).read_text())
@@ -256,14 +257,14 @@ def _overlaps(source: Source, census: Census) -> Iterator[tuple[NDArray[np.int64
         yield rows, find_overlap(cells, evaluation, by=by)
 
 
-def _folder(source: Source) -> Path:
+def _key(source: Source) -> str:
     of = {
         "corpus": source.corpus.id,
         "source": source.id,
         "labels": source.header.labels,
         "method_version": METHOD_VERSION,
     }
-    return source.path / FOLDER / canonical_digest(of)[:16]
+    return canonical_digest(of)[:16]
 
 
 def _keep(
@@ -279,7 +280,7 @@ def _keep(
     rows = np.flatnonzero(np.logical_or.reduce(list(by.values())))
     datasets = corpus.columns(["dataset_id"], rows=np.flatnonzero(of_corpus))["dataset_id"]
     counts = datasets.cast(pl.String).value_counts(name="n").sort("n", "dataset_id", descending=[True, False])
-    with atomic_folder(_folder(source)) as aside:
+    with atomic_folder(kept_in(source.path / FOLDER) / _key(source)) as aside:
         pl.DataFrame({"row": rows} | {method: mask[rows] for method, mask in by.items()}).write_parquet(
             aside / _ROWS
         )

@@ -1,24 +1,36 @@
-"""What looking for an evaluation set in a corpus or a source will read, hold and take, before it runs."""
+"""What looking for an evaluation set in a corpus will read, hold and take, before it runs."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.explain import BASE_BYTES, Explanation, Line
-from curate.build.leakage.doubles import SOURCE_NONZEROS_PER_S, what_it_takes
-from curate.build.leakage.guard import CELL_METHODS, METHODS, Method
+from curate.build.leakage.compared import CorpusCells
+from curate.build.leakage.guard import CELL_METHODS, METHODS, Method, overlap_exclusions, read_evaluation
+from curate.build.leakage.scan import kept_scan
 from curate.build.leakage.sketches import Bands
 from curate.census import Census
+from curate.errors import LeakageError
 from curate.h5ad.source import H5adSource
 from curate.rates import rate_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curate.build.exclusions import Exclusion
     from curate.corpus import Corpus
-    from curate.sources.source import Source
+
+CONTENT_METHODS: tuple[Method, ...] = ("exact", "near")
+"""Those that read counts."""
+MOST_READ = 10_000_000
+"""Non-zeros of an evaluation set that is read to explain a build: a second or two."""
 
 BYTES_PER_NONZERO = 8
 """Four of the evaluation set, and as much again while it is packed."""
@@ -54,7 +66,7 @@ def explain_overlap(
         When the evaluation set cannot be opened.
     """
     n_compared = corpus.n_cells if n_cells is None else n_cells
-    n_evaluation, n_nonzeros, source = _size(path, corpus.header.organism)
+    n_evaluation, n_nonzeros, source = evaluation_size(path, corpus.header.organism)
     name = Path(str(path)).name
     lines = [
         Line("cells compared", n_compared, "cells", is_estimate=False, source=f"of corpus {corpus.name}"),
@@ -102,89 +114,92 @@ def explain_overlap(
         lines.append(Line("counts to read", 0, "bytes", is_estimate=False, source="only the index is"))
     notice = "" if set(by) & set(CELL_METHODS) else "no method that finds cells is among them"
     return Explanation(
-        title=f"{name} in corpus {corpus.name} by {_methods(by)}", lines=tuple(lines), notice=notice
+        title=f"{name} in corpus {corpus.name} by {method_names(by)}", lines=tuple(lines), notice=notice
     )
 
 
-def explain_source(
-    source: Source, path: str | Path, *, n_cells: int | None = None, by: Sequence[Method] = METHODS
-) -> Explanation:
-    """Say what looking for an evaluation set among the cells of a source will read and take.
-
-    Parameters
-    ----------
-    n_cells
-        Cells of the source to compare; all by default.
-
-    Raises
-    ------
-    SourceError, CensusError
-        When the evaluation set cannot be opened.
-    """
-    n_compared = source.n_cells if n_cells is None else n_cells
-    n_evaluation, _, _ = _size(path, source.header.organism)
-    name = Path(str(path)).name
-    nnz = float(source.columns(["nnz"])["nnz"].sum()) * n_compared / source.n_cells
-    by_content = "exact" in by or "near" in by
-    return Explanation(
-        title=f"{name} in source {source.name} by {_methods(by)}",
-        lines=(
-            Line("cells compared", n_compared, "cells", is_estimate=False, source=f"of {source.name}"),
-            Line("evaluation cells", n_evaluation, "cells", is_estimate=False, source=name),
-            Line(
-                "bytes to read, at most",
-                source.header.file.n_bytes if by_content else 0,
-                "bytes",
-                is_estimate=True,
-                source="the file of the source" if by_content else "only labels are",
-            ),
-            Line(
-                "time",
-                nnz / SOURCE_NONZEROS_PER_S if by_content else 0.0,
-                "s",
-                is_estimate=True,
-                source=f"{SOURCE_NONZEROS_PER_S:,.3g} non-zeros/s, default: a dense h5ad file on 2 cores",
-            ),
-        ),
-    )
-
-
-def explain_doubles(source: Source) -> Explanation:
-    """Say what looking for the cells of a source in its corpus will read, hold and take."""
-    takes, corpus = what_it_takes(source), source.corpus
-    nnz = float(source.columns(["nnz"])["nnz"].sum())
-    held = BASE_BYTES + NULL_BYTES + BYTES_PER_NONZERO * nnz / takes.n_passes
-    held += BYTES_PER_BAND_AND_CELL * USUAL_BANDS.n * source.n_cells / takes.n_passes
-    return Explanation(
-        title=f"source {source.name} in corpus {corpus.name} by {_methods(takes.methods)}",
-        lines=(
-            Line("cells compared", corpus.n_cells, "cells", is_estimate=False, source="the corpus"),
-            Line("cells of the source", source.n_cells, "cells", is_estimate=False, source=source.name),
-            Line(
-                "passes over the counts",
-                takes.n_passes,
-                "",
-                is_estimate=False,
-                source=f"{nnz:,.3g} non-zeros of the source",
-            ),
-            Line(
-                "counts to read",
-                takes.n_passes * takes.n_bytes,
-                "bytes",
-                is_estimate=True,
-                source=takes.size.source + (", over a network" if takes.is_remote else ""),
-            ),
-            Line("memory", round(held), "bytes", is_estimate=True, source="a slice of the source, its index"),
-            Line("time", takes.seconds, "s", is_estimate=True, source="reading, and indexing at most"),
-        ),
-    )
-
-
-def _methods(by: Sequence[Method]) -> str:
+def method_names(by: Sequence[Method]) -> str:
+    """Return the methods in their order, for a title."""
     return ", ".join(method for method in METHODS if method in by)
 
 
-def _size(path: str | Path, organism: str) -> tuple[int, float, str]:
+@dataclass(frozen=True)
+class Foreseen:
+    """What is known of the overlap with an evaluation set before a build looks for it.
+
+    Attributes
+    ----------
+    exclusions
+        Of the methods that need no pass over the counts, or whose pass is kept from an earlier run.
+    pending
+        The methods whose cells only the build will find.
+    """
+
+    name: str
+    explanation: Explanation
+    exclusions: tuple[Exclusion, ...]
+    pending: tuple[Method, ...]
+
+
+def foresee_overlap(
+    corpus: Corpus,
+    path: str | Path,
+    *,
+    root: Path | None,
+    by: Sequence[Method],
+    kept: NDArray[np.bool_],
+    tell: Callable[[str], None] = lambda line: None,
+) -> Foreseen:
+    """Say what leaving out an evaluation set will take, and which cells that is, where it is known already.
+
+    The evaluation set is read where it is small (MOST_READ non-zeros); the counts of the corpus never are.
+
+    Parameters
+    ----------
+    kept
+        bool [n_cells of the corpus], the cells that there are to choose from before.
+    tell
+        Called with what could not be compared, and why.
+
+    Raises
+    ------
+    SourceError, CensusError, LeakageError
+        When the evaluation set cannot be opened or compared.
+    """
+    name = Path(str(path)).name
+    explanation = explain_overlap(corpus, path, root=root, n_cells=int(kept.sum()), by=by)
+    if evaluation_size(path, corpus.header.organism)[1] > MOST_READ:
+        return _pending(name, explanation, (), by, "and it is too large to be read for an estimate")
+    with corpus.open_census() as census:
+        evaluation = read_evaluation(corpus, path, census=census)
+        by_content = [method for method in by if method in CONTENT_METHODS]
+        if (
+            not by_content
+            or kept_scan(CorpusCells(corpus, census), evaluation, kept, is_near="near" in by) is not None
+        ):
+            exclusions = overlap_exclusions(corpus, evaluation, census=census, by=by, tell=tell)
+            lines = tuple(line for line in explanation.lines if line.unit in ("cells", ""))
+            read = Line("counts to read", 0, "bytes", is_estimate=False, source="what was found is kept")
+            return Foreseen(name, replace(explanation, lines=(*lines, read)), tuple(exclusions), ())
+        by_name = [method for method in by if method not in by_content]
+        found: Sequence[Exclusion] = ()
+        # A build goes on by content where it cannot compare by name.
+        with suppress(LeakageError):
+            found = overlap_exclusions(corpus, evaluation, census=census, by=by_name)
+        return _pending(name, explanation, found, by_content, "after a pass over the counts")
+
+
+def _pending(
+    name: str, explanation: Explanation, found: Sequence[Exclusion], pending: Sequence[Method], why: str
+) -> Foreseen:
+    notice = (
+        f"the cells that {' and '.join(pending)} will find come off those to choose from only when it is "
+        f"built, {why}: the numbers below are of more cells than it will have"
+    )
+    return Foreseen(name, replace(explanation, notice=notice), tuple(found), tuple(pending))
+
+
+def evaluation_size(path: str | Path, organism: str) -> tuple[int, float, str]:
     """Return cells and non-zeros of an evaluation set, and how they are known."""
     if "://" in str(path) or Path(path).is_dir():
         with Census.open(uri=str(path)) as census:

@@ -186,6 +186,7 @@ def overlap_exclusions(
             },
             drop=lambda _, kept: overlap(cells, kept).same[method].cells,
             drop_of_source=lambda source, kept: overlap(SourceCells(source), kept).same[method].cells,
+            label=f"overlap with {evaluation.name} by {method}",
         )
 
     return [exclusion(method) for method in usable]

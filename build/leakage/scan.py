@@ -26,6 +26,7 @@ from curate.build.leakage.near import NearIndex, gene_nats
 from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
 from curate.documents import Document, canonical_digest
 from curate.progress import progress
+from curate.scratch import kept_in, scratch_of
 from curate.threads import mapped
 
 if TYPE_CHECKING:
@@ -128,12 +129,10 @@ def scan(
     WriteError
         When what is found cannot be kept.
     """
-    # A scan for both answers a question for equal counts alone.
-    for asked in (True, is_near):
-        home = cells.path / FOLDER / _key(cells, evaluation, is_near=asked)
-        kept = _kept(home, wanted)
-        if kept is not None:
-            return kept
+    kept = kept_scan(cells, evaluation, wanted, is_near=is_near)
+    if kept is not None:
+        return kept
+    home = kept_in(cells.path / FOLDER) / _key(cells, evaluation, is_near=is_near)
     name = canonical_digest({"cells": np.packbits(wanted).tobytes().hex()})[:16]
     with atomic_folder(home / name, resumable=True) as folder:
         records, few, pairs = [], [], []
@@ -159,6 +158,19 @@ def scan(
             few=tuple(some_few.tolist()),
         ).save(folder / _HEADER)
     return Scan(wanted, found, tuple(records), some_few)
+
+
+def kept_scan(
+    cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_], *, is_near: bool = True
+) -> Scan | None:
+    """Return an earlier comparison of the wanted cells (bool [n_cells]), if any; no counts are read.
+
+    One that looked for near copies too answers a question for equal counts alone.
+    """
+    folder = cells.path / FOLDER
+    keys = dict.fromkeys(_key(cells, evaluation, is_near=asked) for asked in (True, is_near))
+    homes = [place / key for key in keys for place in dict.fromkeys([folder, scratch_of(folder)])]
+    return next((kept for home in homes if (kept := _kept(home, wanted)) is not None), None)
 
 
 def least_information(n_pairs: int) -> float:

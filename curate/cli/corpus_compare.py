@@ -44,7 +44,7 @@ def compare_source(
 
     source = find_source(Workspace.find(home).corpus(corpus), name)
     if is_explained:
-        from curate.build.leakage.explain import explain_doubles
+        from curate.build.leakage.explain_sources import explain_doubles
         from curate.cli.explanation import show
 
         show([explain_doubles(source)], as_json=as_json)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from curate.cli.companions import goes_with
 from curate.cli.leakage_options import Methods
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ MOST_DONORS = 12
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
+@goes_with(
+    "layer",
+    "gene_column",
+    needs="an h5ad file",
+    is_met=lambda values: not all("://" in each or Path(each).is_dir() for each in values["evaluations"]),
+)
+@goes_with(
+    "write_pairs", needs="--by exact or near", is_met=lambda values: {"exact", "near"} & set(values["by"])
+)
 def command(
     home: str | None,
     *,
@@ -136,7 +146,8 @@ def _fail(report: LeakageReport, methods: Sequence[Any]) -> None:
 
 
 def _explain(manifest: Manifest, evaluations: tuple[str, ...], *, by: list[Any], as_json: bool) -> None:
-    from curate.build.leakage.explain import explain_overlap, explain_source
+    from curate.build.leakage.explain import explain_overlap
+    from curate.build.leakage.explain_sources import explain_source
     from curate.cli.explanation import show
     from curate.manifests.sources import sources_of
 

@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.build.build import build
+from curate.build.ladder import build_ladder
 from curate.build.leakage import doubles
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.pools import pool_of
 from curate.build.leakage.report import leakage
 from curate.build.spike_ins import plan_spike_ins
 from curate.errors import SelectionError, SourceError
+from curate.manifests.manifest import Manifest
 from curate.manifests.notices import notices
 from curate.manifests.registry import Registry
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.corpus import Corpus
-    from curate.manifests.manifest import Manifest
     from curate.sources.source import Source
 
     Counts = NDArray[np.float32]
@@ -138,6 +139,36 @@ def test_quotas_are_drawn_from_what_is_left(
         SelectionError, match=r"has 100 .*, of which 50 may be drawn \(corpus overlap takes 50\); use at most"
     ):
         spiked(leak_corpus, source, 0.2, tmp_path)
+
+
+def test_the_steps_of_a_ladder_are_guarded_too(
+    leak_corpus: Corpus,
+    leak_counts: Counts,
+    add_leak_source: AddSource,
+    write_evaluation: WriteEvaluation,
+    tmp_path: Path,
+) -> None:
+    evaluation = strangers(100, seed=6)
+    counts = np.vstack([leak_counts[:30], evaluation[:30], strangers(60, seed=7)])
+    source = add_leak_source("third", counts)
+    options: dict[str, Any] = {
+        "registry": Registry(tmp_path / "registry"),
+        "strategies": ["random"],
+        "fractions": [0.5, 1.0],
+        "nested": True,
+    }
+    with leak_corpus.open_census() as census:
+        read = read_evaluation(leak_corpus, write_evaluation(evaluation), census=census)
+        options["exclusions"] = overlap_exclusions(leak_corpus, read, census=census)
+        ladder = build_ladder(leak_corpus, spike_ins=plan_spike_ins([(source, 0.1)]), **options)
+        with pytest.raises(SelectionError, match=r"of which 60 may be drawn \(corpus overlap takes 30, eval"):
+            build_ladder(leak_corpus, spike_ins=plan_spike_ins([(source, 0.2)]), name="more", **options)
+    assert not [name for name in options["registry"].names() if name.startswith("more")]
+    spiked_steps = [step for step in ladder.steps if step.document.spike_ins]
+    assert len(spiked_steps) == 2
+    for step in spiked_steps:
+        manifest = Manifest.load(str(options["registry"].version_path(step.document.name, 1)))
+        assert min(drawn(manifest, source)) >= 60
 
 
 def test_a_source_of_other_cells_is_drawn_as_it_was(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import hexdigits
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from curate.manifests.document import ManifestDocument
+    from curate.manifests.document import ManifestDocument, TaskRecord
 
 BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -98,6 +99,7 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
         ("seed", "" if selection.seed is None else f"{selection.seed}, of the splits {splits.seed}"),
         ("where", selection.where or ""),
         ("embedding", (selection.embedding or "")[:12]),
+        ("task", _task(selection.task)),
         ("notes", assignments({key: held for key, held in selection.notes.items() if key != "notice"})),
     ]
     records = [
@@ -113,6 +115,23 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
         *(("parent", f"{p.relation} {p.ref or ''} ({p.id[:12]})") for p in document.parents),
     ]
     return lines + [(name, text) for name, text in optional if text] + records
+
+
+def _task(task: TaskRecord | None) -> str:
+    if task is None:
+        return ""
+    decides = f"digest {task.digest[:12]}" if task.digest else "decides by its exclusions only"
+    kinds = " and their kinds" if task.descendants and task.wanted else ""
+    wanted = f"; {counted(len(task.wanted), 'type')}{kinds} ({', '.join(task.wanted)})" if task.wanted else ""
+    if task.reference is None:
+        return f"{task.name}, {task.kind}, {decides}{wanted}"
+    held = task.reference
+    cells = f"{held.n_train:,} cells for training, {held.n_held_out:,} held out"
+    if held.kind == "corpus":
+        cells = f"{counted(held.n_train, 'cell')} that match"
+    used = "" if held.n_used is None else f", {held.n_used:,} of them used"
+    split = f", split {assignments(held.split)}" if held.split else ""
+    return f"{task.name}, {task.kind}, {decides}{wanted}; reference {held.name}: {cells}{used}{split}"
 
 
 def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:
@@ -169,4 +188,7 @@ def _counts(counts: Mapping[Any, int]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(str(held) for held in value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    # The beginning of a fingerprint is enough to know it by.
+    return text[:12] if len(text := str(value)) == 64 and not set(text) - set(hexdigits) else text

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from curate.manifests.document import ManifestDocument
 
 _RECORDS = ("corpus", "genes", "selection", "splits", "spike_ins", "exclusions", "parents")
-_FOUND = {
+_FOUND: dict[str, Any] = {
     "corpus": {"uri", "census", "label"},
-    "selection": {"notes", "n_available"},
+    "selection": {
+        "notes": True,
+        "n_available": True,
+        "task": {"reference": {"sha256", "n_train", "n_held_out", "n_used"}},
+    },
     "splits": set(FOUND_OF_SPLITS),
 }
 
@@ -32,7 +36,8 @@ class SettingChange:
 def settings(document: ManifestDocument) -> dict[str, Any]:
     """Return what a manifest was asked to be, under dotted names; what was found on the way is left out."""
     content = document.model_dump(mode="json", include=set(_RECORDS), exclude=_FOUND)
-    return dict(_flat("", {name: content[name] for name in _RECORDS}))
+    # A list without records says no more than one that is absent.
+    return dict(_flat("", {name: content[name] for name in _RECORDS if content[name] != []}))
 
 
 def changed_settings(a: ManifestDocument, b: ManifestDocument) -> tuple[SettingChange, ...]:

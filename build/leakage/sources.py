@@ -1,8 +1,8 @@
-"""Evaluation sets from where they lie: an h5ad file, or a store of the Census layout."""
+"""Evaluation sets from where they lie: an h5ad file, a store of the Census layout, or a registered source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
 
+    from curate.sources.source import Source
+
 
 def open_evaluation(
     path: str | Path,
@@ -32,6 +34,7 @@ def open_evaluation(
     organism: str,
     layer: str | None = None,
     gene_column: str | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> EvaluationSet:
     """Read an evaluation set into memory: four bytes a non-zero.
 
@@ -46,6 +49,8 @@ def open_evaluation(
         holds counts, else X.
     gene_column
         Of a file: the column of var with Ensembl ids or symbols.
+    rows
+        Only these cells of a file, int64 ascending, or of a store, by soma_joinid; all by default.
 
     Raises
     ------
@@ -55,53 +60,101 @@ def open_evaluation(
         When it has no gene of the Census, or values below zero.
     """
     if "://" in str(path) or Path(path).is_dir():
-        return _from_store(str(path), var, organism)
-    return _from_h5ad(Path(path), var, organism, layer=layer, gene_column=gene_column)
+        with Census.open(uri=str(path)) as census:
+            return read_store(census, var=var, organism=organism, rows=rows)
+    return _from_h5ad(Path(path), var, organism, layer=layer, gene_column=gene_column, rows=rows)
+
+
+def read_store(
+    census: Census, *, var: pl.DataFrame, organism: str, rows: NDArray[np.int64] | None = None
+) -> EvaluationSet:
+    """Read cells of an opened Census as an evaluation set; as `open_evaluation`."""
+    uri = census.uri
+    if organism not in census.organisms:
+        known = ", ".join(census.organisms) or "none"
+        raise LeakageError(f"{uri} holds no cells of {organism}, as the corpus does; it has: {known}")
+    own = census.read_var(organism)
+    mapping = map_genes(own["feature_id"].to_list(), symbols=own["feature_name"].to_list(), table=var)
+    if mapping.n_mapped == 0:
+        raise LeakageError(_no_genes(uri, own.height, var.height))
+    joinids = np.arange(census.n_cells(organism)) if rows is None else rows
+    tables = census.read_obs(organism, list(IDENTITY_COLUMNS), joinids=rows)
+    obs = pl.concat([_text_columns(pl.DataFrame(pl.from_arrow(table))) for table in tables])
+    read = _Read.begin(mapping, own["feature_id"].to_list())
+    with progress("Reading the evaluation set", len(joinids)) as advance:
+        for block in census.read_counts(organism, joinids):
+            read.add(block.counts)
+            advance(len(block.joinids))
+    measured = _measured_genes(census, organism, obs["dataset_id"], mapping)
+    # A column that is null throughout is one that the release lacks.
+    known_obs = obs.select([name for name in obs.columns if obs[name].null_count() < obs.height])
+    return read.finish(
+        Path(uri.rstrip("/")).name,
+        pl.Series(joinids.astype(str)),
+        known_obs,
+        n_genes=own.height,
+        measured=measured,
+        release_joinids=(census.content, joinids),
+    )
+
+
+def evaluation_of_source(source: Source, *, var: pl.DataFrame, rows: NDArray[np.int64]) -> EvaluationSet:
+    """Read some cells of a source as an evaluation set, in those of its genes that the corpus has.
+
+    Memory: four bytes a non-zero, twice that for a moment.
+
+    Parameters
+    ----------
+    var
+        The genes of the corpus' Census (`Census.read_var`).
+    rows
+        int64 [n] ascending.
+
+    Raises
+    ------
+    SourceError
+        When its file cannot be read, or holds other cells than were registered.
+    """
+    space = source.corpus.genes()
+    mapping = map_genes(space.feature_ids, table=var)
+    mapping = replace(mapping, target=np.where(source.mapping.measured, mapping.target, -1))
+    read = _Read.begin(mapping, list(space.feature_ids))
+    with progress(f"Reading {source.name}", len(rows)) as advance:
+        for counts in source.counts(rows):
+            read.add(counts)
+            advance(counts.shape[0])
+    obs = _text_columns(source.columns(IDENTITY_COLUMNS, rows=rows))
+    return read.finish(source.name, pl.Series(rows.astype(str)), obs, n_genes=source.header.genes.n_genes)
 
 
 def _from_h5ad(
-    path: Path, var: pl.DataFrame, organism: str, *, layer: str | None, gene_column: str | None
+    path: Path,
+    var: pl.DataFrame,
+    organism: str,
+    *,
+    layer: str | None,
+    gene_column: str | None,
+    rows: NDArray[np.int64] | None,
 ) -> EvaluationSet:
     with _opened(path, layer) as source:
         mapping = _mapped(source, var, organism, gene_column)
         read = _Read.begin(mapping, source.var_names.fill_null("").to_list())
-        with progress(f"Reading {path.name}", source.n_cells) as advance:
-            for values in source.blocks():
+        cells = None if rows is None else _marked(rows, source.n_cells)
+        with progress(f"Reading {path.name}", source.n_cells if rows is None else len(rows)) as advance:
+            for values in source.blocks(cells=cells):
                 _refuse_negative(path, source.layer, values)
                 read.add(values)
                 advance(values.shape[0])
-        obs = _text_columns(source.obs)
-        return read.finish(path.name, source.obs_names, obs, n_genes=source.n_genes)
+        names, obs = source.obs_names, _text_columns(source.obs)
+        if rows is not None:
+            names, obs = names[rows], obs[rows]
+        return read.finish(path.name, names, obs, n_genes=source.n_genes)
 
 
-def _from_store(uri: str, var: pl.DataFrame, organism: str) -> EvaluationSet:
-    with Census.open(uri=uri) as census:
-        if organism not in census.organisms:
-            known = ", ".join(census.organisms) or "none"
-            raise LeakageError(f"{uri} holds no cells of {organism}, as the corpus does; it has: {known}")
-        own = census.read_var(organism)
-        mapping = map_genes(own["feature_id"].to_list(), symbols=own["feature_name"].to_list(), table=var)
-        if mapping.n_mapped == 0:
-            raise LeakageError(_no_genes(uri, own.height, var.height))
-        joinids = np.arange(census.n_cells(organism))
-        tables = census.read_obs(organism, list(IDENTITY_COLUMNS))
-        obs = pl.concat([_text_columns(pl.DataFrame(pl.from_arrow(table))) for table in tables])
-        read = _Read.begin(mapping, own["feature_id"].to_list())
-        with progress("Reading the evaluation set", len(joinids)) as advance:
-            for block in census.read_counts(organism, joinids):
-                read.add(block.counts)
-                advance(len(block.joinids))
-        measured = _measured_genes(census, organism, obs["dataset_id"], mapping)
-        # A column that is null throughout is one that the release lacks.
-        known_obs = obs.select([name for name in obs.columns if obs[name].null_count() < obs.height])
-        return read.finish(
-            Path(uri.rstrip("/")).name,
-            pl.Series(joinids.astype(str)),
-            known_obs,
-            n_genes=own.height,
-            measured=measured,
-            release_joinids=(census.content, joinids),
-        )
+def _marked(rows: NDArray[np.int64], n_cells: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n_cells, np.bool_)
+    mask[rows] = True
+    return mask
 
 
 @dataclass
@@ -140,7 +193,7 @@ class _Read:
         measured: tuple[NDArray[np.int64], NDArray[np.bool_]] | None = None,
         release_joinids: tuple[str, NDArray[np.int64]] | None = None,
     ) -> EvaluationSet:
-        is_count = np.concatenate(self.is_count)
+        is_count, hashes = np.concatenate(self.is_count), np.concatenate(self.hashes)
         packed = _joined(self.parts, len(self.places))
         if measured is None:
             every_gene = np.ones(len(self.places), np.bool_)
@@ -162,7 +215,8 @@ class _Read:
             is_count=is_count,
             was_normalised=self.was_normalised,
             release_joinids=release_joinids,
-            fingerprint=fingerprint_of(np.concatenate(self.hashes), is_count, obs),
+            content=np.where(is_count, hashes, np.uint64(0)),
+            fingerprint=fingerprint_of(hashes, is_count, obs),
         )
 
     def _group(
@@ -178,13 +232,17 @@ class _Read:
 
 
 def _joined(parts: list[Packed], n_genes: int) -> Packed:
+    """Join the parts, giving up each as it is copied: what is held is held twice at most."""
     lengths = [np.diff(part.indptr) for part in parts]
-    return Packed(
-        np.concatenate([[0], np.cumsum(np.concatenate(lengths))]),
-        np.concatenate([part.genes for part in parts]),
-        np.concatenate([part.counts for part in parts]),
-        n_genes,
-    )
+    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    genes, counts = np.empty(indptr[-1], np.uint16), np.empty(indptr[-1], np.uint16)
+    end = len(genes)
+    while parts:
+        part = parts.pop()
+        piece = slice(end - len(part.genes), end)
+        genes[piece], counts[piece] = part.genes, part.counts
+        end = piece.start
+    return Packed(indptr, genes, counts, n_genes)
 
 
 def _opened(path: Path, layer: str | None) -> H5adSource:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
     from curate.build.spike_ins import SpikeIns
+    from curate.build.strategies.named import Named
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
     from curate.manifests.registry import Registry
@@ -37,7 +38,7 @@ def build(
     corpus: Corpus,
     *,
     registry: Registry,
-    strategy: str,
+    strategy: Named,
     fraction: float | Sequence[float] | None = None,
     n_cells: int | Sequence[int] | None = None,
     seed: int | Sequence[int] = 0,
@@ -57,7 +58,8 @@ def build(
     Parameters
     ----------
     strategy
-        A key of STRATEGIES.
+        A key of STRATEGIES, or "path/to/file.py:function"; either with settings in brackets, as in
+        "sketch(k=100)"; or a function, or a Strategy.
     fraction, n_cells
         One of them: shares (0, 1] of the cells to choose from, rounded down, or numbers of cells.
     seed
@@ -109,7 +111,7 @@ def build(
     builder = Builder(registry, corpus, candidates, splits, chosen, where=where, obs=obs)
     manifests = []
     for request in requests:
-        base = builder.build(_name(name, strategy, request, several=len(requests) > 1), request)
+        base = builder.build(_name(name, chosen.label, request, several=len(requests) > 1), request)
         manifests.append(base)
         if spike_ins is not None:
             manifests.append(spike(base, spike_ins, registry=registry, corpus=corpus, seed=request.seed))

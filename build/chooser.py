@@ -9,8 +9,8 @@ import numpy as np
 
 from curate.build.candidates import cells_of
 from curate.build.costs import measure_costs
-from curate.build.strategies import STRATEGIES
-from curate.errors import EmbeddingError, SelectionError
+from curate.build.strategies.named import label_of, settle
+from curate.errors import EmbeddingError
 from curate.identity import cell_keys
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
+    from curate.build.strategies.named import Named, Settled
     from curate.build.task.target import TaskTarget
     from curate.corpus import Corpus
 
@@ -35,6 +36,11 @@ class Chosen:
     settings: dict[str, Any]
     embedding: Embedding | None
     target: TaskTarget | None = None
+
+    @property
+    def label(self) -> str:
+        """The name as the name of a manifest can hold it."""
+        return label_of(self.name)
 
     @property
     def embedding_id(self) -> str | None:
@@ -99,12 +105,14 @@ class Chooser:
 
 
 def settle_strategy(
-    name: str, *, corpus: Corpus, embedding: Embedding | None, parameters: Mapping[str, object]
+    given: Named, *, corpus: Corpus, embedding: Embedding | None, parameters: Mapping[str, object]
 ) -> Chosen:
     """Return a strategy with its settings, checked before anything is read.
 
     Parameters
     ----------
+    given
+        As in `settle`.
     embedding
         For strategies that need one, and for those that measure on one what they cost.
     parameters
@@ -117,26 +125,22 @@ def settle_strategy(
     EmbeddingError
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     """
-    strategy = find_strategy(name)
-    settings = strategy.resolve(parameters)
-    if strategy.needs_embedding:
-        if embedding is None:
-            raise EmbeddingError(
-                f"{name} needs an embedding of corpus {corpus.name!r}; "
-                f"make one with `curate embed {corpus.name}`"
-            )
-        embedding.verify()
-    return Chosen(name=name, strategy=strategy, settings=settings, embedding=embedding)
+    return make_ready(settle(given, parameters), corpus=corpus, embedding=embedding)
 
 
-def find_strategy(name: str) -> Strategy:
-    """Return a strategy by name.
+def make_ready(settled: Settled, *, corpus: Corpus, embedding: Embedding | None) -> Chosen:
+    """Return a settled strategy with the embedding that it reads.
 
     Raises
     ------
-    SelectionError
-        With the list of names, when there is none of this name.
+    EmbeddingError
+        When it needs an embedding and there is none, or its values are not those recorded.
     """
-    if name not in STRATEGIES:
-        raise SelectionError(f"no strategy named {name!r}; there are: {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]
+    if settled.strategy.needs_embedding:
+        if embedding is None:
+            raise EmbeddingError(
+                f"{settled.name} needs an embedding of corpus {corpus.name!r}; "
+                f"make one with `curate embed {corpus.name}`"
+            )
+        embedding.verify()
+    return Chosen(settled.name, settled.strategy, settled.settings, embedding)

@@ -18,18 +18,18 @@ import numpy as np
 
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import find_strategy, settle_strategy
+from curate.build.chooser import make_ready
 from curate.build.requests import Request, cells_of_fraction, check_seeds
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.named import settle_all
 from curate.errors import SelectionError
 from curate.manifests.document import ParentRecord
 from curate.manifests.ladder import LadderDocument, StepRecord, StrategyRecord
 from curate.manifests.ladders import add_ladder, check_ladder_name
 from curate.manifests.write import corpus_record
-from curate.nearest import nearest
 from curate.progress import progress
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from curate.build.chooser import Chosen
     from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
+    from curate.build.strategies.named import Named
     from curate.corpus import Corpus
     from curate.manifests.document import ManifestDocument
     from curate.manifests.registry import Registry
@@ -69,7 +70,7 @@ def build_ladder(
     corpus: Corpus,
     *,
     registry: Registry,
-    strategies: Sequence[str],
+    strategies: Sequence[Named],
     fractions: Sequence[float],
     seeds: Sequence[int] = (0,),
     nested: bool = False,
@@ -90,7 +91,7 @@ def build_ladder(
     Parameters
     ----------
     strategies
-        Keys of STRATEGIES. One that draws nothing gets the first seed only.
+        As in `build`. One that draws nothing gets the first seed only.
     fractions
         Shares (0, 1] of the cells to choose from.
     nested
@@ -168,37 +169,25 @@ def step_seed(seed: int, fraction: float) -> int:
 
 def _settle(
     corpus: Corpus,
-    strategies: Sequence[str],
+    strategies: Sequence[Named],
     *,
     nested: bool,
     embedding: Embedding | None,
     parameters: Mapping[str, object],
 ) -> list[Chosen]:
-    names = list(dict.fromkeys(strategies))
-    if not names:
+    if not strategies:
         raise SelectionError(f"a ladder needs a strategy; there are: {', '.join(STRATEGIES)}")
-    known = {name: [each.name for each in find_strategy(name).parameters] for name in names}
-    for given in parameters:
-        every = list(dict.fromkeys(each for held in known.values() for each in held))
-        if given not in every:
-            raise SelectionError(
-                f"none of {', '.join(names)} has a parameter {given!r}; {nearest(given, every)}"
-            )
-    if nested and (others := [name for name in names if not STRATEGIES[name].nested]):
+    settled = settle_all(list(dict.fromkeys(strategies)), parameters)
+    names = [each.name for each in settled]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise SelectionError(f"{again[0]} is there {names.count(again[0])} times; make a ladder for each")
+    if nested and (others := [each.name for each in settled if not each.strategy.nested]):
         able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.nested)
         raise SelectionError(
             f"{' and '.join(others)} cannot nest; those that can: {able}; choose among them, or build "
             "without nesting"
         )
-    return [
-        settle_strategy(
-            name,
-            corpus=corpus,
-            embedding=embedding,
-            parameters={key: value for key, value in parameters.items() if key in known[name]},
-        )
-        for name in names
-    ]
+    return [make_ready(each, corpus=corpus, embedding=embedding) for each in settled]
 
 
 def _seeds_of(chosen: Chosen, seeds: Sequence[int]) -> list[int]:
@@ -207,7 +196,7 @@ def _seeds_of(chosen: Chosen, seeds: Sequence[int]) -> list[int]:
 
 
 def _name(ladder: str, chosen: Chosen, fraction: float, seed: int) -> str:
-    return f"{ladder}-{chosen.name}-{fraction:g}-s{seed}"
+    return f"{ladder}-{chosen.label}-{fraction:g}-s{seed}"
 
 
 def _line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
+from curate.build.strategies.combine import COMBINE
 from curate.build.strategies.depth import DEPTH
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
@@ -21,4 +22,5 @@ STRATEGIES: dict[str, Strategy] = {
     "sketch": SKETCH,
     "depth": DEPTH,
     "blocks": BLOCKS,
+    "combine": COMBINE,
 }

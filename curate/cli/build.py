@@ -10,10 +10,11 @@ import click
 from curate.build.strategies import STRATEGIES
 from curate.cli import ladder_options as ladders
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
-from curate.cli.numbers import Names, Numbers
+from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
+from curate.cli.strategy_names import StrategyNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,8 +51,8 @@ def _epilog() -> str:
     "--strategy",
     "strategies",
     required=True,
-    type=Names(STRATEGIES),
-    help="How to choose cells; several with --ladder.",
+    type=StrategyNames(),
+    help="How to choose cells: a name below, or path/to/file.py:function; several with --ladder.",
 )
 @click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
 @click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
@@ -115,6 +116,7 @@ def command(
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
+    from curate.build.strategies.named import settle_all
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -123,14 +125,16 @@ def command(
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
     registry = Registry(workspace.manifests_path)
-    used = [STRATEGIES[name] for name in strategies]
+    given = {key: value for key, value in parameters.items() if value is not None}
+    settled = settle_all(strategies, given)
+    used = [each.strategy for each in settled]
     is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
     choice: dict[str, Any] = {
         "where": where,
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
         if any(each.needs_embedding for each in used) or is_measured_on
         else None,
-        "parameters": {key: value for key, value in parameters.items() if value is not None},
+        "parameters": given,
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
@@ -166,7 +170,7 @@ def command(
         (strategy,) = strategies
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
-        work = f"build {strategy}"
+        work = f"build {settled[0].name}"
         with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:

@@ -76,6 +76,17 @@ class Chooser:
             shared=asked | (strategy.prepare(values, **settings, **asked) if strategy.prepare else {}),
         )
 
+    def select(self, n_cells: int, *, keys: NDArray[np.uint64], rng: np.random.Generator) -> Selection:
+        """Choose rows among the candidates."""
+        settings = self.chosen.settings
+        return self.chosen.strategy.select(
+            self.cells, self.values, n_cells, keys=keys, rng=rng, **settings, **self.shared
+        )
+
+    def keys(self, seed: int) -> NDArray[np.uint64]:
+        """Return the key of each candidate, uint64 [n_candidates]."""
+        return cell_keys(self.candidates.identity, seed=seed, purpose="select")
+
     def choose(self, n_cells: int, *, seed: int) -> Selection:
         """Choose; the notes say also what the choice costs, where the strategy measures that.
 
@@ -84,12 +95,9 @@ class Chooser:
         Selection
             Of rows among the candidates.
         """
-        keys = cell_keys(self.candidates.identity, seed=seed, purpose="select")
-        rng = np.random.default_rng(seed)
+        keys, rng = self.keys(seed), np.random.default_rng(seed)
         strategy, settings = self.chosen.strategy, self.chosen.settings
-        selection = strategy.select(
-            self.cells, self.values, n_cells, keys=keys, rng=rng, **settings, **self.shared
-        )
+        selection = self.select(n_cells, keys=keys, rng=rng)
         costs = measure_costs(
             strategy,
             self.corpus,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import SelectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _SETTING = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.DOTALL)
 
@@ -53,7 +53,30 @@ def write_strategy(name: str, settings: Mapping[str, Any]) -> str:
     """Return a strategy and its settings as `read_strategy` reads them."""
     if not settings:
         return name
-    return f"{name}({', '.join(f'{key}={_text(value)}' for key, value in settings.items())})"
+    return f"{name}({', '.join(f'{key}={text_of(value)}' for key, value in settings.items())})"
+
+
+def text_of(value: object) -> str:
+    """Return the value of a setting as the command line reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def write_parts(parts: Sequence[Mapping[str, Any]]) -> str:
+    """Return the parts of a recipe, as manifests record them, as one line."""
+    return " + ".join(
+        f"{part['share']:g} {write_strategy(part['strategy'], part['parameters'])}" for part in parts
+    )
+
+
+def is_parts(value: Any) -> bool:
+    """Tell whether a setting is a recipe."""
+    return (
+        isinstance(value, (list, tuple))
+        and all(isinstance(each, dict) and {"share", "strategy", "parameters"} <= set(each) for each in value)
+        and len(value) > 0
+    )
 
 
 def split_outside(text: str, separator: str) -> list[str]:
@@ -86,9 +109,3 @@ def _opening(text: str) -> int:
         if depth == 0:
             return at
     raise SelectionError(f"{text} closes a bracket that it does not open; write NAME(setting=value)")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

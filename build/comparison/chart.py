@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from curate.build.comparison.measures import MEASURES
@@ -44,10 +45,7 @@ def comparison_chart(comparison: Comparison) -> alt.VConcatChart:
     names = [name for name in DRAWN if name in comparison.measures]
     rows = [
         alt.hconcat(
-            *(
-                _panel(comparison, name, is_first=name == names[start])
-                for name in names[start : start + A_ROW]
-            ),
+            *(_panel(comparison, name, is_first=name == names[start]) for name in names[start:][:A_ROW]),
             spacing=SPACING,
             bounds="flush",
         )
@@ -93,13 +91,13 @@ def _panel(comparison: Comparison, name: str, *, is_first: bool) -> alt.LayerCha
         axis=alt.Axis(labels=is_first, ticks=False, domain=False, grid=True, labelLimit=260, labelPadding=8),
     )
     is_share = measure.unit == "%"
-    values = [row["value"] for row in rows]
+    values = [mean / unit for each in comparison.ran if (mean := each.mean(name)) is not None]
     is_log = measure.is_cost and max(values) > LOG_FROM * min(values) > 0
     zero = is_share or measure.is_cost
     scale = alt.Scale(type="log", nice=True) if is_log else alt.Scale(zero=zero, nice=4)
     axis = alt.Axis(
-        tickCount=4, format="~%" if is_share else "~g" if measure.is_cost else "~r", domain=False, ticks=False,
-        labelFlush=False, labelOverlap=True,
+        tickCount=4, format="~%" if is_share else "~r", domain=False, ticks=False, labelFlush=False,
+        labelOverlap=True, values=_powers_of_ten(values) if is_log else alt.Undefined,
     )  # fmt: skip
     x = alt.X("value:Q", title=None, scale=scale, axis=axis)
     base = alt.Chart(alt.InlineData(values=rows))
@@ -122,6 +120,11 @@ def _panel(comparison: Comparison, name: str, *, is_first: bool) -> alt.LayerCha
         subtitlePadding=3,
     )  # fmt: skip
     return alt.LayerChart(layer=layers, title=title, width=WIDTH, height=ROW_HEIGHT * len(comparison.ran))
+
+
+def _powers_of_ten(values: list[float]) -> list[float]:
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return [10.0**power for power in range(low, high + 1)]
 
 
 def _heat_map(comparison: Comparison) -> alt.LayerChart:

@@ -55,8 +55,8 @@ def notes_of(comparison: Comparison) -> list[str]:
         lines.append(f"Means over {len(seeds)} seeds.")
     if comparison.radius is not None:
         lines.append(
-            f"Covered: within r = {comparison.radius:.3g} of a chosen cell in {comparison.embedding}; measured "
-            f"from {comparison.n_probes or 0:,} cells."
+            f"Covered: within r = {comparison.radius:.3g} of a chosen cell in {comparison.embedding}; from "
+            f"{comparison.n_probes or 0:,} cells."
         )
     lines.append("With one seed all draw by the same random number of each cell, and so agree more.")
     below = f"{100 * comparison.rare_below:g} %"

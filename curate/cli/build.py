@@ -9,6 +9,7 @@ import click
 
 from curate.build.strategies import STRATEGIES
 from curate.cli import ladder_options as ladders
+from curate.cli.companions import either, goes_with, is_given
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
@@ -36,8 +37,17 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
             metavar=parameter.metavar,
             help=f"{', '.join(names)}: {parameter.help}",
         )
-        function = option(function)
+        function = option(_of_strategies(parameter.name, names)(function))
     return function
+
+
+def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Refuse an option where no strategy that has it was named."""
+    return goes_with(
+        option,
+        needs=f"--strategy {either(names)}",
+        is_met=lambda values: set(names) & set(values["strategies"]),
+    )
 
 
 def _epilog() -> str:
@@ -54,15 +64,24 @@ def _epilog() -> str:
     type=StrategyNames(),
     help="How to choose cells: a name below, or path/to/file.py:function; several with --ladder.",
 )
-@click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
-@click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
-@click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
+@click.option(
+    "--fraction",
+    type=Numbers(float, distinct=True),
+    help="Shares of the cells to choose from, such as 0.01,0.1.",
+)
+@click.option("--n-cells", type=Numbers(int, distinct=True), help="Numbers of cells instead of fractions.")
+@click.option(
+    "--seed", type=Numbers(int, distinct=True), default="0", show_default=True, help="Seeds, such as 0-4."
+)
 @click.option("--where", help="Choose from matching cells only, such as \"tissue == 'lung' and nnz >= 300\".")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option(
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
+@_of_strategies(
+    "embedding", [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs]
+)
 @ladders.ladder_options
 @quality_options
 @split_options
@@ -111,8 +130,9 @@ def command(
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
+        curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
     """
-    _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
+    _check_sizes(strategies, fraction, n_cells, ladder)
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
@@ -128,7 +148,8 @@ def command(
     given = {key: value for key, value in parameters.items() if value is not None}
     settled = settle_all(strategies, given)
     used = [each.strategy for each in settled]
-    is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
+    is_there = embedding in embedding_names(source) or is_given("embedding")
+    is_measured_on = any(each.costs for each in used) and is_there
     choice: dict[str, Any] = {
         "where": where,
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
@@ -140,13 +161,22 @@ def command(
     by_quality = quality_exclusions(source, quality)
     spiked = spike_ins.of(source)
     if is_explained:
-        from curate.build.explain import explain_build
+        from curate.build.explain_build import explain_build
         from curate.cli.explanation import show
 
-        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
-        for strategy in strategies:
-            request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
-            explained += explain_build(source, root=workspace.root, **request)
+        explained, known, pending = explain_overlaps(
+            source,
+            exclude_overlap,
+            root=workspace.root,
+            by=exclude_overlap_by,
+            where=where,
+            exclusions=by_quality,
+        )
+        choice |= {"exclusions": [*by_quality, *known], "pending": pending, "spike_ins": spiked}
+        choice["train_ratio"] = splits["split_ratios"][0]
+        for strategy, held in zip(strategies, settled, strict=True):
+            choice["parameters"] = {key: given[key] for key in given if key in held.settings}
+            explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
         if spiked is not None:
             click.echo(f"notice: {spiked.explained()}", err=True)
@@ -163,6 +193,7 @@ def command(
                 seeds=seed,
                 nested=is_nested,
                 name=name or "ladder",
+                spike_ins=spiked,
                 **choice,
             )
             ladders.report(built, as_json=as_json)
@@ -184,15 +215,11 @@ def _check_sizes(
     fraction: list[float] | None,
     n_cells: list[int] | None,
     ladder: list[float] | None,
-    *,
-    is_spiked: bool,
 ) -> None:
     if [fraction, n_cells, ladder].count(None) != 2:
         raise click.UsageError("give one of --fraction, --n-cells and --ladder")
     if len(strategies) > 1 and ladder is None:
         raise click.UsageError(f"{len(strategies)} strategies go with --ladder; otherwise name one")
-    if ladder is not None and is_spiked:
-        raise click.UsageError("--ladder builds subsets without spike-ins; give --fraction for --spike-in")
 
 
 def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.custom import is_path
 from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
@@ -15,7 +16,7 @@ from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
-from curate.cli.strategy_names import StrategyNames
+from curate.cli.strategy_names import StrategyNames, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,11 +43,13 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Refuse an option where no strategy that has it was named."""
+    """Refuse an option where no strategy that has it was named; what a file has is known when it is run."""
     return goes_with(
         option,
         needs=f"--strategy {either(names)}",
-        is_met=lambda values: set(names) & set(values["strategies"]),
+        is_met=lambda values: any(
+            name in names or is_path(name) for name in map(name_of, values["strategies"])
+        ),
     )
 
 

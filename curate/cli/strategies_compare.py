@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from curate.cli.companions import is_given
 from curate.cli.diversity import chart_path_of
 from curate.cli.numbers import Numbers
 from curate.cli.strategy_names import StrategyNames
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--fraction", type=float, help="Share of the cells that each chooses, such as 0.01.")
 @click.option("--n-cells", type=int, help="Number of cells instead.")
 @click.option("--strategies", type=StrategyNames(), help="Such as random,sketch(k=100).  [default: all]")
-@click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
+@click.option(
+    "--seed", type=Numbers(int, distinct=True), default="0", show_default=True, help="Seeds, such as 0-4."
+)
 @click.option("--seeds", "n_seeds", metavar="N", type=click.IntRange(min=1), help="So many seeds, from 0 on.")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option("--embedding", metavar="NAME", help="[default: pca, where there is]")
@@ -71,6 +74,8 @@ def compare(
     """
     if (fraction is None) == (n_cells is None):
         raise click.UsageError("give one of --fraction and --n-cells")
+    if n_seeds is not None and is_given("seed"):
+        raise click.UsageError("--seeds N is short for --seed 0-(N-1): give one of them")
     from curate.build.comparison.compare import compare_strategies
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.strategies import STRATEGIES

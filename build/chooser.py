@@ -9,12 +9,13 @@ import numpy as np
 
 from curate.build.candidates import cells_of
 from curate.build.costs import measure_costs
-from curate.build.strategies.named import label_of, settle
-from curate.errors import EmbeddingError
+from curate.build.strategies import STRATEGIES
+from curate.build.strategies.named import label_of
+from curate.errors import EmbeddingError, TaskError
 from curate.identity import cell_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -22,20 +23,44 @@ if TYPE_CHECKING:
     from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
-    from curate.build.strategies.named import Named, Settled
+    from curate.build.strategies.named import Settled
     from curate.build.task.target import TaskTarget
+    from curate.build.task.task import Task
     from curate.corpus import Corpus
+    from curate.manifests.document import TaskRecord
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A strategy by name with its settings, the embedding that it reads, and the task that it chooses for."""
+    """A strategy by name with its settings, the embedding that it reads, and the task that it chooses for.
+
+    Attributes
+    ----------
+    task
+        What the manifest says of the task; also of one that decides by its exclusions only.
+    """
 
     name: str
     strategy: Strategy
     settings: dict[str, Any]
     embedding: Embedding | None
     target: TaskTarget | None = None
+    task: TaskRecord | None = None
+
+    def aimed(self, task: Task | None, candidates: Candidates) -> Chosen:
+        """Return the strategy with its target among the candidates.
+
+        Raises
+        ------
+        TaskError
+            When a description matches none of them.
+        """
+        if task is None:
+            return self
+        if not self.strategy.needs_task:
+            return replace(self, task=task.record())
+        aim = task.aim(candidates, self.embedding if self.strategy.needs_embedding else None)
+        return replace(self, target=aim.target, task=aim.record)
 
     @property
     def label(self) -> str:
@@ -112,43 +137,57 @@ class Chooser:
         return replace(selection, notes={**selection.notes, **costs})
 
 
-def settle_strategy(
-    given: Named, *, corpus: Corpus, embedding: Embedding | None, parameters: Mapping[str, object]
+def make_ready(
+    settled: Settled, *, corpus: Corpus, embedding: Embedding | None, task: Task | None = None
 ) -> Chosen:
-    """Return a strategy with its settings, checked before anything is read.
+    """Return a settled strategy with the embedding that it reads, checked before anything long begins.
 
     Parameters
     ----------
-    given
-        As in `settle`.
     embedding
         For strategies that need one, and for those that measure on one what they cost.
-    parameters
-        Of the strategy; what is not given has its default.
+    task
+        For strategies that choose for one. Its reference is brought into the space of the embedding here,
+        before anything long begins; a description waits for the candidates (`Chosen.aimed`).
 
     Raises
     ------
-    SelectionError
-        When the strategy or a parameter is unknown, or a parameter is out of range.
+    TaskError
+        When the strategy needs a task and there is none, or its reference cannot be used.
     EmbeddingError
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     """
-    return make_ready(settle(given, parameters), corpus=corpus, embedding=embedding)
-
-
-def make_ready(settled: Settled, *, corpus: Corpus, embedding: Embedding | None) -> Chosen:
-    """Return a settled strategy with the embedding that it reads.
-
-    Raises
-    ------
-    EmbeddingError
-        When it needs an embedding and there is none, or its values are not those recorded.
-    """
-    if settled.strategy.needs_embedding:
+    strategy = settled.strategy
+    if strategy.needs_embedding:
         if embedding is None:
             raise EmbeddingError(
                 f"{settled.name} needs an embedding of corpus {corpus.name!r}; "
                 f"make one with `curate embed {corpus.name}`"
             )
         embedding.verify()
-    return Chosen(settled.name, settled.strategy, settled.settings, embedding)
+    if strategy.needs_task:
+        if task is None:
+            raise TaskError(
+                f"{settled.name} chooses for a stated task; name its document with --task, or write one with "
+                "`curate task init`"
+            )
+        if embedding is not None and strategy.needs_embedding:
+            task.vectors(embedding)
+    return Chosen(settled.name, strategy, settled.settings, embedding)
+
+
+def check_task_used(settled: Sequence[Settled], task: Task | None) -> None:
+    """Refuse a task that would change nothing.
+
+    Raises
+    ------
+    TaskError
+        When none of the strategies chooses for a task, and it leaves no cells out.
+    """
+    if task is not None and not task.excludes and not any(each.strategy.needs_task for each in settled):
+        able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.needs_task) or "none yet"
+        names = " and ".join(each.name for each in settled)
+        raise TaskError(
+            f"{names} does not choose for a task, and task {task.document.name} leaves no cells out: leave "
+            f"--task out, or take a strategy that does ({able})"
+        )

@@ -9,13 +9,18 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from curate.errors import CurateError
 
+if TYPE_CHECKING:
+    from curate.build.task.target import TaskTarget
+
 RESULT_FILE = "result.json"
+CANDIDATES_FILE = "candidates.npy"
+REFERENCE_FILE = "reference.npy"
 
 
 def rows_file(seed: int) -> str:
@@ -35,14 +40,26 @@ def main() -> None:
 
 
 def run(
-    folder: Path, *, corpus: str, embedding: str | None, strategy: str, n_cells: int, seeds: list[int]
+    folder: Path,
+    *,
+    corpus: str,
+    embedding: str | None,
+    strategy: str,
+    n_cells: int,
+    seeds: list[int],
+    target: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Choose with every seed, and measure time and memory.
 
     Parameters
     ----------
+    folder
+        It may hold CANDIDATES_FILE, the rows of the corpus that may be chosen, and REFERENCE_FILE, the
+        vectors of a target.
     corpus, embedding
         Their folders; the embedding was verified.
+    target
+        The name, wanted, with_descendants and ontology (source and release) of a `TaskTarget`.
 
     Returns
     -------
@@ -53,7 +70,7 @@ def run(
     peak_bytes, base_bytes
         Peak resident memory, mapped files included, and that before anything was read.
     """
-    from curate.build.candidates import find_candidates
+    from curate.build.candidates import Candidates, find_candidates
     from curate.build.chooser import Chooser, Chosen
     from curate.build.embeddings.embedding import Embedding
     from curate.build.strategies.named import settle
@@ -62,9 +79,12 @@ def run(
 
     source = Corpus.open(Path(corpus))
     candidates = find_candidates(source, None)
+    if (held := folder / CANDIDATES_FILE).exists():
+        own = np.load(held, allow_pickle=False)
+        candidates = Candidates(rows=own, n_cells=own.size, identity=candidates.identity[own])
     settled = settle(strategy)
     opened = Embedding.open(embedding, source) if embedding else None
-    chosen = Chosen(settled.name, settled.strategy, settled.settings, opened)
+    chosen = Chosen(settled.name, settled.strategy, settled.settings, opened, _target(folder, target))
     base = peak_bytes()
     times, sizes = [time.perf_counter()], []
     chooser = Chooser.prepare(source, candidates, chosen)
@@ -82,6 +102,22 @@ def run(
         "base_bytes": base,
         "effective_size": sizes,
     }
+
+
+def _target(folder: Path, described: dict[str, Any] | None) -> TaskTarget | None:
+    if described is None:
+        return None
+    from curate.build.task.target import TaskTarget
+    from curate.ontology import Ontology
+
+    reference = folder / REFERENCE_FILE
+    return TaskTarget(
+        name=described["name"],
+        wanted=tuple(described["wanted"]),
+        with_descendants=described["with_descendants"],
+        ontology=Ontology.load(**described["ontology"]),
+        reference=np.load(reference, allow_pickle=False) if reference.exists() else None,
+    )
 
 
 def peak_bytes() -> int:

@@ -1,6 +1,7 @@
 """Run strategies on a corpus and compare what they choose; no manifest is written.
 
 1. every strategy is settled; one that needs what there is not is skipped, with the reason;
+   what a task leaves out, none can choose;
 2. each of the others chooses, with every seed, in a process of its own: time and peak memory are its own;
 3. what it chose is measured;
 4. how much the choices of every two agree.
@@ -15,23 +16,26 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from curate.build.candidates import find_candidates
 from curate.build.comparison.measures import MEASURES, Measurer
-from curate.build.comparison.trial import try_strategy
+from curate.build.comparison.trial import Trial, try_strategy
 from curate.build.diversity.rare import RARE_BELOW
 from curate.build.requests import make_requests
 from curate.build.strategies import STRATEGIES
 from curate.build.strategies.named import settle
+from curate.build.task.exclusions import task_exclusions
 from curate.errors import CurateError, SelectionError
 from curate.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from curate.build.comparison.trial import Trial
+    from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
     from curate.build.strategies.named import Settled
+    from curate.build.task.task import Task
     from curate.corpus import Corpus
 
 Outcome = Literal["ok", "skipped", "failed"]
@@ -73,6 +77,8 @@ class Comparison:
 
     Attributes
     ----------
+    n_available
+        Cells to choose from: those that the task does not leave out.
     n_cells, fraction, seeds
         Cells chosen by each, the share asked for (None for a number), and the seeds.
     embedding, radius, n_probes
@@ -93,6 +99,7 @@ class Comparison:
     corpus: str
     label: str | None
     n_corpus: int
+    n_available: int
     n_cells: int
     fraction: float | None
     seeds: tuple[int, ...]
@@ -121,7 +128,7 @@ class Comparison:
     @property
     def by_chance(self) -> float:
         """The Jaccard index that two independent random choices of as many cells have, about."""
-        share = self.n_cells / self.n_corpus
+        share = self.n_cells / self.n_available
         return share / (2 - share)
 
 
@@ -134,6 +141,8 @@ def compare_strategies(
     seeds: Sequence[int] = (0,),
     embedding: Embedding | None = None,
     rare_below: float = RARE_BELOW,
+    task: Task | None = None,
+    tell: Callable[[str], None] = lambda line: None,
     n_threads: int | None = None,
 ) -> Comparison:
     """Run strategies on a corpus, each in a process of its own, and compare what they choose.
@@ -148,6 +157,11 @@ def compare_strategies(
         For strategies that need one, and for coverage and Vendi score.
     rare_below
         A cell type is rare under this share of the corpus' cells.
+    task
+        For strategies that choose for one; what it leaves out, none can choose, and the share of its types
+        is measured.
+    tell
+        Called with what of the task could not be compared, and why.
 
     Raises
     ------
@@ -160,7 +174,9 @@ def compare_strategies(
     each chosen cell, strategy and seed, and what measuring takes.
     """
     settled = [(text, settle(text)) for text in dict.fromkeys(strategies)]
-    requests = make_requests(fraction, n_cells, seeds, corpus.n_cells)
+    with task_exclusions(task, tell=tell) as left_out:
+        candidates = find_candidates(corpus, None, left_out)
+    requests = make_requests(fraction, n_cells, seeds, candidates.n_cells)
     n, seeds = requests[0].n_cells, [request.seed for request in requests]
     if embedding is not None:
         embedding.verify()
@@ -168,22 +184,17 @@ def compare_strategies(
         corpus,
         embedding=None if embedding is None else embedding.name,
         rare_below=rare_below,
+        wanted=None if task is None else task.matches.of_type if task.wanted else task.matches.every,
         n_threads=n_threads,
     )
     compared: list[Compared] = []
     trials: list[Trial] = []
     with progress("Comparing strategies", len(settled), unit="strategies") as advance:
         for text, held in settled:
-            if reason := _lacking(held, corpus, embedding):
+            if reason := _lacking(held, corpus, embedding, task):
                 compared.append(Compared(text, "skipped", reason))
             else:
-                trial = try_strategy(
-                    text,
-                    corpus,
-                    embedding=embedding if held.strategy.needs_embedding else None,
-                    n_cells=n,
-                    seeds=seeds,
-                )
+                trial = _try(held, text, corpus, candidates, embedding, task, n_cells=n, seeds=seeds)
                 compared.append(_measured(trial, measurer))
                 trials += [trial] if compared[-1].outcome == "ok" else []
             advance(1)
@@ -195,6 +206,7 @@ def compare_strategies(
         corpus=corpus.name,
         label=corpus.header.census.label,
         n_corpus=corpus.n_cells,
+        n_available=candidates.n_cells,
         n_cells=n,
         fraction=fraction,
         seeds=tuple(seeds),
@@ -204,8 +216,8 @@ def compare_strategies(
         n_rare=len(measurer.rare),
         rare_share=measurer.share(measurer.rare),
         rare_below=rare_below,
-        task=None,
-        task_share=None,
+        task=None if task is None else task.document.name,
+        task_share=None if measurer.wanted is None else float(measurer.wanted.mean()),
         base_bytes=min(trial.base_bytes or 0 for trial in trials),
         compared=tuple(compared),
         jaccard=_jaccard(trials, seeds),
@@ -218,13 +230,43 @@ def jaccard(a: NDArray[np.int64], b: NDArray[np.int64]) -> float:
     return n_both / (a.size + b.size - n_both)
 
 
-def _lacking(settled: Settled, corpus: Corpus, embedding: Embedding | None) -> str:
+def _lacking(settled: Settled, corpus: Corpus, embedding: Embedding | None, task: Task | None) -> str:
     """Return what a strategy needs that there is not; nothing when it can run."""
-    if settled.strategy.needs_task:
-        return "needs a task"
+    if settled.strategy.needs_task and task is None:
+        return "needs a task; name its document with --task"
     if settled.strategy.needs_embedding and embedding is None:
         return f"needs an embedding; make one with `curate embed {corpus.name}`"
     return ""
+
+
+def _try(
+    settled: Settled,
+    text: str,
+    corpus: Corpus,
+    candidates: Candidates,
+    embedding: Embedding | None,
+    task: Task | None,
+    *,
+    n_cells: int,
+    seeds: Sequence[int],
+) -> Trial:
+    """Try a strategy with what it needs."""
+    strategy = settled.strategy
+    needed = embedding if strategy.needs_embedding else None
+    try:
+        aim = task.aim(candidates, needed) if task is not None and strategy.needs_task else None
+    except CurateError as error:
+        return Trial(text, error=str(error))
+    return try_strategy(
+        text,
+        corpus,
+        candidates=candidates,
+        embedding=needed,
+        target=None if aim is None else aim.target,
+        ontology=None if task is None else task.ontology_source,
+        n_cells=n_cells,
+        seeds=seeds,
+    )
 
 
 def _measured(trial: Trial, measurer: Measurer) -> Compared:

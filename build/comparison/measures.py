@@ -101,7 +101,7 @@ class Measurer:
     rare_below
         A type is rare under this share of the corpus' cells.
     wanted
-        The cell types of a task, as the corpus labels them; None without a task.
+        bool [n_corpus], the cells of the types that a task asks for; None without a task.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Measurer:
         *,
         embedding: str | None,
         rare_below: float,
-        wanted: frozenset[str] | None = None,
+        wanted: NDArray[np.bool_] | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.labels: pl.DataFrame = corpus.columns([LABELS])
@@ -140,7 +140,7 @@ class Measurer:
             "rare_types": held.held_share,
         }
         if self.wanted is not None:
-            found["task_cells"] = sum(counts.get(label, 0) for label in self.wanted) / rows.size
+            found["task_cells"] = float(self.wanted[rows].mean())
         return self._in_space(rows) | found
 
     def _in_space(self, rows: NDArray[np.int64]) -> dict[str, float | None]:

@@ -41,8 +41,8 @@ def comparison_page(comparison: Comparison) -> RenderableType:
 def title_of(comparison: Comparison) -> str:
     """Return what was compared."""
     return (
-        f"{counted(comparison.n_cells, 'cell')} of {comparison.n_corpus:,} "
-        f"({percent(comparison.n_cells / comparison.n_corpus)}) of corpus {comparison.corpus}, by "
+        f"{counted(comparison.n_cells, 'cell')} of {comparison.n_available:,} "
+        f"({percent(comparison.n_cells / comparison.n_available)}) of corpus {comparison.corpus}, by "
         f"{len(comparison.ran)} strategies"
     )
 
@@ -68,7 +68,11 @@ def notes_of(comparison: Comparison) -> list[str]:
     else:
         lines.append(f"No cell type is under {below} of the corpus: --rare-below takes another share.")
     if comparison.task_share is not None:
-        lines.append(f"Task {comparison.task}: its types are {percent(comparison.task_share)} of the corpus.")
+        n_out = comparison.n_corpus - comparison.n_available
+        lines.append(
+            f"Task {comparison.task}: its types are {percent(comparison.task_share)} of the corpus; "
+            f"{counted(n_out, 'cell')} left out."
+        )
     lines.append(
         "Time: reading what a strategy needs, preparing, the first choice. Memory: the peak of a process of "
         f"its own, mapped files and {comparison.base_bytes / 1e6:,.0f} MB of Python and packages included."
@@ -130,6 +134,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "corpus": comparison.corpus,
         "n_corpus": comparison.n_corpus,
+        "n_available": comparison.n_available,
         "n_cells": comparison.n_cells,
         "fraction": comparison.fraction,
         "seeds": list(comparison.seeds),

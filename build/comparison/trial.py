@@ -9,18 +9,20 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.build.comparison.child import RESULT_FILE, rows_file
+from curate.build.comparison.child import CANDIDATES_FILE, REFERENCE_FILE, RESULT_FILE, rows_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
+    from curate.build.task.target import TaskTarget
     from curate.corpus import Corpus
 
 CHILD = "curate.build.comparison.child"
@@ -57,9 +59,23 @@ class Trial:
 
 
 def try_strategy(
-    strategy: str, corpus: Corpus, *, embedding: Embedding | None, n_cells: int, seeds: Sequence[int]
+    strategy: str,
+    corpus: Corpus,
+    *,
+    candidates: Candidates,
+    embedding: Embedding | None,
+    target: TaskTarget | None = None,
+    ontology: str | None = None,
+    n_cells: int,
+    seeds: Sequence[int],
 ) -> Trial:
-    """Let a strategy choose in a process of its own; whatever goes wrong there is its result."""
+    """Let a strategy choose in a process of its own; whatever goes wrong there is its result.
+
+    Parameters
+    ----------
+    ontology
+        Where that of the target was read from: as in `Ontology.load`.
+    """
     with TemporaryDirectory(prefix="curate-") as name:
         folder = Path(name)
         trial = {
@@ -68,7 +84,12 @@ def try_strategy(
             "strategy": strategy,
             "n_cells": n_cells,
             "seeds": list(seeds),
+            "target": None if target is None else _described(target, ontology),
         }
+        if candidates.rows is not None:
+            np.save(folder / CANDIDATES_FILE, candidates.rows)
+        if target is not None and target.reference is not None:
+            np.save(folder / REFERENCE_FILE, target.reference)
         done = subprocess.run(
             # -P: no file of the current folder stands in for a module.
             [sys.executable, "-P", "-m", CHILD],
@@ -92,6 +113,16 @@ def try_strategy(
             base_bytes=result["base_bytes"],
             effective_sizes=dict(zip(seeds, result["effective_size"], strict=True)),
         )
+
+
+def _described(target: TaskTarget, ontology: str | None) -> dict[str, Any]:
+    """Return a target as JSON knows it, but for its vectors."""
+    return {
+        "name": target.name,
+        "wanted": list(target.wanted),
+        "with_descendants": target.with_descendants,
+        "ontology": {"source": ontology, "release": target.ontology.release},
+    }
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:

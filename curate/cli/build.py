@@ -17,6 +17,7 @@ from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
 from curate.cli.strategy_names import StrategyNames, name_of
+from curate.cli.task_options import explain_task, open_task, task_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,6 +89,7 @@ def _epilog() -> str:
 @ladders.ladder_options
 @quality_options
 @split_options
+@task_option
 @overlap_options
 @spike_in_options
 @strategy_options
@@ -115,6 +117,7 @@ def command(
     is_nested: bool,
     quality: QualityRules,
     splits: dict[str, Any],
+    task_path: str | None,
     exclude_overlap: tuple[str, ...],
     exclude_overlap_by: list[Any],
     spike_ins: SpikeInOptions,
@@ -132,6 +135,7 @@ def command(
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
+        curate build --fraction 0.01 --strategy random --task pbmc.toml
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
         curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
     """
@@ -162,6 +166,7 @@ def command(
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
+    task = open_task(task_path, source)
     spiked = spike_ins.of(source)
     if is_explained:
         from curate.build.explain_build import explain_build
@@ -175,8 +180,10 @@ def command(
             where=where,
             exclusions=by_quality,
         )
-        choice |= {"exclusions": [*by_quality, *known], "pending": pending, "spike_ins": spiked}
-        choice["train_ratio"] = splits["split_ratios"][0]
+        of_task = explain_task(task, root=workspace.root)
+        choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}
+        choice |= {"pending": [*pending, *of_task.pending], "train_ratio": splits["split_ratios"][0]}
+        explained += of_task.explained
         for strategy, held in zip(strategies, settled, strict=True):
             choice["parameters"] = {key: given[key] for key in given if key in held.settings}
             explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
@@ -186,6 +193,7 @@ def command(
         return
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
+        choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}
         if ladder is not None:
             from curate.build.ladder import build_ladder
 
@@ -205,7 +213,7 @@ def command(
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
         work = f"build {settled[0].name}"
-        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps):
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):

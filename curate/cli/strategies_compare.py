@@ -12,6 +12,7 @@ from curate.cli.companions import is_given
 from curate.cli.diversity import chart_path_of
 from curate.cli.numbers import Numbers
 from curate.cli.strategy_names import StrategyNames
+from curate.cli.task_options import open_task, task_option
 
 if TYPE_CHECKING:
     from curate.build.comparison.compare import Comparison
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="A cell type is rare under this share of the corpus.",
 )
+@task_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write a tidy table."
@@ -57,6 +59,7 @@ def compare(
     corpus: str | None,
     embedding: str | None,
     rare_below: float,
+    task_path: str | None,
     as_json: bool,
     csv_path: Path | None,
     chart_path: Path | None,
@@ -104,6 +107,8 @@ def compare(
         seeds=list(range(n_seeds)) if n_seeds else seed,
         embedding=opened,
         rare_below=rare_below,
+        task=open_task(task_path, source),
+        tell=lambda line: click.echo(f"notice: {line}", err=True),
     )
     _write(comparison, csv_path, chart_path)
     if as_json:

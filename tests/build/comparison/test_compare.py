@@ -13,7 +13,7 @@ from curate.build.build import build
 from curate.build.comparison.chart import comparison_chart
 from curate.build.comparison.compare import Compared, Comparison, compare_strategies, jaccard
 from curate.build.comparison.measures import MEASURES, Measurer
-from curate.build.comparison.page import comparison_json, comparison_page, comparison_table
+from curate.build.comparison.page import comparison_json, comparison_page, comparison_table, notes_of
 from curate.build.diversity.vendi import spectrum, vendi_score
 from curate.build.embeddings.embedding import Embedding
 from curate.errors import SelectionError
@@ -190,12 +190,9 @@ def test_a_process_that_ends_without_a_word_is_told(corpus: Corpus, own: str) ->
 
 
 def test_the_share_of_wanted_types_is_measured(corpus: Corpus) -> None:
-    types = corpus.columns(["cell_type"])["cell_type"].cast(pl.String)
-    wanted = frozenset(types.unique().sort().to_list()[:3])
+    wanted = np.arange(corpus.n_cells) % 3 == 0
     measurer = Measurer(corpus, embedding=None, rare_below=0.001, wanted=wanted)
-    rows = np.arange(0, corpus.n_cells, 7)
-    assert measurer.measure(rows)["task_cells"] == types[rows].is_in(list(wanted)).mean()
-    assert measurer.share(wanted) == types.is_in(list(wanted)).mean()
+    assert measurer.measure(np.array([0, 1, 3, 5]))["task_cells"] == 0.5
 
 
 def test_the_table_has_a_row_for_each_strategy_seed_and_measure_and_for_each_pair(
@@ -264,3 +261,53 @@ def compare_only(comparison: Comparison, strategy: str) -> Comparison:
     from dataclasses import replace
 
     return replace(comparison, compared=(row(comparison, strategy),), jaccard=np.ones((1, 1)))
+
+
+AIMED = """
+import numpy as np
+from curate.build.selection import Selection, Strategy
+
+
+def choose(cells, embedding, n, *, keys, rng, wanted, n_reference):
+    assert wanted == ("CL:0000236",), wanted
+    assert n_reference == (0 if embedding is None else 20), n_reference
+    is_wanted = (cells["cell_type"] == "naive B cell").to_numpy()
+    return np.lexsort((keys, ~is_wanted))[:n]
+
+
+def from_task(target):
+    n_reference = 0 if target.reference is None else len(target.reference)
+    assert "CL:0000236" in target.ontology
+    return {"wanted": target.wanted, "n_reference": n_reference}
+
+
+aimed = Strategy(choose, "B cells.", "nobody", reads=("cell_type",), from_task=from_task)
+"""
+
+
+def test_what_chooses_for_a_task_is_told_it_and_what_the_task_leaves_out_nobody_chooses(
+    corpus: Corpus, embedding: Embedding, tmp_path: Path
+) -> None:
+    from curate.build.task.task import Task
+
+    (tmp_path / "own.py").write_text(AIMED)
+    (tmp_path / "task.toml").write_text(
+        'name = "b"\nkind = "classification"\n[wanted]\ncell_types = ["B cell"]\n'
+        "[exclude]\nwhere = \"tissue_general == 'lung'\"\n"
+    )
+    task = Task.open(tmp_path / "task.toml", corpus)
+    aimed = f"{tmp_path}/own.py:aimed"
+    found = compare_strategies(
+        corpus, strategies=["random", aimed], n_cells=20, embedding=embedding, task=task
+    )
+    assert [each.outcome for each in found.compared] == ["ok", "ok"], found.compared
+    of_type = task.matches.of_type
+    assert (found.task, found.task_share) == ("b", of_type.mean())
+    is_lung = (corpus.columns(["tissue_general"])["tissue_general"].cast(pl.String) == "lung").to_numpy()
+    assert found.n_available == corpus.n_cells - is_lung.sum() < corpus.n_cells
+    assert row(found, "aimed").mean("task_cells") == 1
+    assert (row(found, "random").mean("task_cells") or 0) < 0.5
+    assert "Task b: its types are" in " ".join(notes_of(found))
+    without = compare_strategies(corpus, strategies=["random", aimed], n_cells=20)
+    assert row(without, "aimed").reason == "needs a task; name its document with --task"
+    assert "task_cells" not in without.measures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from curate.errors import TaskError
@@ -60,5 +61,6 @@ def _nearest(text: str, ontology: Ontology) -> str:
     """Offer labels that are near; for an id, the ids that are near with their labels."""
     in_use = [term_id for term_id in ontology.terms if term_id in ontology]
     if _ID.fullmatch(text):
-        return nearest_few(text, [f"{term_id} {ontology.label(term_id)}" for term_id in in_use])
+        near = get_close_matches(text, in_use, n=3, cutoff=0.0)
+        return f"the nearest are {', '.join(f'{each} ({ontology.label(each)})' for each in near)}"
     return nearest_few(text, [ontology.label(term_id) for term_id in in_use])

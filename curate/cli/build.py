@@ -179,6 +179,7 @@ def command(
             by=exclude_overlap_by,
             where=where,
             exclusions=by_quality,
+            spike_ins=spiked,
         )
         of_task = explain_task(task, root=workspace.root)
         choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}

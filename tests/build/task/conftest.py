@@ -61,8 +61,9 @@ class WriteTask(Protocol):
 
 
 @pytest.fixture
-def corpus(atlas_workspace: Path) -> Corpus:
-    return Workspace.find(atlas_workspace).corpus()
+def corpus(fresh_workspace: Path) -> Corpus:
+    """The corpus of the atlas, with a folder of its own: looking for cells leaves what was found there."""
+    return Workspace.find(fresh_workspace).corpus()
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
-from curate.build.strategies.coreset import CORESET
 from curate.build.strategies.combine import COMBINE
+from curate.build.strategies.coreset import CORESET
 from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
 from curate.build.strategies.herding import HERDING

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
+from curate.build.strategies.combine import COMBINE
 from curate.build.strategies.coreset import CORESET
 from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
@@ -33,4 +34,5 @@ STRATEGIES: dict[str, Strategy] = {
     "ontology": ONTOLOGY,
     "coreset": CORESET,
     "herding": HERDING,
+    "combine": COMBINE,
 }

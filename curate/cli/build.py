@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.custom import is_path
 from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
-from curate.cli.numbers import Names, Numbers
+from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
+from curate.cli.strategy_names import StrategyNames, name_of
 from curate.cli.task_options import explain_task, open_task, task_option
 
 if TYPE_CHECKING:
@@ -42,11 +44,13 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Refuse an option where no strategy that has it was named."""
+    """Refuse an option where no strategy that has it was named; what a file has is known when it is run."""
     return goes_with(
         option,
         needs=f"--strategy {either(names)}",
-        is_met=lambda values: set(names) & set(values["strategies"]),
+        is_met=lambda values: any(
+            name in names or is_path(name) for name in map(name_of, values["strategies"])
+        ),
     )
 
 
@@ -61,8 +65,8 @@ def _epilog() -> str:
     "--strategy",
     "strategies",
     required=True,
-    type=Names(STRATEGIES),
-    help="How to choose cells; several with --ladder.",
+    type=StrategyNames(),
+    help="How to choose cells: a name below, or path/to/file.py:function; several with --ladder.",
 )
 @click.option(
     "--fraction",
@@ -139,6 +143,7 @@ def command(
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
+    from curate.build.strategies.named import settle_all
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -147,7 +152,9 @@ def command(
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
     registry = Registry(workspace.manifests_path)
-    used = [STRATEGIES[name] for name in strategies]
+    given = {key: value for key, value in parameters.items() if value is not None}
+    settled = settle_all(strategies, given)
+    used = [each.strategy for each in settled]
     is_there = embedding in embedding_names(source) or is_given("embedding")
     is_measured_on = any(each.costs for each in used) and is_there
     choice: dict[str, Any] = {
@@ -155,7 +162,7 @@ def command(
         "embedding": Embedding.open(source.embeddings_path / embedding, source)
         if any(each.needs_embedding for each in used) or is_measured_on
         else None,
-        "parameters": {key: value for key, value in parameters.items() if value is not None},
+        "parameters": given,
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
@@ -178,7 +185,8 @@ def command(
         choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}
         choice |= {"pending": [*pending, *of_task.pending], "train_ratio": splits["split_ratios"][0]}
         explained += of_task.explained
-        for strategy in strategies:
+        for strategy, held in zip(strategies, settled, strict=True):
+            choice["parameters"] = {key: given[key] for key in given if key in held.settings}
             explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
         if spiked is not None:
@@ -205,7 +213,7 @@ def command(
         (strategy,) = strategies
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
-        work = f"build {strategy}"
+        work = f"build {settled[0].name}"
         with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:

@@ -62,8 +62,8 @@ def describe(
         )
     if n_siblings < wished[1]:
         notices.append(
-            f"their siblings have {n_siblings:,} of the {wished[1]:,} cells asked of them; farther types fill "
-            "up: ask for fewer negatives"
+            f"their siblings have {n_siblings:,} of the {wished[1]:,} cells asked of them; farther types "
+            "fill up: ask for fewer negatives"
         )
     if absent:
         notices.append(f"the corpus has no cell of {_some(absent)}")

@@ -81,6 +81,12 @@ DEFAULTS: dict[str, Rate] = {
     "build sketch": Rate(
         amount=22_189_056, unit="cells", seconds=41, source="default: 22.2 million cells x 50, on 2 cores"
     ),
+    "build coreset": Rate(
+        amount=22_189_056, unit="cells", seconds=91, source="default: 1 % of 22.2 million x 50, on 2 cores"
+    ),
+    "build herding": Rate(
+        amount=22_189_056, unit="cells", seconds=35, source="default: 22.2 million cells x 50, on 2 cores"
+    ),
     "build leverage": Rate(
         amount=22_189_056, unit="cells", seconds=18, source="default: 22.2 million cells x 50, on 2 cores"
     ),

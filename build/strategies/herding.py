@@ -57,7 +57,7 @@ def herding(
     Notes
     -----
     Memory beyond the embedding: 16 bytes a cell and some 300 MB at 50 dimensions and 512 features. Work grows
-    with N d `features`, whatever `n`: 1 million cells of 50 dimensions take about a second on two cores.
+    with N d `features`, whatever `n`: 1 million cells of 50 dimensions take 2 seconds on two cores.
 
     References
     ----------

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
 from curate.build.strategies.depth import DEPTH
+from curate.build.strategies.facility import FACILITY
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
 from curate.build.strategies.sketch import SKETCH
@@ -21,4 +22,5 @@ STRATEGIES: dict[str, Strategy] = {
     "sketch": SKETCH,
     "depth": DEPTH,
     "blocks": BLOCKS,
+    "facility": FACILITY,
 }

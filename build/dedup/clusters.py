@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,9 +75,7 @@ class Clusters:
         -1 where there are fewer, and for vectors of length 0.
         """
         # Below each top its leaves by dimension, so that a cell meets them as rows.
-        panels = np.concatenate(
-            [self.leaves[a:b].T.ravel() for a, b in zip(self.starts[:-1], self.starts[1:], strict=True)]
-        )
+        panels = np.concatenate([self.leaves[a:b].T.ravel() for a, b in pairwise(self.starts.tolist())])
         found = np.full((cells.n, N_NEAREST), -1, dtype=np.int32)
 
         def look(start: int) -> None:

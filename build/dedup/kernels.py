@@ -93,7 +93,7 @@ def nearest_leaves(units, tops, panels, starts, n_branches, found):  # type: ign
         best[:] = -np.inf
         _products(units[i], tops, of_tops)
         for _ in range(min(n_branches, n_tops)):
-            top = np.argmax(of_tops)
+            top = int(np.argmax(of_tops))
             of_tops[top] = -np.inf
             start, stop = starts[top], starts[top + 1]
             panel = panels[d * start : d * stop].reshape(d, stop - start)

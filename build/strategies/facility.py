@@ -61,8 +61,8 @@ def facility(
     -----
     Greedy reaches 1 - 1/e of the largest f of as many cells, at the least: up to 512 cells of f on the first
     4,096; beyond, of what f, with similarities across blocks taken for 0, can gain over the first 512. Gains
-    are exact, and computed only when they may be the largest (Minoux). The sampled candidates of Mirzasoleiman
-    et al. would be as many as `n` says, and choices would not nest.
+    are exact, and computed only when they may be the largest (Minoux). Mirzasoleiman et al. look at samples
+    of a size that depends on `n`, with which choices would not nest.
 
     Memory: the vectors of the pool, three times for a moment (0.6 GB of a million cells x 50), and 150 MB for
     each processor.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,6 +118,4 @@ def _blocks(points: NDArray[np.float32], block_cells: int) -> list[NDArray[np.in
     order = np.arange(n, dtype=np.int32)
     order_points(points, depth, order)
     ends = [(n * leaf) >> depth for leaf in range((1 << depth) + 1)]
-    return [
-        np.sort(order[start:stop]).astype(np.int64) for start, stop in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    return [np.sort(order[start:stop]).astype(np.int64) for start, stop in pairwise(ends)]

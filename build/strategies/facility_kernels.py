@@ -12,7 +12,7 @@ N_LANES = 16
 
 @compiled
 def _gain(similar, best, lanes):  # type: ignore[no-untyped-def]
-    """Return Σ max(0, similar - best), added up in N_LANES sums of fixed places."""
+    """Return Σ max(0, similar - best), added up in N_LANES sums."""
     lanes[:] = 0
     n = best.size
     n_even = n - n % N_LANES
@@ -31,13 +31,12 @@ def _gain(similar, best, lanes):  # type: ignore[no-untyped-def]
 def rank_block(similar, best, taken, n, least):  # type: ignore[no-untyped-def]
     """Choose cells one by one, always the one that gains most, the first among equals.
 
-    A gain only ever falls as cells are chosen, in this arithmetic too: each term does, and a sum of
-    the same places rounds in order. So one that was computed earlier is a bound.
+    A gain only ever falls as cells are chosen, so that one computed earlier is a bound. Sums are exact.
 
     Parameters
     ----------
     similar
-        float32 [m, m], symmetric.
+        float32 [m, m], symmetric, multiples of 2^-20.
     best
         float32 [m], the similarity of each cell to the most similar chosen so far; changed in place.
     taken
@@ -61,7 +60,7 @@ def rank_block(similar, best, taken, n, least):  # type: ignore[no-untyped-def]
     order, gains = np.empty(m, np.int64), np.empty(m, np.float64)
     n_chosen = 0
     while n_chosen < n:
-        j = np.argmax(bounds)
+        j = int(np.argmax(bounds))
         if bounds[j] < least or bounds[j] < 0:
             break
         if computed_at[j] < n_chosen:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Measure = Literal["cosine", "rbf"]
 _CHUNK = 4096
+_STEPS = np.float32(2**20)
 
 
 @dataclass(frozen=True)
@@ -71,19 +72,22 @@ class Space:
         return placed
 
     def similarities(self, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the similarities of placed vectors, float32 [len(a), len(b)].
+        """Return the similarities of placed vectors, float32 [len(a), len(b)], rounded to 2^-20.
 
-        A vector of length 0 has no direction: its cosine to all, and to itself, is 0.
+        Sums of such numbers are exact, in any order, so that equal gains are found equal. A vector of length
+        0 has no direction: its cosine to all, and to itself, is 0.
         """
         out = a @ b.T
-        if self.scale is None:
-            return np.clip(out, 0, None, out=out)
-        out *= 2
-        out -= (a * a).sum(axis=1)[:, None]
-        out -= (b * b).sum(axis=1)
-        np.clip(out, None, 0, out=out)
-        out /= np.float32(2 * self.scale**2)
-        return np.exp(out, out=out)
+        if self.scale is not None:
+            out *= 2
+            out -= (a * a).sum(axis=1)[:, None]
+            out -= (b * b).sum(axis=1)
+            out /= np.float32(2 * self.scale**2)
+            np.exp(np.clip(out, None, 0, out=out), out=out)
+        out *= _STEPS
+        np.rint(np.clip(out, 0, None, out=out), out=out)
+        out /= _STEPS
+        return out
 
     def raise_to(
         self, best: NDArray[np.float32], points: NDArray[np.float32], others: NDArray[np.float32]

@@ -18,6 +18,7 @@ from curate.cli.split_options import split_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from curate.build.exclusions import Exclusion
     from curate.manifests.manifest import Manifest
     from curate.quality import QualityRules
 
@@ -64,6 +65,13 @@ def _epilog() -> str:
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
 @ladders.ladder_options
 @quality_options
+@click.option(
+    "--dedup",
+    metavar="COSINE",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="First leave out near-duplicates: of cells more similar than this in the embedding, such as 0.95, "
+    "one stays.",
+)
 @split_options
 @overlap_options
 @spike_in_options
@@ -91,6 +99,7 @@ def command(
     ladder: list[float] | None,
     is_nested: bool,
     quality: QualityRules,
+    dedup: float | None,
     splits: dict[str, Any],
     exclude_overlap: tuple[str, ...],
     exclude_overlap_by: list[Any],
@@ -109,6 +118,7 @@ def command(
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
+        curate build --fraction 0.01 --strategy facility --dedup 0.95
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
     """
     _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
@@ -125,21 +135,30 @@ def command(
     registry = Registry(workspace.manifests_path)
     used = [STRATEGIES[name] for name in strategies]
     is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
+    is_embedded = dedup is not None or is_measured_on or any(each.needs_embedding for each in used)
+    opened = Embedding.open(source.embeddings_path / embedding, source) if is_embedded else None
     choice: dict[str, Any] = {
         "where": where,
-        "embedding": Embedding.open(source.embeddings_path / embedding, source)
-        if any(each.needs_embedding for each in used) or is_measured_on
-        else None,
+        "embedding": opened,
         "parameters": {key: value for key, value in parameters.items() if value is not None},
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
+    near: list[Exclusion] = []
+    if dedup is not None and opened is not None:
+        from curate.build.dedup.dedup import near_duplicates
+
+        near.append(near_duplicates(opened, dedup))
     spiked = spike_ins.of(source)
     if is_explained:
         from curate.build.explain import explain_build
         from curate.cli.explanation import show
 
         explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
+        if dedup is not None and opened is not None:
+            from curate.build.dedup.explain import explain_near_duplicates
+
+            explained.append(explain_near_duplicates(source, opened, dedup, root=workspace.root))
         for strategy in strategies:
             request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
             explained += explain_build(source, root=workspace.root, **request)
@@ -148,7 +167,7 @@ def command(
             click.echo(f"notice: {spiked.explained()}", err=True)
         return
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
-        choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
+        choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps, *near], **splits}
         if ladder is not None:
             from curate.build.ladder import build_ladder
 
@@ -167,7 +186,7 @@ def command(
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
         work = f"build {strategy}"
-        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps):
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps and not near):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):

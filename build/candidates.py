@@ -70,7 +70,7 @@ def find_candidates(corpus: Corpus, where: str | None, exclusions: Sequence[Excl
         matching = f" that match {where!r}" if where is not None else ""
         raise SelectionError(
             f"none of the {int(passing.sum()):,} cells of corpus {corpus.name!r}{matching} is left: "
-            f"{counted_reasons(records)}; loosen one"
+            f"{counted_reasons(exclusions, records)}; loosen one"
         )
     return Candidates(rows=rows, n_cells=len(rows), identity=identity[rows], exclusions=records)
 

@@ -30,11 +30,20 @@ class Exclusion:
         bool [n_cells of the corpus], true for the cells to leave out; or ``(corpus, kept) -> mask``, asked
         when its turn comes, where `kept` [n_cells] are the cells that the reasons before it left. What it
         says about other cells does not matter.
+    label
+        What messages call it, where the parameters would tell a person nothing; not recorded.
     """
 
     reason: str
     parameters: Mapping[str, object]
     drop: Mask | Drop
+    label: str = ""
+
+    @property
+    def told(self) -> str:
+        """What messages call it: "min_counts 500 raw_sum"."""
+        values = (str(value) for value in self.parameters.values() if value is not None)
+        return self.label or " ".join([self.reason, *values])
 
 
 def exclude(
@@ -64,10 +73,9 @@ def exclude(
     return kept, tuple(records)
 
 
-def counted_reasons(records: Sequence[ExclusionRecord]) -> str:
+def counted_reasons(exclusions: Sequence[Exclusion], records: Sequence[ExclusionRecord]) -> str:
     """Return "min_counts 500 takes 1,200 cells, …": what each reason took, for a message."""
     return ", ".join(
-        " ".join([record.reason, *(str(value) for value in record.parameters.values() if value is not None)])
-        + f" takes {record.n_cells:,}"
-        for record in records
+        f"{exclusion.told} takes {record.n_cells:,}"
+        for exclusion, record in zip(exclusions, records, strict=True)
     )

@@ -4,57 +4,45 @@
 2. candidates, splits and the labels of all cells are found once, what a strategy prepares (a covering) once;
 3. line by line (strategy, seed), step by step from the smallest: a manifest that is there already is taken as
    it is, so that a ladder that was killed goes on; of a nested ladder each step contains the one before it;
-4. the ladder itself is written down, once all its manifests are there.
+4. where asked for, a spiked manifest follows each step (`spike_ins.py`);
+5. the ladder itself is written down, once all its manifests are there.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import find_strategy, settle_strategy
-from curate.build.requests import Request, cells_of_fraction, check_seeds
+from curate.build.ladder_lines import build_line, step_name
+from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
+from curate.build.requests import cells_of_fraction, check_seeds
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
 from curate.errors import SelectionError
-from curate.manifests.document import ParentRecord
-from curate.manifests.ladder import LadderDocument, StepRecord, StrategyRecord
+from curate.manifests.ladder import LadderDocument, StrategyRecord
 from curate.manifests.ladders import add_ladder, check_ladder_name
 from curate.manifests.write import corpus_record
 from curate.nearest import nearest
 from curate.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
     from curate.build.chooser import Chosen
     from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
+    from curate.build.ladder_lines import Step
+    from curate.build.spike_ins import SpikeIns
     from curate.corpus import Corpus
-    from curate.manifests.document import ManifestDocument
     from curate.manifests.registry import Registry
 
-CONTAINS = "contains"
 _UNSET = "0" * 64
-
-
-@dataclass(frozen=True)
-class Step:
-    """A manifest of a ladder, and whether this run made it."""
-
-    record: StepRecord
-    document: ManifestDocument
-    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -82,6 +70,7 @@ def build_ladder(
     split_ratios: Sequence[float] = RATIOS,
     split_seed: int = 0,
     split_stratify_by: str | Sequence[str] = ("cell_type",),
+    spike_ins: SpikeIns | None = None,
 ) -> Ladder:
     """Build the manifests of a scaling study, and the ladder that links them.
 
@@ -103,11 +92,15 @@ def build_ladder(
         Settings of the strategies; each takes those that it has.
     where, exclusions, embedding, split_by, split_ratios, split_seed, split_stratify_by
         As in `build`.
+    spike_ins
+        From `plan_spike_ins`: each step is followed by a manifest of it spiked with these. Drawn by the seed
+        of its step, so that the cells of a source nest where the steps do.
 
     Raises
     ------
     SelectionError
-        When a strategy is unknown, or is to nest and cannot, or a fraction or a parameter is none.
+        When a strategy is unknown, or is to nest and cannot, or a fraction or a parameter is none; when a
+        spike-in is no cell of a step, or more than the source has.
     EmbeddingError
         When a strategy needs an embedding and there is none.
     """
@@ -119,7 +112,8 @@ def build_ladder(
     if not sizes:
         raise SelectionError("a ladder needs at least one fraction, such as 0.01,0.1,1")
     for chosen in all_chosen:
-        registry.check_name(_name(name, chosen, min(sizes), max(seeds)))
+        suffix = spike_ins.suffix if spike_ins else ""
+        registry.check_name(step_name(name, chosen.name, min(sizes), max(seeds)) + suffix)
     splits = make_splits(
         corpus,
         candidates,
@@ -128,15 +122,18 @@ def build_ladder(
         seed=split_seed,
         stratify_by=split_stratify_by,
     )
+    if spike_ins is not None:
+        check_spike_sizes(spike_ins, list(sizes.values()), candidates, splits)
     obs = corpus.columns(OBS_COLUMNS)
     lines = [(chosen, seed) for chosen in all_chosen for seed in _seeds_of(chosen, seeds)]
     steps: list[Step] = []
     builder: Builder | None = None
-    with progress("Building the ladder", len(lines) * len(sizes), unit="manifests") as advance:
+    n_manifests = len(lines) * len(sizes) * (1 if spike_ins is None else 2)
+    with progress("Building the ladder", n_manifests, unit="manifests") as advance:
         for chosen, seed in lines:
             if builder is None or builder.chosen is not chosen:
                 builder = Builder(registry, corpus, candidates, splits, chosen, where=where, obs=obs)
-            for step in _line(builder, sizes, seed=seed, nested=nested, name=name):
+            for step in build_line(builder, sizes, seed=seed, nested=nested, name=name, spike_ins=spike_ins):
                 steps.append(step)
                 advance(1)
     document = add_ladder(
@@ -155,15 +152,10 @@ def build_ladder(
                 StrategyRecord(strategy=chosen.name, parameters=chosen.settings) for chosen in all_chosen
             ),
             steps=tuple(step.record for step in steps),
+            spike_ins=ladder_spike_ins(spike_ins, steps, nested=nested) if spike_ins else None,
         ),
     )
     return Ladder(document, tuple(steps))
-
-
-def step_seed(seed: int, fraction: float) -> int:
-    """Return the seed of one step of a ladder that is not nested, 32 bits."""
-    digest = hashlib.blake2b(f"ladder\0{seed}\0{fraction!r}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
 
 
 def _settle(
@@ -204,82 +196,3 @@ def _settle(
 def _seeds_of(chosen: Chosen, seeds: Sequence[int]) -> list[int]:
     distinct = list(dict.fromkeys(seeds))
     return distinct if chosen.strategy.is_drawn else distinct[:1]
-
-
-def _name(ladder: str, chosen: Chosen, fraction: float, seed: int) -> str:
-    return f"{ladder}-{chosen.name}-{fraction:g}-s{seed}"
-
-
-def _line(
-    builder: Builder, sizes: Mapping[float, int], *, seed: int, nested: bool, name: str
-) -> Iterator[Step]:
-    """Yield the steps of one strategy and seed, the smallest first."""
-    below: Step | None = None
-    rows_below: NDArray[np.int64] | None = None
-    for fraction, n_cells in sizes.items():
-        draw = seed if nested else step_seed(seed, fraction)
-        request = Request(n_cells=n_cells, seed=draw, fraction=fraction)
-        parents = (
-            [ParentRecord(id=below.document.id, relation=CONTAINS, ref=below.document.ref)]
-            if nested and below is not None
-            else []
-        )
-        called = _name(name, builder.chosen, fraction, seed)
-        document = _find(builder, called, request, parents)
-        is_new = document is None
-        if document is None:
-            selection = builder.choose(request)
-            if nested:
-                _check_contains(builder, selection.rows, rows_below, fraction=fraction)
-                rows_below = selection.rows
-            document = builder.write(called, request, selection, parents=parents).document
-        else:
-            rows_below = None
-        below = Step(
-            StepRecord(
-                strategy=builder.chosen.name,
-                fraction=fraction,
-                seed=seed,
-                drawn_with=draw,
-                n_cells=document.n_cells,
-                manifest=document.name,
-                version=document.version,
-                id=document.id,
-            ),
-            document,
-            is_new,
-        )
-        yield below
-
-
-def _find(
-    builder: Builder, name: str, request: Request, parents: Sequence[ParentRecord]
-) -> ManifestDocument | None:
-    """Return the manifest of this name that was asked the same, if it is there whole."""
-    wanted = builder.asked(request, parents=parents)
-    for entry in reversed(builder.registry.entries(name)):
-        if entry.document is not None and entry.document.asked() == wanted:
-            folder = builder.registry.version_path(entry.name, entry.version)
-            files = entry.document.files.items()
-            if all(
-                (path := folder / file).is_file() and path.stat().st_size == held.n_bytes
-                for file, held in files
-            ):
-                return entry.document
-    return None
-
-
-def _check_contains(
-    builder: Builder, rows: NDArray[np.int64], below: NDArray[np.int64] | None, *, fraction: float
-) -> None:
-    """Refuse a step that does not contain the one below it: settings can keep a strategy from nesting."""
-    if below is None:
-        return
-    is_held = np.zeros(builder.candidates.n_cells, dtype=np.bool_)
-    is_held[rows] = True
-    n_lost = int((~is_held[below]).sum())
-    if n_lost:
-        raise SelectionError(
-            f"{builder.chosen.name} with these parameters does not nest: {n_lost:,} of the {below.size:,} "
-            f"cells of a step are not in the next, {fraction:g}; leave them out, or build without nesting"
-        )

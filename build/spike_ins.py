@@ -24,7 +24,7 @@ from curate.build.strategies.reweight import water_fill
 from curate.build.strategies.strata import stratify
 from curate.errors import SelectionError
 from curate.identity import cell_keys, release_identity_hash
-from curate.manifests.document import SPLITS, ParentRecord, SpikeInRecord
+from curate.manifests.document import BASE, SPLITS, ParentRecord, SpikeInRecord
 from curate.manifests.obs import corpus_rows
 from curate.manifests.write import write_manifest
 from curate.sources.source import PERTURBATION
@@ -44,7 +44,6 @@ Balance = Literal["none", "perturbation"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 TRAIN = SPLITS.index("train")
-BASE = "base"
 
 
 @dataclass(frozen=True)

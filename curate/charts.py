@@ -144,6 +144,21 @@ def theme() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def chart_svg(chart: alt.VConcatChart) -> str:
+    """Return a chart as an element to stand in a page of HTML.
+
+    Raises
+    ------
+    WriteError
+        When a package of the extra [report] is missing.
+    """
+    check_charts()
+    import vl_convert
+
+    svg: str = vl_convert.vegalite_to_svg(chart.to_dict())
+    return svg
+
+
 def save_chart(chart: alt.VConcatChart, path: Path) -> None:
     """Write a chart as the format that the name of the file says.
 

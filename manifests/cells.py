@@ -150,6 +150,16 @@ class Cells:
         """Return the joinids of the corpus' own cells, int64 ascending."""
         return self.soma_joinid[self.rows_of(CENSUS)]
 
+    def beyond(self, other: Cells) -> dict[str, NDArray[np.int64]]:
+        """Return the cells that `other` lacks: source → joinids, int64 ascending; nothing when it has all."""
+        lacking = {}
+        for source in self.sources:
+            own, held = (cells.soma_joinid[cells.rows_of(source)] for cells in (self, other))
+            missing = np.setdiff1d(own, held, assume_unique=True)
+            if missing.size:
+                lacking[source] = missing
+        return lacking
+
     def digest(self) -> str:
         """Return the digest that enters the id: of the columns' little-endian bytes, source by source.
 

@@ -15,6 +15,7 @@ from curate.build.composition import composition
 from curate.build.diversity.labels import shannon_bits
 from curate.errors import ManifestError
 from curate.manifests.cells_diff import CellsDiff, diff_cells
+from curate.manifests.page import assignments
 from curate.manifests.settings import SettingChange, changed_settings
 from curate.quantiles import kolmogorov_smirnov, quantiles
 
@@ -30,7 +31,13 @@ SOURCE = "source"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two manifests."""
+    """One of the two manifests.
+
+    Attributes
+    ----------
+    exclusions
+        Cells that were left out by each reason, with what it was asked; none before it had taken them.
+    """
 
     ref: str
     id: str
@@ -40,6 +47,8 @@ class Side:
     n_cells: int
     n_donors: int
     diversity: dict[str, dict[str, Any]]
+    splits: dict[str, int]
+    exclusions: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,13 @@ class Mover:
     share_b: float
     points: float
     fold: float | None
+
+    @property
+    def fold_shown(self) -> str:
+        """How many times as large the share is in B: "1.31x", "new" or "gone"."""
+        if self.fold is None:
+            return "new"
+        return "gone" if self.n_b == 0 else f"{self.fold:.2f}x"
 
 
 @dataclass(frozen=True)
@@ -249,6 +265,11 @@ def _side(manifest: Manifest) -> Side:
         n_cells=document.n_cells,
         n_donors=document.n_donors,
         diversity={column: held.model_dump() for column, held in document.diversity.items()},
+        splits={str(split): n for split, n in document.splits.counts.items()},
+        exclusions={
+            f"{each.reason} {assignments(each.parameters)}".strip(): each.n_cells
+            for each in document.exclusions
+        },
     )
 
 

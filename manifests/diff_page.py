@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from curate.manifests.cells_diff import CellsDiff
-    from curate.manifests.diff import CompositionShift, ManifestDiff, Mover, NumberShift, Side
+    from curate.manifests.diff import CompositionShift, ManifestDiff, NumberShift, Side
 
-_MEASURES = {"n_labels": "labels", "shannon_bits": "Shannon bits", "inverse_simpson": "inverse Simpson"}
-_MEASURES |= {"gini_simpson": "Gini-Simpson"}
+MEASURES = {"n_labels": "labels", "shannon_bits": "Shannon bits", "inverse_simpson": "inverse Simpson"}
+MEASURES |= {"gini_simpson": "Gini-Simpson"}
 
 
 def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
@@ -36,13 +36,14 @@ def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
     parts: list[RenderableType] = [title]
     parts += [
         Text(f"{name}: {side.corpus}, {side.label}", style="yellow")
-        for name, side in _labelled(diff.a, diff.b)
+        for name, side in labelled(diff.a, diff.b)
     ]
     parts += [Text(f"note: {note}", style="yellow") for note in diff.notes]
     if diff.same:
         parts.append(Text(f"the same content: both have the id {diff.a.id[:12]}"))
     parts += [_cells(diff.cells)] if diff.cells else []
     parts += [_settings(diff)] if diff.settings else []
+    parts += [_exclusions(diff)] if diff.a.exclusions or diff.b.exclusions else []
     parts.append(_diversity(diff))
     parts += [_shift(shift, top=top) for shift in diff.composition]
     parts += [_number_shift(shift) for shift in diff.numbers]
@@ -52,7 +53,7 @@ def diff_page(diff: ManifestDiff, *, top: int = 8) -> RenderableType:
     return Group(*parts)
 
 
-def _labelled(a: Side, b: Side) -> list[tuple[str, Side]]:
+def labelled(a: Side, b: Side) -> list[tuple[str, Side]]:
     """Return the sides whose store says something about itself; once when both say the same."""
     if (a.corpus, a.label) == (b.corpus, b.label):
         return [("A and B", a)] if a.label else []
@@ -77,18 +78,26 @@ def _settings(diff: ManifestDiff) -> Table:
     table.add_column("\nA", overflow="fold")
     table.add_column("\nB", overflow="fold")
     for change in diff.settings:
-        table.add_row(change.name, _value(change.a), _value(change.b))
+        table.add_row(change.name, setting(change.a), setting(change.b))
+    return table
+
+
+def _exclusions(diff: ManifestDiff) -> Table:
+    table = _table("cells left out", "A", "B")
+    of_a, of_b = diff.a.exclusions, diff.b.exclusions
+    for reason in {**of_a, **of_b}:
+        table.add_row(reason, *(f"{held[reason]:,}" if reason in held else "" for held in (of_a, of_b)))
     return table
 
 
 def _diversity(diff: ManifestDiff) -> Table:
     table = _table("diversity", "A", "B", "B - A")
-    table.add_row("donors", *_numbers(diff.a.n_donors, diff.b.n_donors))
+    table.add_row("donors", *change_of(diff.a.n_donors, diff.b.n_donors))
     for column in diff.a.diversity:
         if column in diff.b.diversity:
             of_a, of_b = diff.a.diversity[column], diff.b.diversity[column]
-            for key, name in _MEASURES.items():
-                table.add_row(f"{column}: {name}", *_numbers(of_a[key], of_b[key]))
+            for key, name in MEASURES.items():
+                table.add_row(f"{column}: {name}", *change_of(of_a[key], of_b[key]))
     return table
 
 
@@ -105,7 +114,7 @@ def _shift(shift: CompositionShift, *, top: int) -> RenderableType:
             percent(mover.share_a),
             percent(mover.share_b),
             Text(f"{mover.points:+.2f}", style="green" if mover.points > 0 else "red"),
-            _fold(mover),
+            mover.fold_shown,
         )
     return Group(table, Text(f"{_summary(shift)}; {_more(len(moved), top)}", style="dim"))
 
@@ -140,12 +149,6 @@ def _more(n_moved: int, top: int) -> str:
     )
 
 
-def _fold(mover: Mover) -> str:
-    if mover.fold is None:
-        return "new"
-    return "gone" if mover.n_b == 0 else f"{mover.fold:.2f}x"
-
-
 def _table(title: str, *numbers: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan")
     table.add_column(f"\n{title}", width=34)
@@ -154,13 +157,15 @@ def _table(title: str, *numbers: str) -> Table:
     return table
 
 
-def _numbers(a: float, b: float) -> tuple[str, str, str]:
+def change_of(a: float, b: float) -> tuple[str, str, str]:
+    """Return two numbers and their difference, written out."""
     if isinstance(a, int) and isinstance(b, int):
         return f"{a:,}", f"{b:,}", f"{b - a:+,}"
     return f"{a:.4f}", f"{b:.4f}", f"{b - a:+.4f}"
 
 
-def _value(value: Any) -> str:
+def setting(value: Any) -> str:
+    """Return a setting as a page shows it; of a fingerprint the beginning."""
     if value is None:
         return "none"
     if isinstance(value, list):

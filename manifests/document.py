@@ -19,6 +19,9 @@ FORMAT = 1
 CENSUS = "census"
 """The source of the corpus' own cells in cells.parquet; every other source is a spike-in."""
 
+BASE, CONTAINS = "base", "contains"
+"""How a manifest comes from its parent: the parent spiked; a step of a ladder that contains the one below."""
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 

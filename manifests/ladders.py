@@ -82,7 +82,7 @@ def add_ladder(registry: Registry, draft: LadderDocument) -> LadderDocument:
         path = _path(registry, document.name, document.version)
         try:
             with atomic_folder(path) as aside:
-                text = json.dumps(document.model_dump(mode="json"), indent=2, ensure_ascii=False)
+                text = json.dumps(document.content(), indent=2, ensure_ascii=False)
                 (aside / LADDER_FILE).write_text(text + "\n")
         except WriteError:
             if not path.exists():

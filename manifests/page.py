@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import hexdigits
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -169,4 +170,7 @@ def _counts(counts: Mapping[Any, int]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ",".join(str(held) for held in value)
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    # The beginning of a fingerprint is enough to know it by.
+    return text[:12] if len(text := str(value)) == 64 and not set(text) - set(hexdigits) else text

@@ -32,7 +32,8 @@ class SettingChange:
 def settings(document: ManifestDocument) -> dict[str, Any]:
     """Return what a manifest was asked to be, under dotted names; what was found on the way is left out."""
     content = document.model_dump(mode="json", include=set(_RECORDS), exclude=_FOUND)
-    return dict(_flat("", {name: content[name] for name in _RECORDS}))
+    # A list without records says no more than one that is absent.
+    return dict(_flat("", {name: content[name] for name in _RECORDS if content[name] != []}))
 
 
 def changed_settings(a: ManifestDocument, b: ManifestDocument) -> tuple[SettingChange, ...]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from curate.build.composition import COMPOSITION_COLUMNS, summarise
 from curate.errors import ManifestError, SourceError
+from curate.manifests.check import Check
 from curate.manifests.document import CENSUS, SPLITS
 from curate.manifests.obs import ABSENT, find_rows, read_obs
 from curate.manifests.reading import DOCUMENT_FILE, file_digest_of, parse_document, read_file
 from curate.manifests.sources import sources_at_hand
+from curate.manifests.verify_parents import check_parents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,17 +23,6 @@ if TYPE_CHECKING:
     from curate.manifests.document import ManifestDocument, SpikeInRecord
     from curate.manifests.manifest import Manifest
     from curate.sources.source import Source
-
-Outcome = Literal["ok", "failed", "not checked"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at, and what was found."""
-
-    name: str
-    outcome: Outcome
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -77,8 +68,8 @@ def verify(manifest: Manifest) -> Report:
     -------
     Report
         One check a line, in this order: manifest.json, every other file, the schema and order of the cells,
-        the id, the counts; then the corpus, every joinid in it, and composition, donors and diversity
-        recomputed. Memory: some 60 bytes a cell of the corpus.
+        the id, the counts, the cells of its parents where they lie beside it; then the corpus, every joinid
+        in it, and composition, donors and diversity recomputed. Memory: some 60 bytes a cell of the corpus.
     """
     return Report(ref=manifest.ref, id=manifest.id, checks=tuple(_checks(manifest)))
 
@@ -98,6 +89,7 @@ def _checks(manifest: Manifest) -> Iterator[Check]:
         "id", "recomputed from the content", {"id": document.id}, {"id": document.content_id(cells.digest())}
     )
     yield _compared("counts", "cells, splits, sources", _recorded_counts(document), _counts(cells, document))
+    yield from check_parents(manifest, cells)
     corpus = manifest.find_corpus()
     if corpus is None:
         yield Check(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.errors import CurateError, ManifestError
+from curate.manifests.check import Check
 from curate.manifests.manifest import Manifest
 from curate.manifests.reading import DOCUMENT_FILE
-from curate.manifests.verify import Check, Report
+from curate.manifests.verify import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

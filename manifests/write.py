@@ -3,7 +3,7 @@
 1. put the cells into the order of the format;
 2. count what they are made of;
 3. derive the id from all that decides the content;
-4. return the version that has this id, if there is one;
+4. return the version that has this id, if there is one, its cells restored where they are missing;
 5. else write the next version aside and rename it into place; when another writer took the number, go to 4.
 """
 
@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from curate import __version__
-from curate.atomic import atomic_folder
+from curate.atomic import atomic_file, atomic_folder
 from curate.build.composition import COMPOSITION_COLUMNS, Summary, summarise
 from curate.errors import ManifestError, WriteError
 from curate.manifests.cells import Cells
@@ -147,6 +147,7 @@ def _add_version(registry: Registry, draft: ManifestDocument, content: bytes) ->
     while True:
         same = registry.find_version(draft.name, draft.id)
         if same is not None:
+            _restore_cells(registry.version_path(same.name, same.version) / CELLS_FILE, same, content)
             return same
         document = draft.model_copy(update={"version": registry.next_version(draft.name)}).sealed()
         path = registry.version_path(document.name, document.version)
@@ -159,6 +160,15 @@ def _add_version(registry: Registry, draft: ManifestDocument, content: bytes) ->
                 raise
             continue  # another writer took the number while we wrote
         return document
+
+
+def _restore_cells(path: Path, document: ManifestDocument, content: bytes) -> None:
+    """Write cells.parquet again where it is missing or cut short, if these are the bytes that it had."""
+    recorded = document.files[CELLS_FILE]
+    is_whole = path.is_file() and path.stat().st_size == recorded.n_bytes
+    if not is_whole and file_digest_of(content) == recorded.sha256:
+        with atomic_file(path) as aside:
+            aside.write_bytes(content)
 
 
 @contextmanager

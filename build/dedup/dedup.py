@@ -71,7 +71,7 @@ def near_duplicates(embedding: Embedding, above: float) -> Exclusion:
         return dropped
 
     parameters = {"cosine_above": float(above), "embedding": embedding.id, "method_version": METHOD_VERSION}
-    return Exclusion(REASON, parameters, drop)
+    return Exclusion(REASON, parameters, drop, label=f"near-duplicates above {above:g} in {embedding.name}")
 
 
 def check_above(above: float) -> None:

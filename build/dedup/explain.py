@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from curate.build.explain import BASE_BYTES, Explanation, Line
-from curate.rates import rate_of
+from curate.build.explain import Explanation, Line, process_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,22 +24,12 @@ def explain_near_duplicates(corpus: Corpus, embedding: Embedding, above: float, 
     root
         The workspace, for its measured rates.
     """
-    n, rate = corpus.n_cells, rate_of(root, "dedup")
-    n_bytes = embedding.values.nbytes
-    held = round(BASE_BYTES + BYTES_PER_CELL * n + n_bytes)
+    n, n_bytes = corpus.n_cells, embedding.values.nbytes
     return Explanation(
         title=f"near-duplicates of corpus {corpus.name}, cosine above {above:g} in {embedding.name}",
         lines=(
             Line("cells compared, at most", n, "cells", is_estimate=False, source="filters come before"),
             Line("embedding to read", n_bytes, "bytes", is_estimate=False, source=embedding.name),
-            Line("memory", held, "bytes", is_estimate=True, source="the process, its arrays, mapped files"),
-            Line(
-                "time, at most",
-                n / rate.per_s,
-                "s",
-                is_estimate=True,
-                source=f"{rate.per_s:,.3g} cells/s, {rate.source}",
-            ),
+            *process_lines(root, "dedup", n, "cells", held_bytes=BYTES_PER_CELL * n + n_bytes),
         ),
-        notice="how many cells it drops is known when it has run; what follows counts them in",
     )

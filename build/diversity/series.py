@@ -50,7 +50,10 @@ def _description(document: ManifestDocument) -> dict[str, str]:
         "embedding": selection.embedding and selection.embedding[:8],
         "split by": splits.unit,
         "spike-in": ", ".join(
-            f"{each.source} {each.fraction or each.n_cells:g}" for each in document.spike_ins
+            f"{each.source} {each.fraction or each.n_cells:g}"
+            + (" added" if each.mode == "add" else "")
+            + (" balanced" if each.parameters.get("balance") == "perturbation" else "")
+            for each in document.spike_ins
         ),
         "without": ", ".join(each.reason for each in document.exclusions),
     }

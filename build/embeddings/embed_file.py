@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,15 +38,13 @@ def import_embedding(corpus: Corpus, file: Path, *, name: str) -> Embedding:
     Raises
     ------
     EmbeddingError
-        When the file is no .npy of numbers [n_cells, d], holds a value that is not finite, or the name is
-        taken.
+        When the file is no .npy of numbers [n_cells, d], holds a value that is not finite or too large for
+        float32, or the name is taken.
     """
     path = _free_path(corpus, name)
     values = _read_npy(file, corpus)
     step = max(1, (1 << 22) // values.shape[1])
-    blocks = (
-        np.asarray(values[start : start + step], dtype=np.float32) for start in range(0, corpus.n_cells, step)
-    )
+    blocks = (_float32(values[start : start + step], first=start) for start in range(0, corpus.n_cells, step))
     _write(path, corpus, blocks, values.shape[1], model="file", parameters={"file": file.name})
     return Embedding.open(path, corpus)
 
@@ -111,6 +110,24 @@ def _watched(
     for block in blocks:
         yield block
         advance(block.shape[0])
+
+
+def _float32(values: NDArray[Any], *, first: int) -> NDArray[np.float32]:
+    """Return values as float32, refusing those whose squared distances it cannot hold.
+
+    Parameters
+    ----------
+    first
+        The number of their first row.
+    """
+    most = math.sqrt(np.finfo(np.float32).max / (4 * values.shape[1]))
+    if (is_beyond := np.isfinite(values) & (np.abs(values) > most)).any():
+        row, column = np.argwhere(is_beyond)[0]
+        raise EmbeddingError(
+            f"{values[row, column]:g} at row {first + row}, dimension {column}: distances between such cells "
+            f"are beyond float32; scale the values to less than {most:.1g}"
+        )
+    return np.asarray(values, dtype=np.float32)
 
 
 def _read_npy(file: Path, corpus: Corpus) -> NDArray[Any]:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.explain import BASE_BYTES, Explanation, Line
-from curate.build.leakage.guard import CELL_METHODS, METHODS, Method
+from curate.build.leakage.guard import CELL_METHODS, METHODS, Method, overlap_exclusions, read_evaluation
+from curate.build.leakage.scan import kept_scan
 from curate.build.leakage.sketches import Bands
 from curate.census import Census
+from curate.errors import LeakageError
 from curate.h5ad.source import H5adSource
 from curate.rates import rate_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from curate.build.exclusions import Exclusion
     from curate.corpus import Corpus
+
+CONTENT_METHODS: tuple[Method, ...] = ("exact", "near")
+"""Those that read counts."""
+MOST_READ = 10_000_000
+"""Non-zeros of an evaluation set that is read to explain a build: a second or two."""
 
 BYTES_PER_NONZERO = 8
 """Four of the evaluation set, and as much again while it is packed."""
@@ -101,6 +114,79 @@ def explain_overlap(
     looked = ", ".join(method for method in METHODS if method in by)
     notice = "" if set(by) & set(CELL_METHODS) else "no method that finds cells is among them"
     return Explanation(title=f"{name} in corpus {corpus.name} by {looked}", lines=tuple(lines), notice=notice)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What is known of the overlap with an evaluation set before a build looks for it.
+
+    Attributes
+    ----------
+    exclusions
+        Of the methods that need no pass over the counts, or whose pass is kept from an earlier run.
+    pending
+        The methods whose cells only the build will find.
+    """
+
+    name: str
+    explanation: Explanation
+    exclusions: tuple[Exclusion, ...]
+    pending: tuple[Method, ...]
+
+
+def foresee_overlap(
+    corpus: Corpus,
+    path: str | Path,
+    *,
+    root: Path | None,
+    by: Sequence[Method],
+    kept: NDArray[np.bool_],
+    tell: Callable[[str], None] = lambda line: None,
+) -> Foreseen:
+    """Say what leaving out an evaluation set will take, and which cells that is, where it is known already.
+
+    The evaluation set is read where it is small (MOST_READ non-zeros); the counts of the corpus never are.
+
+    Parameters
+    ----------
+    kept
+        bool [n_cells of the corpus], the cells that there are to choose from before.
+    tell
+        Called with what could not be compared, and why.
+
+    Raises
+    ------
+    SourceError, CensusError, LeakageError
+        When the evaluation set cannot be opened or compared.
+    """
+    name = Path(str(path)).name
+    explanation = explain_overlap(corpus, path, root=root, n_cells=int(kept.sum()), by=by)
+    if _size(path, corpus.header.organism)[1] > MOST_READ:
+        return _pending(name, explanation, (), by, "and it is too large to be read for an estimate")
+    with corpus.open_census() as census:
+        evaluation = read_evaluation(corpus, path, census=census)
+        by_content = [method for method in by if method in CONTENT_METHODS]
+        if not by_content or kept_scan(corpus, evaluation, kept) is not None:
+            exclusions = overlap_exclusions(corpus, evaluation, census=census, by=by, tell=tell)
+            lines = tuple(line for line in explanation.lines if line.unit in ("cells", ""))
+            read = Line("counts to read", 0, "bytes", is_estimate=False, source="what was found is kept")
+            return Foreseen(name, replace(explanation, lines=(*lines, read)), tuple(exclusions), ())
+        by_name = [method for method in by if method not in by_content]
+        found: Sequence[Exclusion] = ()
+        # A build goes on by content where it cannot compare by name.
+        with suppress(LeakageError):
+            found = overlap_exclusions(corpus, evaluation, census=census, by=by_name)
+        return _pending(name, explanation, found, by_content, "after a pass over the counts")
+
+
+def _pending(
+    name: str, explanation: Explanation, found: Sequence[Exclusion], pending: Sequence[Method], why: str
+) -> Foreseen:
+    notice = (
+        f"the cells that {' and '.join(pending)} will find come off those to choose from only when it is "
+        f"built, {why}: the numbers below are of more cells than it will have"
+    )
+    return Foreseen(name, replace(explanation, notice=notice), tuple(found), tuple(pending))
 
 
 def _size(path: str | Path, organism: str) -> tuple[int, float, str]:

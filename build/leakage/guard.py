@@ -180,6 +180,7 @@ def overlap_exclusions(
                 **(version if method in ("exact", "near") else {}),
             },
             drop=drop(method),
+            label=f"overlap with {evaluation.name} by {method}",
         )
         for method in usable
     ]

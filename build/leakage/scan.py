@@ -24,6 +24,7 @@ from curate.build.leakage.near import NearIndex
 from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
 from curate.documents import Document, canonical_digest
 from curate.progress import progress
+from curate.scratch import kept_in, scratch_of
 from curate.threads import mapped
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ def scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], c
     WriteError
         When what is found cannot be kept.
     """
-    home = corpus.path / FOLDER / _key(corpus, evaluation)
-    kept = _kept(home, wanted)
+    kept = kept_scan(corpus, evaluation, wanted)
     if kept is not None:
         return kept
+    home = kept_in(corpus.path / FOLDER) / _key(corpus, evaluation)
     name = canonical_digest({"cells": np.packbits(wanted).tobytes().hex()})[:16]
     with atomic_folder(home / name, resumable=True) as folder:
         records, few, pairs = [], [], []
@@ -146,6 +147,13 @@ def scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_], c
             few=tuple(some_few.tolist()),
         ).save(folder / _HEADER)
     return Scan(wanted, found, tuple(records), some_few)
+
+
+def kept_scan(corpus: Corpus, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Scan | None:
+    """Return an earlier comparison of the wanted cells (bool [n_cells]), if any; no counts are read."""
+    key = _key(corpus, evaluation)
+    places = dict.fromkeys([corpus.path / FOLDER, scratch_of(corpus.path / FOLDER)])
+    return next((kept for place in places if (kept := _kept(place / key, wanted)) is not None), None)
 
 
 def least_information(n_pairs: int) -> float:

@@ -11,6 +11,7 @@ from curate.build.splits.cells import RATIOS, assign_splits, check_ratios
 from curate.build.splits.units import CELL, UNKNOWN, find_units, parse_stratify_by, parse_unit
 from curate.errors import SelectionError
 from curate.manifests.document import SPLITS, SplitRecord
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +77,8 @@ def make_splits(
     Raises
     ------
     SelectionError
-        When the ratios are not three shares that sum to 1, a column is absent, there are fewer units than
-        splits, or a cell that may be chosen has no unit.
+        When the ratios are not three shares that sum to 1, a column is absent, the cells that may be chosen
+        are of fewer units than there are splits, or one of them has no unit.
     """
     check_ratios(ratios)
     columns = parse_unit(unit, corpus)
@@ -90,10 +91,14 @@ def make_splits(
     labels = parse_stratify_by(stratify_by, corpus)
     units = find_units(corpus, candidates, columns, labels)
     wanted = [split for split in SPLITS if shares[split] > 0]
-    if units.n < len(wanted):
+    n_units = units.n_among(candidates)
+    if n_units < len(wanted):
+        among = "" if candidates.rows is None else f" among the {candidates.n_cells:,} cells to choose from"
+        more = f" ({units.n} in the corpus)" if units.n > n_units else ""
         raise SelectionError(
-            f"{' and '.join(columns)}: {units.n} unit{'s' if units.n > 1 else ''} for {len(wanted)} splits "
-            f"({', '.join(wanted)}); split by a column with more values, or set a share to 0"
+            f"{' and '.join(columns)}: {counted(n_units, 'unit')}{among}{more} for {len(wanted)} splits "
+            f"({', '.join(wanted)}); {'choose from more, ' if more else ''}split by a column with more "
+            "values, or set a share to 0"
         )
     of_unit = assign_units(units, ratios=ratios, seed=seed) if labels else hash_units(units, ratios, seed)
     record = SplitRecord(

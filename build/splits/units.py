@@ -65,6 +65,12 @@ class Units:
         """The number of units."""
         return self.sizes.size
 
+    def n_among(self, candidates: Candidates) -> int:
+        """Return of how many units the cells are that may be chosen."""
+        if candidates.rows is None:
+            return self.n
+        return int(np.count_nonzero(count_codes(candidates.of(self.codes))))
+
 
 def parse_unit(unit: str | Sequence[str], corpus: Corpus) -> tuple[str, ...]:
     """Return the columns of a unit; none for a cell.

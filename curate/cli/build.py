@@ -9,6 +9,8 @@ import click
 
 from curate.build.strategies import STRATEGIES
 from curate.cli import ladder_options as ladders
+from curate.cli.companions import either, goes_with, is_given
+from curate.cli.dedup_options import dedup_exclusions, dedup_option, explain_dedup
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Names, Numbers
 from curate.cli.quality_options import quality_options
@@ -18,7 +20,6 @@ from curate.cli.split_options import split_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from curate.build.exclusions import Exclusion
     from curate.manifests.manifest import Manifest
     from curate.quality import QualityRules
 
@@ -36,14 +37,26 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
             metavar=parameter.metavar,
             help=f"{', '.join(names)}: {parameter.help}",
         )
-        function = option(function)
+        function = option(_of_strategies(parameter.name, names)(function))
     return function
+
+
+def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Refuse an option where no strategy that has it was named."""
+    return goes_with(
+        option,
+        needs=f"--strategy {either(names)}",
+        is_met=lambda values: set(names) & set(values["strategies"]),
+    )
 
 
 def _epilog() -> str:
     width = max(map(len, STRATEGIES))
     lines = [f"  {name:<{width}}  {strategy.summary}" for name, strategy in STRATEGIES.items()]
     return "\b\nStrategies:\n" + "\n".join(lines)
+
+
+_READ_EMBEDDING = [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs]
 
 
 @click.command("build", epilog=_epilog())
@@ -54,24 +67,33 @@ def _epilog() -> str:
     type=Names(STRATEGIES),
     help="How to choose cells; several with --ladder.",
 )
-@click.option("--fraction", type=Numbers(float), help="Shares of the cells to choose from, such as 0.01,0.1.")
-@click.option("--n-cells", type=Numbers(int), help="Numbers of cells instead of fractions.")
-@click.option("--seed", type=Numbers(int), default="0", show_default=True, help="Seeds, such as 0-4.")
+@click.option(
+    "--fraction",
+    type=Numbers(float, distinct=True),
+    help="Shares of the cells to choose from, such as 0.01,0.1.",
+)
+@click.option("--n-cells", type=Numbers(int, distinct=True), help="Numbers of cells instead of fractions.")
+@click.option(
+    "--seed", type=Numbers(int, distinct=True), default="0", show_default=True, help="Seeds, such as 0-4."
+)
 @click.option("--where", help="Choose from matching cells only, such as \"tissue == 'lung' and nnz >= 300\".")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option(
-    "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
+    "--embedding",
+    metavar="NAME",
+    default="pca",
+    show_default=True,
+    help="For strategies that need one, and --dedup.",
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
+@goes_with(
+    "embedding",
+    needs=f"--dedup or --strategy {either(_READ_EMBEDDING)}",
+    is_met=lambda values: values["dedup"] is not None or set(_READ_EMBEDDING) & set(values["strategies"]),
+)
 @ladders.ladder_options
 @quality_options
-@click.option(
-    "--dedup",
-    metavar="COSINE",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="First leave out near-duplicates: of cells more similar than this in the embedding, such as 0.95, "
-    "one stays.",
-)
+@dedup_option
 @split_options
 @overlap_options
 @spike_in_options
@@ -120,8 +142,9 @@ def command(
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
         curate build --fraction 0.01 --strategy facility --dedup 0.95
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
+        curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
     """
-    _check_sizes(strategies, fraction, n_cells, ladder, is_spiked=bool(spike_ins.shares))
+    _check_sizes(strategies, fraction, n_cells, ladder)
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
@@ -134,9 +157,10 @@ def command(
     source = workspace.corpus(corpus)
     registry = Registry(workspace.manifests_path)
     used = [STRATEGIES[name] for name in strategies]
-    is_measured_on = any(each.costs for each in used) and embedding in embedding_names(source)
-    is_embedded = dedup is not None or is_measured_on or any(each.needs_embedding for each in used)
-    opened = Embedding.open(source.embeddings_path / embedding, source) if is_embedded else None
+    is_there = embedding in embedding_names(source) or is_given("embedding")
+    is_measured_on = any(each.costs for each in used) and is_there
+    is_read = dedup is not None or is_measured_on or any(each.needs_embedding for each in used)
+    opened = Embedding.open(source.embeddings_path / embedding, source) if is_read else None
     choice: dict[str, Any] = {
         "where": where,
         "embedding": opened,
@@ -144,24 +168,26 @@ def command(
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
-    near: list[Exclusion] = []
-    if dedup is not None and opened is not None:
-        from curate.build.dedup.dedup import near_duplicates
-
-        near.append(near_duplicates(opened, dedup))
+    near = dedup_exclusions(opened, dedup)
     spiked = spike_ins.of(source)
     if is_explained:
-        from curate.build.explain import explain_build
+        from curate.build.explain_build import explain_build
         from curate.cli.explanation import show
 
-        explained = explain_overlaps(source, exclude_overlap, root=workspace.root, by=exclude_overlap_by)
-        if dedup is not None and opened is not None:
-            from curate.build.dedup.explain import explain_near_duplicates
-
-            explained.append(explain_near_duplicates(source, opened, dedup, root=workspace.root))
+        explained, known, pending = explain_overlaps(
+            source,
+            exclude_overlap,
+            root=workspace.root,
+            by=exclude_overlap_by,
+            where=where,
+            exclusions=by_quality,
+        )
+        by_dedup, thinned = explain_dedup(source, opened, dedup, root=workspace.root)
+        explained += by_dedup
+        choice |= {"exclusions": [*by_quality, *known], "pending": pending + thinned, "spike_ins": spiked}
+        choice["train_ratio"] = splits["split_ratios"][0]
         for strategy in strategies:
-            request = {"strategy": strategy, "exclusions": by_quality, **choice, **sizes}
-            explained += explain_build(source, root=workspace.root, **request)
+            explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
         if spiked is not None:
             click.echo(f"notice: {spiked.explained()}", err=True)
@@ -178,6 +204,7 @@ def command(
                 seeds=seed,
                 nested=is_nested,
                 name=name or "ladder",
+                spike_ins=spiked,
                 **choice,
             )
             ladders.report(built, as_json=as_json)
@@ -199,15 +226,11 @@ def _check_sizes(
     fraction: list[float] | None,
     n_cells: list[int] | None,
     ladder: list[float] | None,
-    *,
-    is_spiked: bool,
 ) -> None:
     if [fraction, n_cells, ladder].count(None) != 2:
         raise click.UsageError("give one of --fraction, --n-cells and --ladder")
     if len(strategies) > 1 and ladder is None:
         raise click.UsageError(f"{len(strategies)} strategies go with --ladder; otherwise name one")
-    if ladder is not None and is_spiked:
-        raise click.UsageError("--ladder builds subsets without spike-ins; give --fraction for --spike-in")
 
 
 def _report(manifests: Sequence[Manifest], is_new: Sequence[bool], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from curate.cli.companions import goes_with, goes_with_option
 from curate.manifests.document import SPLITS
 
 if TYPE_CHECKING:
@@ -122,6 +123,11 @@ def _chart_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     help="Write a chart: .png, .svg or .html.",
 )
 @click.pass_obj
+@goes_with_option("order", "features", other="vendi")
+@goes_with_option("probes", "radius", "left_out", other="coverage")
+@goes_with(
+    "embedding", needs="--vendi or --coverage", is_met=lambda values: values["vendi"] or values["coverage"]
+)
 def command(
     home: str | None,
     /,

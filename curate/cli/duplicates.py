@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.census_options import CensusOptions, census_options
+from curate.cli.companions import goes_with
 from curate.corpus.copies import MIN_GENES
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ SUFFIXES = (".parquet", ".csv")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
+@goes_with(
+    "organism",
+    "region",
+    "endpoint",
+    "anonymous",
+    needs="--census",
+    is_met=lambda values: values["is_census"] or values["release"] or values["uri"],
+)
 def command(
     home: str | None,
     /,

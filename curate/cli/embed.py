@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with
+
 if TYPE_CHECKING:
     from curate.build.embeddings.embedding import Embedding
     from curate.corpus import Corpus
@@ -47,9 +49,23 @@ if TYPE_CHECKING:
     help="Compute nothing: print what it would read, hold and take.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_context
+@click.pass_obj
+@goes_with(
+    *(
+        "n_components",
+        "n_hvgs",
+        "fit_fraction",
+        "hvg_fraction",
+        "seed",
+        "workers",
+        "scheduler",
+        "is_explained",
+    ),
+    needs="an embedding that is computed; --from takes over what is there",
+    is_met=lambda values: values["source"] is None,
+)
 def command(
-    ctx: click.Context,
+    home: str | None,
     /,
     *,
     corpus: str | None,
@@ -84,13 +100,9 @@ def command(
 
     # Before the first thread: an arena that glibc gave away stays. Later it costs a gigabyte.
     keep_memory()
-    if source is not None:
-        _refuse_settings_of_pca(ctx, settings)
-    elif settings["workers"] and settings["scheduler"]:
+    if settings["workers"] and settings["scheduler"]:
         raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
-    if is_explained and source is not None:
-        raise click.UsageError("--from takes over what is there; --explain is about computing an embedding")
-    workspace = Workspace.find(ctx.obj)
+    workspace = Workspace.find(home)
     found = workspace.corpus(corpus)
     if is_explained:
         _explain(found, workspace, settings, as_json=as_json)
@@ -107,7 +119,7 @@ def command(
 
 def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, as_json: bool) -> None:
     from curate.build.embeddings.embed import BLOCK_CELLS
-    from curate.build.explain import explain_embed
+    from curate.build.explain_embed import explain_embed
     from curate.cli.explanation import show
 
     sizes = {key: settings[key] for key in ("n_components", "n_hvgs", "fit_fraction")}
@@ -116,7 +128,8 @@ def _explain(corpus: Corpus, workspace: Workspace, settings: dict[str, Any], *, 
 
 def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[str, Any]) -> Embedding:
     from curate.build.embeddings.embed import embed
-    from curate.build.explain import corpus_nonzeros, embed_passes
+    from curate.build.explain import corpus_nonzeros
+    from curate.build.explain_embed import embed_passes
     from curate.rates import measured
 
     path = corpus.embeddings_path / name
@@ -138,15 +151,6 @@ def _take_over(corpus: Corpus, source: str, name: str | None) -> Embedding:
     raise EmbeddingError(
         f"--from {source}: trained models cannot embed a corpus yet; give FILE.npy or census:NAME"
     )
-
-
-def _refuse_settings_of_pca(ctx: click.Context, settings: dict[str, Any]) -> None:
-    given = [
-        name for name in settings if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
-    ]
-    if given:
-        option = f"--{given[0].replace('_', '-')}"
-        raise click.UsageError(f"{option} is a setting of the PCA; it means nothing with --from")
 
 
 def _print(embedding: Embedding, corpus: Corpus) -> None:

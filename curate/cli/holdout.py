@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with
 from curate.cli.numbers import Names, Numbers
 from curate.corpus.copies import MIN_GENES
 
@@ -53,6 +54,22 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Datasets to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
+@goes_with(
+    "seed",
+    needs="--fraction or --n-cells",
+    is_met=lambda values: values["fraction"] is not None or values["n_cells"] is not None,
+)
+@goes_with(
+    "min_genes",
+    "shared_genes",
+    needs="--by content",
+    is_met=lambda values: values["by"] is None or "content" in values["by"],
+)
+@goes_with(
+    "split_seed",
+    needs="--split-ratios of more than one split",
+    is_met=lambda values: sum(ratio > 0 for ratio in values["split_ratios"]) > 1,
+)
 def command(
     home: str | None,
     /,

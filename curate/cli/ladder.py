@@ -32,7 +32,7 @@ def list_(home: str | None, *, as_json: bool) -> None:
     registry = _registry(home)
     ladders = [open_ladder(registry, name) for name in ladder_names(registry)]
     if as_json:
-        rows = [ladder.model_dump(mode="json", exclude={"steps"}) for ladder in ladders]
+        rows = [{key: held for key, held in ladder.content().items() if key != "steps"} for ladder in ladders]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     if not ladders:
@@ -55,7 +55,9 @@ def list_(home: str | None, *, as_json: bool) -> None:
             f"{len(ladder.fractions)}: {ladder.fractions[0]:g} to {ladder.fractions[-1]:g}",
             str(len(ladder.seeds)),
             str(len(ladder.steps)),
-            "nested" if ladder.nested else "",
+            ", ".join(
+                name for name, held in (("nested", ladder.nested), ("spiked", ladder.spike_ins)) if held
+            ),
         )
     console_of_data().print(table)
 
@@ -74,7 +76,7 @@ def show(home: str | None, *, ref: str, as_json: bool) -> None:
     registry = _registry(home)
     ladder = open_ladder(registry, ref)
     if as_json:
-        click.echo(json.dumps(ladder.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(ladder.content(), indent=2, ensure_ascii=False))
         return
     from rich.table import Table
 
@@ -88,14 +90,15 @@ def show(home: str | None, *, ref: str, as_json: bool) -> None:
     table = Table("strategy", "fraction", "cells", "manifests", box=None, header_style="bold cyan")
     for title in (1, 2):
         table.columns[title].justify = "right"
-    rungs: dict[tuple[str, float], list[StepRecord]] = {}
+    rungs: dict[tuple[str, bool, float], list[StepRecord]] = {}
     for step in ladder.steps:
-        rungs.setdefault((step.strategy, step.fraction), []).append(step)
-    for (strategy, fraction), steps in rungs.items():
+        rungs.setdefault((step.strategy, step.spiked, step.fraction), []).append(step)
+    for (_, _, fraction), steps in rungs.items():
         present = [step for step in steps if step.version in registry.versions(step.manifest)]
         last = f" … s{steps[-1].seed}" if len(steps) > 1 else ""
         gone = f"  ({len(steps) - len(present)} no longer there)" if len(present) < len(steps) else ""
         cells = f"{max(step.n_cells for step in steps):,}"
+        strategy = ladder.called(steps[0])
         table.add_row(strategy, f"{fraction:g}", cells, f"{steps[0].ref}{last}{gone}")
     console.print(table)
     for each in ladder.strategies:
@@ -117,6 +120,16 @@ def _facts(ladder: LadderDocument) -> list[tuple[str, Any]]:
             "each step contains the one before it" if ladder.nested else "no: each step is drawn for itself",
         ),
     ]
+    if spike_ins := ladder.spike_ins:
+        how = {
+            True: "these contain the one before them too",
+            False: f"these do not nest: one lacks {spike_ins.n_lost:,} cells of the one before it",
+            None: "",
+        }[spike_ins.nested]
+        shares = ", ".join(f"{each.source}={each.fraction:g}" for each in spike_ins.shares)
+        settings = f"{spike_ins.mode}, balance {spike_ins.balance}"
+        beside = f"{shares} ({settings}), a manifest beside each step"
+        facts.append(("spike-ins", "; ".join([beside, *([how] if how else [])])))
     return [*facts, *([("where", ladder.where)] if ladder.where else [])]
 
 

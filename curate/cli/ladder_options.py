@@ -7,14 +7,15 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from curate.cli.companions import goes_with_option, is_given
 from curate.cli.numbers import Fractions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from curate.build.ladder import Ladder, Step
+    from curate.build.ladder import Ladder
+    from curate.build.ladder_lines import Step
 
 MOST_NOTICES = 5
 
@@ -22,13 +23,11 @@ MOST_NOTICES = 5
 def ladder_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of a ladder; the command gets them as `ladder`, `is_nested` and `seed`."""
 
+    @goes_with_option("is_nested", other="ladder")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
-        if given["is_nested"] and given["ladder"] is None:
-            raise click.UsageError("--nested goes with --ladder")
         if (n_seeds := given.pop("n_seeds")) is not None:
-            source = click.get_current_context().get_parameter_source("seed")
-            if source is not ParameterSource.DEFAULT:
+            if is_given("seed"):
                 raise click.UsageError("--seeds N is short for --seed 0-(N-1): give one of them")
             given["seed"] = list(range(n_seeds))
         function(*args, **given)
@@ -62,10 +61,10 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
     """Print a ladder: one row for each strategy and fraction, over the seeds."""
     from curate.manifests.notices import notices
 
-    for line in _told(ladder, notices):
+    for line in [*_told(ladder, notices), *_told_of_spiked(ladder)]:
         click.echo(f"notice: {line}", err=True)
     if as_json:
-        content = ladder.document.model_dump(mode="json")
+        content = ladder.document.content()
         new = [step.is_new for step in ladder.steps]
         for row, is_new in zip(content["steps"], new, strict=True):
             row["is_new"] = is_new
@@ -83,7 +82,7 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
         "the mean; the most types that training cells lack",
         caption_justify="left",
     )
-    table.add_column("strategy", no_wrap=True)
+    table.add_column("strategy", overflow="fold")
     for title in ("fraction", "cells", "seeds", "train", "types", "bits", "lacking"):
         table.add_column(title, justify="right")
     table.add_column("")
@@ -93,7 +92,7 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
         lacking = [len((d.splits.labels_outside_train or {}).get("cell_type", {})) for d in documents]
         n_new = sum(step.is_new for step in steps)
         table.add_row(
-            steps[0].record.strategy,
+            ladder.document.called(steps[0].record),
             f"{steps[0].record.fraction:g}",
             f"{max(document.n_cells for document in documents):,}",
             f"{len(steps)}",
@@ -115,10 +114,11 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
 
 
 def _rungs(ladder: Ladder) -> list[list[Step]]:
-    """Return the steps of each strategy and fraction, over the seeds."""
-    rungs: dict[tuple[str, float], list[Step]] = {}
+    """Return the steps of each strategy and fraction, over the seeds; spiked ones apart."""
+    rungs: dict[tuple[str, bool, float], list[Step]] = {}
     for step in ladder.steps:
-        rungs.setdefault((step.record.strategy, step.record.fraction), []).append(step)
+        record = step.record
+        rungs.setdefault((record.strategy, record.spiked, record.fraction), []).append(step)
     return list(rungs.values())
 
 
@@ -135,6 +135,17 @@ def _told(ladder: Ladder, notices: Callable[[Any], list[str]]) -> list[str]:
         more = len(told) - MOST_NOTICES
         told = [*told[:MOST_NOTICES], f"and {more} more steps; see `curate manifests show MANIFEST`"]
     return told
+
+
+def _told_of_spiked(ladder: Ladder) -> list[str]:
+    """Return a notice where the steps nest and the spiked ones do not."""
+    spike_ins = ladder.document.spike_ins
+    if spike_ins is None or spike_ins.nested is not False:
+        return []
+    return [
+        f"the spiked steps do not nest: one lacks {spike_ins.n_lost:,} cells of the one before it, as other "
+        "training cells make room at every step; the cells of sources do, and all do with --spike-in-mode add"
+    ]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 
+from curate.cli.companions import goes_with
 from curate.cli.leakage_options import Methods
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ MOST_DONORS = 12
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
+@goes_with(
+    "layer",
+    "gene_column",
+    needs="an h5ad file",
+    is_met=lambda values: not all("://" in each or Path(each).is_dir() for each in values["evaluations"]),
+)
+@goes_with(
+    "write_pairs", needs="--by exact or near", is_met=lambda values: {"exact", "near"} & set(values["by"])
+)
 def command(
     home: str | None,
     *,

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with_option
+from curate.cli.numbers import repeated
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
@@ -32,11 +35,20 @@ class Methods(click.ParamType[list[Any]]):
         for method in methods:
             if method not in _METHODS:
                 self.fail(f"{method!r} is none of {', '.join(_METHODS)}")
+        if (repeat := repeated(methods)) is not None:
+            self.fail(f"{repeat!r} is given twice; give each once")
         return methods
+
+
+def _distinct(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if (repeat := repeated(value)) is not None:
+        raise click.BadParameter(f"{repeat!r} is given twice; give each once", ctx=ctx, param=param)
+    return value
 
 
 def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer --exclude-overlap and how to look."""
+    function = goes_with_option("exclude_overlap_by", other="exclude_overlap")(function)
     for option in reversed(
         (
             click.option(
@@ -44,6 +56,7 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
                 "exclude_overlap",
                 multiple=True,
                 metavar="EVAL",
+                callback=_distinct,
                 help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
                 "may be repeated.",
             ),
@@ -85,10 +98,43 @@ def _notice(line: str) -> None:
     click.echo(f"notice: {line}", err=True)
 
 
-def explain_overlaps(corpus: Corpus, paths: Sequence[str], *, root: Path, by: list[Any]) -> list[Explanation]:
-    """Say what looking for the evaluation sets of a build will take."""
-    if not paths:
-        return []
-    from curate.build.leakage.explain import explain_overlap
+def explain_overlaps(
+    corpus: Corpus,
+    paths: Sequence[str],
+    *,
+    root: Path,
+    by: list[Any],
+    where: str | None,
+    exclusions: Sequence[Exclusion],
+) -> tuple[list[Explanation], list[Exclusion], list[str]]:
+    """Say what looking for the evaluation sets of a build will take.
 
-    return [explain_overlap(corpus, path, root=root, by=by) for path in paths]
+    Parameters
+    ----------
+    where, exclusions
+        What comes before.
+
+    Returns
+    -------
+    The explanations; the exclusions whose cells are known without looking; what more will come off.
+    """
+    if not paths:
+        return [], [], []
+    import numpy as np
+
+    from curate.build.candidates import find_candidates
+    from curate.build.leakage.explain import foresee_overlap
+
+    explained: list[Explanation] = []
+    known: list[Exclusion] = []
+    pending: list[str] = []
+    for path in paths:
+        candidates = find_candidates(corpus, where, [*exclusions, *known])
+        kept = np.zeros(corpus.n_cells, np.bool_)
+        kept[slice(None) if candidates.rows is None else candidates.rows] = True
+        foreseen = foresee_overlap(corpus, path, root=root, by=by, kept=kept, tell=_notice)
+        explained.append(foreseen.explanation)
+        known += foreseen.exclusions
+        if foreseen.pending:
+            pending.append(f"the overlap with {foreseen.name} by {' and '.join(foreseen.pending)}")
+    return explained, known, pending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,14 +10,21 @@ import click
 from curate.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Numbers(click.ParamType[list[Any]]):
-    """Numbers joined by commas; whole ones also as a range."""
+    """Numbers joined by commas; whole ones also as a range.
 
-    def __init__(self, kind: type[int] | type[float]) -> None:
+    Parameters
+    ----------
+    distinct
+        Refuse a number that is given twice.
+    """
+
+    def __init__(self, kind: type[int] | type[float], *, distinct: bool = False) -> None:
         self.kind = kind
+        self.distinct = distinct
         self.name = "N[,N|N-N]..." if kind is int else "F[,F]..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
@@ -37,6 +45,8 @@ class Numbers(click.ParamType[list[Any]]):
                 self.fail(
                     f"{part.strip()!r} is not a {'whole number or a range' if self.kind is int else 'number'}"
                 )
+        if self.distinct and (repeat := repeated(numbers)) is not None:
+            self.fail(f"{repeat} is given twice; give each once")
         return numbers
 
 
@@ -44,7 +54,7 @@ class Fractions(Numbers):
     """Shares joined by commas, or "FIRST:LAST:N": N of them, each the same times the one before it."""
 
     def __init__(self) -> None:
-        super().__init__(float)
+        super().__init__(float, distinct=True)
         self.name = "F[,F]...|FIRST:LAST:N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
@@ -60,11 +70,14 @@ class Fractions(Numbers):
             self.fail(f"{value!r}: FIRST is to be above 0 and below LAST, and N at least 2, as in 0.001:1:10")
         ratio = (last / first) ** (1 / (n - 1))
         inner = [float(f"{first * ratio**step:.3g}") for step in range(1, n - 1)]
-        return list(dict.fromkeys([first, *inner, last]))
+        fractions = [first, *inner, last]
+        if any(above <= below for below, above in pairwise(fractions)):
+            self.fail(f"{value!r}: {n} fractions of three digits do not lie between these; ask for fewer")
+        return fractions
 
 
 class Names(click.ParamType[list[str]]):
-    """Names of a known list joined by commas, each once."""
+    """Names of a known list joined by commas; one that is given twice is refused."""
 
     def __init__(self, known: Iterable[str]) -> None:
         self.known = list(known)
@@ -76,4 +89,11 @@ class Names(click.ParamType[list[str]]):
         for name in names:
             if name not in self.known:
                 self.fail(f"{name!r} is not one; {nearest(name, self.known)}")
-        return list(dict.fromkeys(names))
+        if (repeat := repeated(names)) is not None:
+            self.fail(f"{repeat!r} is given twice; give each once")
+        return names
+
+
+def repeated(values: Sequence[Any]) -> Any:
+    """Return the first value that occurs a second time; None when all differ."""
+    return next((value for at, value in enumerate(values) if value in values[:at]), None)

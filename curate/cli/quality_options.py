@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,6 +30,8 @@ def quality_options(function: Callable[..., None]) -> Callable[..., None]:
         "doublet_column": {"metavar": "COLUMN", "help": "Of --max-doublet-score.  [default: doublet_score]"},
     }
 
+    @goes_with_option("mito_column", other="max_mito")
+    @goes_with_option("doublet_column", other="max_doublet_score")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
         from pydantic import ValidationError

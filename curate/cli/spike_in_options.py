@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with_option
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,6 +56,7 @@ class SpikeInOptions:
 def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of spike-ins; the command gets them as one `spike_ins: SpikeInOptions`."""
 
+    @goes_with_option("spike_in_mode", "spike_in_balance", other="spike_in")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
         shares = given.pop("spike_in")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.companions import goes_with
 from curate.cli.numbers import Numbers
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ NAMES = ("split_by", "split_ratios", "split_seed", "split_stratify_by")
 def split_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of splits; the command gets them as one dict `splits`, the arguments of `build`."""
 
+    @goes_with(
+        "split_stratify_by",
+        needs="--split-by of a unit larger than a cell",
+        is_met=lambda values: values["split_by"] != "cell",
+    )
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
         splits = {name: given.pop(name) for name in NAMES}

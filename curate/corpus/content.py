@@ -28,6 +28,7 @@ from curate.atomic import atomic_file, atomic_folder
 from curate.corpus.content_pass import HASHES_FILE, N_GENES_FILE, NOTE_FILE, hash_cells
 from curate.documents import Document, file_digest
 from curate.errors import CorpusError
+from curate.scratch import kept_in, scratch_of
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -135,10 +136,10 @@ def corpus_content(
     """
     folder = corpus.path / CONTENT_FOLDER
     name = _name(genes)
-    if (folder / name).exists():
-        return Content.open(folder / name, cells=corpus.id)
+    if (place := _place(folder, name)).exists():
+        return Content.open(place, cells=corpus.id)
     if genes is None and (whole := _of_census(corpus)) is not None:
-        return _taken(folder / name, whole, corpus)
+        return _taken(kept_in(folder) / name, whole, corpus)
     if census is None:
         with corpus.open_census() as opened:
             return corpus_content(corpus, genes=genes, census=opened)
@@ -230,9 +231,8 @@ def hashed(
     CorpusError
         When the Census holds none, or none of the genes.
     """
-    place = folder / _name(genes)
-    if place.exists():
-        return Content.open(place, cells=cells)
+    if (found := _place(folder, _name(genes))).exists():
+        return Content.open(found, cells=cells)
     if not census.n_nonzeros(organism):
         raise CorpusError(
             f"{census.uri} holds no counts of {organism}, so that its cells have no content to compare; "
@@ -242,9 +242,10 @@ def hashed(
     chosen = var if genes is None else var.filter(pl.col("feature_id").is_in(list(genes)))
     if chosen.is_empty():
         raise CorpusError(f"{census.uri} holds none of the {len(genes or ()):,} genes to compare over")
-    whole = folder / ALL_GENES
+    whole = _place(folder, ALL_GENES)
     base = Content.open(whole, cells=cells) if genes is not None and whole.exists() else None
     read = var.join(chosen, on="feature_id", how="anti", maintain_order="left") if base else chosen
+    place = kept_in(folder) / _name(genes)
     with atomic_folder(place, resumable=True) as aside:
         hash_cells(aside, census, organism, joinids, read, n_genes=var.height, base=base, cells=cells)
         ContentDocument(
@@ -265,6 +266,11 @@ def genes_digest(genes: Collection[str]) -> str:
 
 def _is_there(folder: Path, *, begun: bool) -> bool:
     return (folder / ALL_GENES).exists() or (begun and (folder / f".{ALL_GENES}.partial").exists())
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Return where the hashes of this name are, or would be."""
+    return folder / name if (folder / name).exists() else scratch_of(folder) / name
 
 
 def _name(genes: Collection[str] | None) -> str:

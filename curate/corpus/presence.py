@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from curate.atomic import atomic_file
-from curate.errors import CorpusError
+from curate.errors import CorpusError, WriteError
 from curate.gene_space import GeneSpace, Presence
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def measured_genes(corpus: Corpus) -> GeneSpace:
     genes = corpus.genes()
     path = corpus.path / PRESENCE_FILE
     if not path.is_file():
-        _write(_of_census(corpus), path)
+        found = _of_census(corpus)
+        # It is read quickly: where nothing can be written, nothing is kept.
+        with suppress(WriteError):
+            _write(found, path)
+        return genes.measured_by(found)
     return genes.measured_by(_read(path, genes.n_genes))
 
 

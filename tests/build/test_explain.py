@@ -9,10 +9,12 @@ import pytest
 import tiledbsoma as soma
 
 from curate.build import explain
+from curate.build import explain_embed as of_embed
 from curate.build.build import build
 from curate.build.embeddings.embed import BLOCK_CELLS, embed
 from curate.build.embeddings.embedding import Embedding
-from curate.build.explain import Explanation, explain_build, explain_embed
+from curate.build.explain_build import explain_build
+from curate.build.explain_embed import explain_embed
 from curate.build.strategies import STRATEGIES
 from curate.errors import SelectionError
 from curate.manifests.registry import Registry
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from curate.build.explain import Explanation
     from curate.census import Census
     from curate.corpus import Corpus
 
@@ -205,9 +208,9 @@ def test_the_passes_count_the_windows_that_are_fitted_on_at_least(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curate.build.embeddings.units.WINDOW", 64)
-    monkeypatch.setattr(explain, "MIN_CELLS_FITTED", 10)
+    monkeypatch.setattr(of_embed, "MIN_CELLS_FITTED", 10)
     n_windows = np.unique(corpus.joinids() // 64).size
-    assert explain.embed_passes(corpus, 0.3) == 3
-    monkeypatch.setattr(explain, "MIN_WINDOWS_FITTED", n_windows // 2)
-    assert explain.embed_passes(corpus, 0.3) == 1 + 2 * (n_windows // 2) / n_windows
-    assert explain.embed_passes(corpus, 0.75) == 2.5
+    assert of_embed.embed_passes(corpus, 0.3) == 3
+    monkeypatch.setattr(of_embed, "MIN_WINDOWS_FITTED", n_windows // 2)
+    assert of_embed.embed_passes(corpus, 0.3) == 1 + 2 * (n_windows // 2) / n_windows
+    assert of_embed.embed_passes(corpus, 0.75) == 2.5

@@ -10,7 +10,8 @@ import pytest
 from curate.build.build import build
 from curate.build.builder import Builder
 from curate.build.embeddings.embedding import Embedding
-from curate.build.ladder import Ladder, build_ladder, step_seed
+from curate.build.ladder import Ladder, build_ladder
+from curate.build.ladder_lines import step_seed
 from curate.build.requests import Request
 from curate.build.selection import Selection
 from curate.build.strategies import STRATEGIES
@@ -179,6 +180,8 @@ def test_a_manifest_whose_cells_are_gone_is_built_again(corpus: Corpus, registry
     (folder / "cells.parquet").unlink()
     again = build_ladder(corpus, registry=registry, strategies=["random"], fractions=(0.1,))
     assert [step.is_new for step in again.steps] == [True]
+    assert again.document == first.document
+    assert registry.open(first.steps[0].document.name, 1).verify().ok
 
 
 def test_settings_that_keep_a_strategy_from_nesting_are_found_out(

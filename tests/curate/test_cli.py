@@ -105,7 +105,11 @@ def test_init_makes_a_workspace_that_commands_find(
         ("build --strategy random", 2, "give one of --fraction, --n-cells and --ladder"),
         ("build --strategy rendom --fraction 0.1", 2, "'rendom' is not one; did you mean 'random'"),
         ("build --strategy sketch --fraction 0.1 --embedding none", 1, "curate embed"),
-        ("build --strategy random --fraction 0.1 --by sex", 1, "random has no parameter 'by'"),
+        (
+            "build --strategy random --fraction 0.1 --by sex",
+            2,
+            "--by goes with --strategy stratified, reweight",
+        ),
         (
             "build --strategy random --fraction 0.1 --corpus other",
             1,

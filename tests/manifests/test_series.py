@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.build.diversity.series import name_series
-from curate.manifests.document import SelectionRecord, SplitRecord
+from curate.manifests.document import SelectionRecord, SpikeInRecord, SplitRecord
 
 if TYPE_CHECKING:
     from tests.manifests.conftest import Write
@@ -49,4 +49,20 @@ def test_how_cells_are_split_makes_another_series(write: Write) -> None:
     assert list(name_series([cell.document, donor.document]).values()) == [
         "random (split by cell)",
         "random (split by donor)",
+    ]
+
+
+def test_what_a_subset_was_spiked_with_and_how_makes_another_series(write: Write) -> None:
+    document = write("a", range(0, 600, 7)).document
+    ways: list[dict[str, Any]] = [{}, {"mode": "add"}, {"parameters": {"balance": "perturbation"}}]
+    records = [SpikeInRecord(source="screen", id="5" * 64, fraction=0.1, **way) for way in ways]
+    spiked = [
+        document.model_copy(update={"id": str(at) * 64, "spike_ins": (record,)})
+        for at, record in enumerate(records, start=1)
+    ]
+    assert list(name_series([document, *spiked]).values()) == [
+        "random",
+        "random (spike-in screen 0.1)",
+        "random (spike-in screen 0.1 added)",
+        "random (spike-in screen 0.1 balanced)",
     ]

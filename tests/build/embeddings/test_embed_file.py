@@ -45,10 +45,9 @@ def test_the_id_is_one_of_content(corpus: Corpus, tmp_path: Path) -> None:
         (np.zeros(600), "holds no matrix of numbers"),
         (np.full((600, 2), "a"), "holds no matrix of numbers"),
         (np.where(np.arange(1200).reshape(600, 2) == 801, np.nan, 0), "nan at row 400, dimension 1"),
-        (np.full((600, 2), 1e300), "inf at row 0, dimension 0"),
+        (np.full((600, 2), np.inf), "inf at row 0, dimension 0"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_what_does_not_fit_is_refused_and_leaves_nothing(
     corpus: Corpus, tmp_path: Path, values: Any, message: str
 ) -> None:
@@ -56,6 +55,24 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
     with pytest.raises(EmbeddingError, match=message):
         import_embedding(corpus, tmp_path / "latent.npy", name="latent")
     assert not list(corpus.embeddings_path.glob("*latent*"))
+
+
+@pytest.mark.parametrize("value", [1e300, -1e30, 1e19])
+def test_values_too_large_for_distances_in_float32_are_one_error(
+    value: float, corpus: Corpus, tmp_path: Path
+) -> None:
+    values = np.ones((corpus.n_cells, 50))
+    values[77, 3] = value
+    np.save(tmp_path / "large.npy", values)
+    with pytest.raises(EmbeddingError, match=r"at row 77, dimension 3: distances .* to less than 1e\+18"):
+        import_embedding(corpus, tmp_path / "large.npy", name="large")
+    assert not (corpus.embeddings_path / "large").exists()
+
+
+def test_large_values_within_reach_are_taken(corpus: Corpus, tmp_path: Path) -> None:
+    np.save(tmp_path / "large.npy", np.full((corpus.n_cells, 50), 1e18))
+    taken = import_embedding(corpus, tmp_path / "large.npy", name="large").values
+    assert np.isfinite(np.square(2 * taken).sum(axis=1)).all()
 
 
 def test_a_file_that_is_no_npy_is_refused(corpus: Corpus, tmp_path: Path) -> None:

@@ -180,6 +180,22 @@ def test_what_cannot_be_split_is_one_line(corpus: Corpus, settings: dict[str, st
         split(corpus, **settings)
 
 
+def test_cells_of_fewer_units_than_splits_are_refused_though_the_corpus_has_more(corpus: Corpus) -> None:
+    one = find_candidates(corpus, "dataset_id == 'dataset-a'")
+    with pytest.raises(
+        SelectionError,
+        match=r"dataset_id: 1 unit among the \d+ cells to choose from \(3 in the corpus\) for 3 splits "
+        r"\(train, val, test\); choose from more, split by a column with more values, or set a share to 0",
+    ):
+        make_splits(corpus, one, unit="dataset")
+    two = find_candidates(corpus, "dataset_id != 'dataset-a'")
+    with pytest.raises(SelectionError, match=r"dataset_id: 2 units among the"):
+        make_splits(corpus, two, unit="dataset", stratify_by="none")
+    # As many units as splits are enough, wherever they fall.
+    assert make_splits(corpus, two, unit="dataset", ratios=(0.5, 0.5, 0.0)).record.unit == "dataset_id"
+    assert make_splits(corpus, one, unit="donor").record.n_units is not None
+
+
 def test_a_split_of_share_zero_needs_no_unit(corpus: Corpus) -> None:
     cells = of_all(corpus, split(corpus, "tissue", ratios=(0.5, 0.5, 0.0)))
     assert set(cells["split"]) == {0, 1}

@@ -134,7 +134,7 @@ def test_workers_and_a_scheduler_exclude_each_other(workspace: Workspace) -> Non
 def test_settings_of_the_pca_mean_nothing_with_a_file(workspace: Workspace) -> None:
     result = run(workspace, "--from", "scvi.npy", "--n-hvgs", "10")
     assert result.exit_code == 2
-    assert "--n-hvgs is a setting of the PCA" in result.output
+    assert "--n-hvgs goes with an embedding that is computed; --from takes over" in result.output
 
 
 def test_too_many_components_are_refused_with_the_numbers(workspace: Workspace) -> None:

@@ -45,6 +45,20 @@ def test_build_explained_builds_nothing(fresh_workspace: Path) -> None:
     assert not (fresh_workspace / RATES_FILE).exists()
 
 
+def test_spike_ins_are_explained_with_the_subsets_of_a_ladder(fresh_screen_workspace: Path) -> None:
+    ladder = ("build", "--strategy", "random,reweight", "--ladder", "0.1,0.5", "--spike-in", "screen=0.1")
+    result = run(fresh_screen_workspace, *ladder, "--split-ratios", "0.5,0.25,0.25", "--explain", "--json")
+    found = json.loads(result.stdout)
+    assert [each["title"] for each in found] == [
+        f"{strategy} of {n} cells of corpus all" for strategy in ("random", "reweight") for n in (60, 300)
+    ]
+    lines = [line for each in found for line in each["lines"] if line["name"] == "spiked with screen"]
+    assert [(line["value"], line["is_estimate"]) for line in lines] == [(3, True), (15, True)] * 2
+    assert lines[0]["source"] == "0.1 of some 30 training cells, in a manifest beside it"
+    assert "notice: this is of the subsets alone" in result.stderr
+    assert not (fresh_screen_workspace / "manifests").exists()
+
+
 def test_json_holds_what_is_printed(fresh_workspace: Path) -> None:
     result = run(fresh_workspace, *BLOCKS, "--explain", "--json")
     (found,) = json.loads(result.stdout)
@@ -67,7 +81,7 @@ def test_embed_explained_embeds_nothing(fresh_workspace: Path) -> None:
     assert not (fresh_workspace / "corpora/demo/embeddings/other").exists()
     refused = run(fresh_workspace, "embed", "--from", "x.npy", "--explain")
     assert refused.exit_code == 2
-    assert "--explain is about computing" in refused.output
+    assert "--explain goes with an embedding that is computed" in refused.output
 
 
 def test_runs_leave_their_rates_for_the_next_estimate(fresh_workspace: Path) -> None:

@@ -55,6 +55,28 @@ def test_the_name_of_a_ladder_stands_for_its_manifests(fresh_workspace: Path) ->
     assert "study-other" not in shown
 
 
+def test_a_spiked_ladder_is_built_shown_listed_and_measured(fresh_screen_workspace: Path) -> None:
+    ladder = ("build", "--ladder", "0.2,0.6", "--nested", "--strategy", "random", "--spike-in", "screen=0.2")
+    built = run(fresh_screen_workspace, *ladder, "--name", "study")
+    assert "4 manifests, nested" in built.stdout
+    assert built.stdout.count("random+screen=0.2") == 2
+    assert "notice: the spiked steps do not nest: one lacks" in built.stderr
+    added = run(fresh_screen_workspace, *ladder, "--name", "added", "--spike-in-mode", "add")
+    assert "do not nest" not in added.stderr
+    shown = run(fresh_screen_workspace, "ladder", "show", "study").stdout
+    assert "screen=0.2 (replace, balance none), a manifest beside each step; these do not nest" in shown
+    assert "study-random-0.6-s0+screen=0.2@v1" in shown.replace("\n", "")
+    assert "these contain the one before" in run(fresh_screen_workspace, "ladder", "show", "added").stdout
+    assert run(fresh_screen_workspace, "ladder", "list").stdout.count("spiked") == 2
+    content = json.loads(run(fresh_screen_workspace, "ladder", "show", "study", "--json").stdout)
+    assert [step.get("spiked", False) for step in content["steps"]] == [False, True] * 2
+    measured = run(fresh_screen_workspace, "diversity", "study", "--no-vendi", "--no-coverage", "--json")
+    sets = json.loads(measured.stdout)["sets"][1:]
+    assert [each["n_elsewhere"] > 0 for each in sets] == [False, True] * 2
+    assert len({each["series"] for each in sets}) == 2
+    run(fresh_screen_workspace, "manifests", "verify", "--all")
+
+
 def test_a_ladder_reports_json(fresh_workspace: Path) -> None:
     content = json.loads(run(fresh_workspace, *LADDER, "--json").stdout)
     assert content["nested"] is False

@@ -105,6 +105,75 @@ def test_explained_nothing_is_compared(fresh_workspace: Path, evaluation: Path) 
     assert "eval.h5ad in corpus demo by joinid, exact, near" in " ".join(built.stdout.split())
 
 
+def explained(root: Path, *arguments: object) -> list[dict[str, dict[str, object]]]:
+    """Return the lines by name of each explanation of a build; "left out" by what left them out."""
+    result = run(root, "build", "--strategy", "random", "--explain", "--json", *arguments)
+    return [
+        {
+            line["source"] if line["name"] == "left out" else line["name"]: line
+            for line in (*each["lines"], {"name": "notice", "value": each["notice"]})
+        }
+        for each in json.loads(result.stdout)
+    ]
+
+
+def test_what_a_build_explained_counts_is_what_it_then_uses(fresh_workspace: Path, evaluation: Path) -> None:
+    request = ("--fraction", 0.5, "--min-genes", 20, "--exclude-overlap", evaluation)
+    corpus = Workspace.find(fresh_workspace).corpus()
+    overlap, before = explained(fresh_workspace, *request)
+    assert "exact and near will find come off" in str(overlap["notice"]["value"])
+    assert "built, after a pass over the counts: the numbers below are of more cells" in str(
+        overlap["notice"]["value"]
+    )
+    n_few = before["min_genes 20 nnz"]["value"]
+    assert before["cells to choose from"]["value"] == corpus.n_cells - int(str(n_few))
+    assert before["cells to choose from"]["is_estimate"] is True
+    assert "the overlap with eval.h5ad by exact and near will come off" in str(
+        before["cells to choose from"]["source"]
+    )
+    assert before["cells chosen"]["is_estimate"] is True
+    assert not (corpus.path / "leakage").exists()
+
+    run(fresh_workspace, "build", "--strategy", "random", *request, "--name", "built")
+    document = json.loads(run(fresh_workspace, "manifests", "show", "built", "--json").stdout)
+    taken = [each["n_cells"] for each in document["exclusions"]]
+    overlap, known = explained(fresh_workspace, *request)
+    assert overlap["notice"]["value"] == ""
+    assert overlap["counts to read"]["value"] == 0
+    assert known["cells to choose from"]["value"] == document["selection"]["n_available"]
+    assert known["cells to choose from"]["is_estimate"] is False
+    assert known["cells chosen"]["value"] == document["n_cells"]
+    by_content = [known[f"overlap with eval.h5ad by {method}"]["value"] for method in ("exact", "near")]
+    assert [n_few, *by_content] == taken
+    assert sum(map(int, map(str, by_content))) >= 55
+
+
+def test_an_evaluation_set_that_takes_long_to_read_is_not_read_to_explain(
+    fresh_workspace: Path, evaluation: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curate.build.leakage.explain.MOST_READ", 10)
+    request = ("--n-cells", 50, "--exclude-overlap", evaluation)
+    overlap, before = explained(fresh_workspace, *request)
+    assert "too large to be read" in str(overlap["notice"]["value"])
+    assert before["cells chosen"]["is_estimate"] is False
+
+
+def test_everything_excluded_names_the_evaluation_set_not_its_fingerprint(
+    fresh_workspace: Path, atlas_census: Path
+) -> None:
+    n_cells = Workspace.find(fresh_workspace).corpus().n_cells
+    failed = run(
+        fresh_workspace,
+        *("build", "--strategy", "random", "--n-cells", 1),
+        *("--exclude-overlap", atlas_census, "--exclude-overlap-by", "joinid"),
+        fails=True,
+    )
+    assert str(failed.exception) == (
+        f"none of the {n_cells:,} cells of corpus 'demo' is left: overlap with atlas by joinid takes "
+        f"{n_cells:,}; loosen one"
+    )
+
+
 def test_an_unknown_manifest_or_method_is_refused(fresh_workspace: Path, evaluation: Path) -> None:
     failed = run(fresh_workspace, "leakage", "nothing", evaluation, fails=True)
     assert isinstance(failed.exception, CurateError)

@@ -1,7 +1,7 @@
 """From a corpus to manifests: the way through the builder.
 
-1. the strategy and its settings, checked before anything is read;
-2. candidates: the rows of the corpus that pass the filter and that nothing excludes;
+1. the strategy and its settings, and the task that it chooses for, checked before anything long begins;
+2. candidates: the rows of the corpus that pass the filter and that nothing excludes, nor the task;
 3. the number of cells, from a fraction or as given;
 4. the split of every cell of the corpus;
 5. for each size and seed, rows are chosen among the candidates and written down (`curate.build.builder`);
@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING
 
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import settle_strategy
+from curate.build.chooser import check_task_used, settle_strategy
 from curate.build.requests import make_requests
 from curate.build.spike_ins import spike
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
+from curate.build.task.exclusions import task_exclusions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
     from curate.build.spike_ins import SpikeIns
+    from curate.build.task.task import Task
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
     from curate.manifests.registry import Registry
@@ -51,6 +53,8 @@ def build(
     split_stratify_by: str | Sequence[str] = ("cell_type",),
     name: str | None = None,
     spike_ins: SpikeIns | None = None,
+    task: Task | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[Manifest]:
     """Choose cells from a corpus and write each choice down as a manifest.
 
@@ -78,6 +82,10 @@ def build(
         Of the manifest; by default "STRATEGY-SIZE-sSEED". With several sizes or seeds it is a prefix.
     spike_ins
         From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE".
+    task
+        For strategies that choose for one; its exclusions come after `exclusions`, whatever the strategy.
+    tell
+        Called with what of the task could not be compared, and why.
 
     Returns
     -------
@@ -92,9 +100,16 @@ def build(
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     FilterError
         When `where` does not parse or names an absent column.
+    TaskError
+        When the strategy needs a task and there is none, or the task changes nothing or cannot be met.
     """
-    chosen = settle_strategy(strategy, corpus=corpus, embedding=embedding, parameters=parameters or {})
-    candidates = find_candidates(corpus, where, exclusions)
+    check_task_used([strategy], task)
+    chosen = settle_strategy(
+        strategy, corpus=corpus, embedding=embedding, parameters=parameters or {}, task=task
+    )
+    with task_exclusions(task, tell=tell) as left_out:
+        candidates = find_candidates(corpus, where, [*exclusions, *left_out])
+    chosen = chosen.aimed(task, candidates)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
     splits = make_splits(
         corpus,

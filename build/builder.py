@@ -116,6 +116,7 @@ class Builder:
             fraction=request.fraction,
             where=self.where,
             embedding=self.chosen.embedding_id,
+            task=self.chosen.task,
             n_available=self.candidates.n_cells,
             notes=dict(notes),
         )

@@ -10,11 +10,11 @@ import numpy as np
 from curate.build.candidates import cells_of
 from curate.build.costs import measure_costs
 from curate.build.strategies import STRATEGIES
-from curate.errors import EmbeddingError, SelectionError
+from curate.errors import EmbeddingError, SelectionError, TaskError
 from curate.identity import cell_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -23,18 +23,42 @@ if TYPE_CHECKING:
     from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
     from curate.build.task.target import TaskTarget
+    from curate.build.task.task import Task
     from curate.corpus import Corpus
+    from curate.manifests.document import TaskRecord
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A strategy by name with its settings, the embedding that it reads, and the task that it chooses for."""
+    """A strategy by name with its settings, the embedding that it reads, and the task that it chooses for.
+
+    Attributes
+    ----------
+    task
+        What the manifest says of the task; also of one that decides by its exclusions only.
+    """
 
     name: str
     strategy: Strategy
     settings: dict[str, Any]
     embedding: Embedding | None
     target: TaskTarget | None = None
+    task: TaskRecord | None = None
+
+    def aimed(self, task: Task | None, candidates: Candidates) -> Chosen:
+        """Return the strategy with its target among the candidates.
+
+        Raises
+        ------
+        TaskError
+            When a description matches none of them.
+        """
+        if task is None:
+            return self
+        if not self.strategy.needs_task:
+            return replace(self, task=task.record())
+        aim = task.aim(candidates, self.embedding if self.strategy.needs_embedding else None)
+        return replace(self, target=aim.target, task=aim.record)
 
     @property
     def embedding_id(self) -> str | None:
@@ -99,7 +123,12 @@ class Chooser:
 
 
 def settle_strategy(
-    name: str, *, corpus: Corpus, embedding: Embedding | None, parameters: Mapping[str, object]
+    name: str,
+    *,
+    corpus: Corpus,
+    embedding: Embedding | None,
+    parameters: Mapping[str, object],
+    task: Task | None = None,
 ) -> Chosen:
     """Return a strategy with its settings, checked before anything is read.
 
@@ -109,11 +138,16 @@ def settle_strategy(
         For strategies that need one, and for those that measure on one what they cost.
     parameters
         Of the strategy; what is not given has its default.
+    task
+        For strategies that choose for one. Its reference is brought into the space of the embedding here,
+        before anything long begins; a description waits for the candidates (`Chosen.aimed`).
 
     Raises
     ------
     SelectionError
         When the strategy or a parameter is unknown, or a parameter is out of range.
+    TaskError
+        When the strategy needs a task and there is none, or its reference cannot be used.
     EmbeddingError
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     """
@@ -126,7 +160,31 @@ def settle_strategy(
                 f"make one with `curate embed {corpus.name}`"
             )
         embedding.verify()
+    if strategy.needs_task:
+        if task is None:
+            raise TaskError(
+                f"{name} chooses for a stated task; name its document with --task, or write one with "
+                "`curate task init`"
+            )
+        if embedding is not None and strategy.needs_embedding:
+            task.vectors(embedding)
     return Chosen(name=name, strategy=strategy, settings=settings, embedding=embedding)
+
+
+def check_task_used(names: Sequence[str], task: Task | None) -> None:
+    """Refuse a task that would change nothing.
+
+    Raises
+    ------
+    TaskError
+        When none of the strategies chooses for a task, and it leaves no cells out.
+    """
+    if task is not None and not task.excludes and not any(find_strategy(name).needs_task for name in names):
+        able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.needs_task) or "none yet"
+        raise TaskError(
+            f"{' and '.join(names)} does not choose for a task, and task {task.document.name} leaves no "
+            f"cells out: leave --task out, or take a strategy that does ({able})"
+        )
 
 
 def find_strategy(name: str) -> Strategy:

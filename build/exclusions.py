@@ -32,12 +32,16 @@ class Exclusion:
         says about other cells does not matter.
     label
         What messages call it, where the parameters would tell a person nothing; not recorded.
+    is_last
+        Its turn comes after those that look at each cell by itself, such as the ones of a task: of like
+        cells, one that may not be chosen must not stand for the others.
     """
 
     reason: str
     parameters: Mapping[str, object]
     drop: Mask | Drop
     label: str = ""
+    is_last: bool = False
 
     @property
     def told(self) -> str:

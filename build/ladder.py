@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import find_strategy, settle_strategy
+from curate.build.chooser import check_task_used, find_strategy, settle_strategy
 from curate.build.ladder_lines import build_line, step_name
 from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
 from curate.build.requests import cells_of_fraction, check_seeds
@@ -24,6 +24,7 @@ from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
+from curate.build.task.exclusions import task_exclusions
 from curate.errors import SelectionError
 from curate.manifests.ladder import LadderDocument, StrategyRecord
 from curate.manifests.ladders import add_ladder, check_ladder_name
@@ -32,13 +33,14 @@ from curate.nearest import nearest
 from curate.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from curate.build.chooser import Chosen
     from curate.build.embeddings.embedding import Embedding
     from curate.build.exclusions import Exclusion
     from curate.build.ladder_lines import Step
     from curate.build.spike_ins import SpikeIns
+    from curate.build.task.task import Task
     from curate.corpus import Corpus
     from curate.manifests.registry import Registry
 
@@ -71,6 +73,8 @@ def build_ladder(
     split_seed: int = 0,
     split_stratify_by: str | Sequence[str] = ("cell_type",),
     spike_ins: SpikeIns | None = None,
+    task: Task | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Ladder:
     """Build the manifests of a scaling study, and the ladder that links them.
 
@@ -90,8 +94,8 @@ def build_ladder(
         Of the ladder; its manifests are called "NAME-STRATEGY-FRACTION-sSEED".
     parameters
         Settings of the strategies; each takes those that it has.
-    where, exclusions, embedding, split_by, split_ratios, split_seed, split_stratify_by
-        As in `build`.
+    where, exclusions, embedding, split_by, split_ratios, split_seed, split_stratify_by, task, tell
+        As in `build`; a task is for those of the strategies that choose for one, its exclusions for all.
     spike_ins
         From `plan_spike_ins`: each step is followed by a manifest of it spiked with these. Drawn by the seed
         of its step, so that the cells of a source nest where the steps do.
@@ -103,11 +107,18 @@ def build_ladder(
         spike-in is no cell of a step, or more than the source has.
     EmbeddingError
         When a strategy needs an embedding and there is none.
+    TaskError
+        As in `build`.
     """
     check_ladder_name(registry, name)
-    all_chosen = _settle(corpus, strategies, nested=nested, embedding=embedding, parameters=parameters or {})
+    check_task_used(strategies, task)
+    all_chosen = _settle(
+        corpus, strategies, nested=nested, embedding=embedding, parameters=parameters or {}, task=task
+    )
     check_seeds(seeds)
-    candidates = find_candidates(corpus, where, exclusions)
+    with task_exclusions(task, tell=tell) as left_out:
+        candidates = find_candidates(corpus, where, [*exclusions, *left_out])
+    all_chosen = [chosen.aimed(task, candidates) for chosen in all_chosen]
     sizes = {each: cells_of_fraction(each, candidates.n_cells) for each in sorted(set(fractions))}
     if not sizes:
         raise SelectionError("a ladder needs at least one fraction, such as 0.01,0.1,1")
@@ -165,6 +176,7 @@ def _settle(
     nested: bool,
     embedding: Embedding | None,
     parameters: Mapping[str, object],
+    task: Task | None,
 ) -> list[Chosen]:
     names = list(dict.fromkeys(strategies))
     if not names:
@@ -188,6 +200,7 @@ def _settle(
             corpus=corpus,
             embedding=embedding,
             parameters={key: value for key, value in parameters.items() if key in known[name]},
+            task=task,
         )
         for name in names
     ]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from curate.atomic import atomic_file
+from curate.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -32,6 +33,27 @@ def first_fault(error: ValidationError) -> tuple[str, str]:
     """Return where the first fault of a document lies, keys joined by dots, and what it is."""
     first = error.errors()[0]
     return ".".join(str(part) for part in first["loc"]), first["msg"]
+
+
+def fault_in_words(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what is wrong; an unknown key first, for it is often why another one is missing."""
+    faults = error.errors()
+    fault = min(faults, key=lambda each: each["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        what = fault["msg"].removeprefix("Value error, ")
+        return f"{where}: {what}" if where else what
+    *parents, key = fault["loc"]
+    return f"unknown key {where!r}; {nearest(str(key), _keys(model, parents))}"
+
+
+def _keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
+    """Return the keys of the table that lies below `parents`; a table may be one of several things."""
+    for parent in parents:
+        kind = model.model_fields[str(parent)].annotation
+        held = (kind, *get_args(kind))
+        model = next(each for each in held if isinstance(each, type) and issubclass(each, BaseModel))
+    return list(model.model_fields)
 
 
 def canonical_digest(content: Mapping[str, Any]) -> str:

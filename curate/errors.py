@@ -11,6 +11,7 @@
     ├── EmbeddingError       an embedding that is missing, damaged or of another corpus
     ├── SelectionError       a number of cells that cannot be chosen, an unknown strategy
     ├── ManifestError        a manifest that is missing, damaged or of an unknown format
+    ├── TaskError            a task document with an unknown key, or one that cannot be resolved
     ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
@@ -55,6 +56,10 @@ class SelectionError(CurateError):
 
 class ManifestError(CurateError):
     """A manifest that is missing, damaged or of an unknown format."""
+
+
+class TaskError(CurateError):
+    """A task document with an unknown key, or one that cannot be resolved against a corpus."""
 
 
 class LeakageError(CurateError):

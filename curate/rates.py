@@ -85,6 +85,12 @@ DEFAULTS: dict[str, Rate] = {
     "build sketch": Rate(
         amount=22_189_056, unit="cells", seconds=41, source="default: 22.2 million cells x 50, on 2 cores"
     ),
+    "build leverage": Rate(
+        amount=22_189_056, unit="cells", seconds=18, source="default: 22.2 million cells x 50, on 2 cores"
+    ),
+    "build density": Rate(
+        amount=22_189_056, unit="cells", seconds=162, source="default: 22.2 million cells x 50, on 2 cores"
+    ),
 }
 
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from curate.documents import Document, canonical_digest
+from curate.documents import Document, canonical_digest, fault_in_words
 from curate.errors import FilterError, RecipeError
 from curate.genes import GeneSpace
-from curate.nearest import nearest
 from curate.quality import QualityRules
 from curate.where import Where
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-    from pydantic_core import ErrorDetails
 
 SHIPPED_PATH = Path(__file__).parent / "recipes"
 SHARED_VARIABLE = "CURATE_SHARED"
@@ -176,7 +171,7 @@ class Recipe(Document):
         try:
             recipe = cls.model_validate(document)
         except ValidationError as error:
-            raise RecipeError(f"recipe {source}: {_first(error.errors(), cls)}") from None
+            raise RecipeError(f"recipe {source}: {fault_in_words(error, cls)}") from None
         recipe._folder = path.resolve().parent
         return recipe
 
@@ -243,20 +238,3 @@ class Recipe(Document):
             f"gene list {name} of recipe {self.name} is not shipped, and not in "
             f"{', '.join(str(folder) for folder in folders)}; name the file with --genes FILE"
         )
-
-
-def _first(errors: list[ErrorDetails], model: type[BaseModel]) -> str:
-    """Say in one line what is wrong; an unknown key first, for it is often why another one is missing."""
-    error = min(errors, key=lambda each: each["type"] != "extra_forbidden")
-    *parents, key = error["loc"] or ("recipe",)
-    where = ".".join(str(part) for part in error["loc"])
-    if error["type"] != "extra_forbidden":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}" if where else error["msg"]
-    known = list(_keys(model, parents))
-    return f"unknown key {where!r}; {nearest(str(key), known)}"
-
-
-def _keys(model: type[BaseModel], parents: list[Any]) -> dict[str, Any]:
-    for parent in parents:
-        model = model.model_fields[parent].annotation  # type: ignore[assignment]
-    return dict(model.model_fields)

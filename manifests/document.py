@@ -26,7 +26,11 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+=-]{0,127}$"
-_CAME_LATER = {"corpus": ("census", "label"), "splits": ("n_units", "labels_outside_train")}
+_CAME_LATER = {
+    "corpus": ("census", "label"),
+    "selection": ("task",),
+    "splits": ("n_units", "labels_outside_train"),
+}
 """Keys that older manifests lack; their bytes are still those of their content."""
 
 FOUND_OF_SPLITS = ("n_units", "counts", "labels_in_one_split", "labels_outside_train")
@@ -84,6 +88,36 @@ class GenesRecord(Document):
     n: Count
 
 
+class TaskReferenceRecord(Document):
+    """The reference data of a task: what they are called, and which of them decide; it describes."""
+
+    kind: Literal["h5ad", "census", "corpus"] = Field(
+        description="corpus: cells to choose from that match the description, there being no other reference."
+    )
+    name: str
+    sha256: Sha256 | None = Field(default=None, description="Of the whole file, held-out half included.")
+    split: Parameters = Field(default={}, description="What divides it: by, and train_fraction or train.")
+    n_train: Count = Field(description="Cells for training; no others decide.")
+    n_held_out: Count
+    n_used: Count | None = Field(
+        default=None, description="Cells whose vectors the strategy was given; null where it reads none."
+    )
+
+
+class TaskRecord(Document):
+    """The downstream task that the cells were chosen for; of it only `digest` enters the manifest's id."""
+
+    name: str
+    kind: Literal["classification", "integration", "perturbation"]
+    digest: Sha256 | None = Field(
+        description="Of what of the task decides the choice: wanted types, ontology, content of the training "
+        "half; null where it decides by its exclusions only."
+    )
+    wanted: tuple[str, ...] = Field(description="Ids of the Cell Ontology.")
+    descendants: bool = Field(description="Whether kinds of these types are wanted too.")
+    reference: TaskReferenceRecord | None = None
+
+
 class SelectionRecord(Document):
     """How the cells were chosen; all but `n_cells`, `n_available` and `notes` enter the manifest's id."""
 
@@ -93,6 +127,9 @@ class SelectionRecord(Document):
     fraction: Share | None = Field(default=None, description="Null when a number of cells was asked for.")
     where: str | None = Field(default=None, description="The filter on obs that came before the strategy.")
     embedding: str | None = Field(default=None, description="Id of the embedding that the strategy read.")
+    task: TaskRecord | None = Field(
+        default=None, description="The task that the cells were chosen for; only its digest enters the id."
+    )
     n_cells: Count = Field(default=0, description="Cells of the corpus that were chosen.")
     n_available: Count | None = Field(default=None, description="Cells that there were to choose from.")
     notes: Parameters = Field(default={}, description="What the strategy found out on the way.")
@@ -246,7 +283,7 @@ def asked(
     return {
         "corpus": corpus_id,
         "genes": genes_id,
-        "selection": _dump(selection, "n_cells", "n_available", "notes"),
+        "selection": _dump(selection, "n_cells", "n_available", "notes", "task") | _deciding(selection.task),
         "splits": _dump(splits, *FOUND_OF_SPLITS),
         "spike_ins": [_dump(spike_in, "n_cells") for spike_in in spike_ins],
         "exclusions": [_dump(exclusion) for exclusion in exclusions],
@@ -266,6 +303,11 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:curate:manifest:{FORMAT}",
     } | schema
+
+
+def _deciding(task: TaskRecord | None) -> dict[str, Any]:
+    """Return what of a task decides; nothing where none does, as in manifests older than tasks."""
+    return {} if task is None or task.digest is None else {"task": task.digest}
 
 
 def _dump(record: Document, *left_out: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from curate.manifests.document import ManifestDocument
+    from curate.manifests.document import ManifestDocument, TaskRecord
 
 BAR_WIDTH = 20
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -99,6 +99,7 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
         ("seed", "" if selection.seed is None else f"{selection.seed}, of the splits {splits.seed}"),
         ("where", selection.where or ""),
         ("embedding", (selection.embedding or "")[:12]),
+        ("task", _task(selection.task)),
         ("notes", assignments({key: held for key, held in selection.notes.items() if key != "notice"})),
     ]
     records = [
@@ -114,6 +115,23 @@ def _lines(document: ManifestDocument, tags: Sequence[str]) -> list[tuple[str, s
         *(("parent", f"{p.relation} {p.ref or ''} ({p.id[:12]})") for p in document.parents),
     ]
     return lines + [(name, text) for name, text in optional if text] + records
+
+
+def _task(task: TaskRecord | None) -> str:
+    if task is None:
+        return ""
+    decides = f"digest {task.digest[:12]}" if task.digest else "decides by its exclusions only"
+    kinds = " and their kinds" if task.descendants and task.wanted else ""
+    wanted = f"; {counted(len(task.wanted), 'type')}{kinds} ({', '.join(task.wanted)})" if task.wanted else ""
+    if task.reference is None:
+        return f"{task.name}, {task.kind}, {decides}{wanted}"
+    held = task.reference
+    cells = f"{held.n_train:,} cells for training, {held.n_held_out:,} held out"
+    if held.kind == "corpus":
+        cells = f"{counted(held.n_train, 'cell')} that match"
+    used = "" if held.n_used is None else f", {held.n_used:,} of them used"
+    split = f", split {assignments(held.split)}" if held.split else ""
+    return f"{task.name}, {task.kind}, {decides}{wanted}; reference {held.name}: {cells}{used}{split}"
 
 
 def _composition(document: ManifestDocument, column: str, *, top: int) -> Table:

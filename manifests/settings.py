@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from curate.manifests.document import ManifestDocument
 
 _RECORDS = ("corpus", "genes", "selection", "splits", "spike_ins", "exclusions", "parents")
-_FOUND = {
+_FOUND: dict[str, Any] = {
     "corpus": {"uri", "census", "label"},
-    "selection": {"notes", "n_available"},
+    "selection": {
+        "notes": True,
+        "n_available": True,
+        "task": {"reference": {"sha256", "n_train", "n_held_out", "n_used"}},
+    },
     "splits": set(FOUND_OF_SPLITS),
 }
 

@@ -43,7 +43,7 @@ _BATCH = 1024
 
 
 def near_duplicates(embedding: Embedding, above: float) -> Exclusion:
-    """Return the exclusion of near-duplicates, for `build`: to be the last of its exclusions.
+    """Return the exclusion of near-duplicates, for `build`, where it comes last.
 
     Which cells stay does not depend on the seed of a choice, so that sizes and seeds share them.
 
@@ -71,7 +71,8 @@ def near_duplicates(embedding: Embedding, above: float) -> Exclusion:
         return dropped
 
     parameters = {"cosine_above": float(above), "embedding": embedding.id, "method_version": METHOD_VERSION}
-    return Exclusion(REASON, parameters, drop, label=f"near-duplicates above {above:g} in {embedding.name}")
+    label = f"near-duplicates above {above:g} in {embedding.name}"
+    return Exclusion(REASON, parameters, drop, label=label, is_last=True)
 
 
 def check_above(above: float) -> None:

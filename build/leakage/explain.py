@@ -49,6 +49,7 @@ def explain_overlap(
     root: Path | None,
     n_cells: int | None = None,
     by: Sequence[Method] = METHODS,
+    n_evaluation: int | None = None,
 ) -> Explanation:
     """Say what `find_overlap` will read, hold and take; no counts are read.
 
@@ -58,6 +59,8 @@ def explain_overlap(
         The workspace, for its measured rates.
     n_cells
         Cells of the corpus to compare; all by default.
+    n_evaluation
+        Cells of the evaluation set to compare with; all by default.
 
     Raises
     ------
@@ -65,7 +68,9 @@ def explain_overlap(
         When the evaluation set cannot be opened.
     """
     n_compared = corpus.n_cells if n_cells is None else n_cells
-    n_evaluation, n_nonzeros, source = _size(path, corpus.header.organism)
+    n_there, n_nonzeros, source = _size(path, corpus.header.organism)
+    n_evaluation = n_there if n_evaluation is None else n_evaluation
+    n_nonzeros *= n_evaluation / max(1, n_there)
     name = Path(str(path)).name
     lines = [
         Line("cells compared", n_compared, "cells", is_estimate=False, source=f"of corpus {corpus.name}"),

@@ -32,6 +32,7 @@ def open_evaluation(
     organism: str,
     layer: str | None = None,
     gene_column: str | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> EvaluationSet:
     """Read an evaluation set into memory: four bytes a non-zero.
 
@@ -46,6 +47,8 @@ def open_evaluation(
         holds counts, else X.
     gene_column
         Of a file: the column of var with Ensembl ids or symbols.
+    rows
+        Only these cells of a file, int64 ascending, or of a store, by soma_joinid; all by default.
 
     Raises
     ------
@@ -55,53 +58,72 @@ def open_evaluation(
         When it has no gene of the Census, or values below zero.
     """
     if "://" in str(path) or Path(path).is_dir():
-        return _from_store(str(path), var, organism)
-    return _from_h5ad(Path(path), var, organism, layer=layer, gene_column=gene_column)
+        with Census.open(uri=str(path)) as census:
+            return read_store(census, var=var, organism=organism, rows=rows)
+    return _from_h5ad(Path(path), var, organism, layer=layer, gene_column=gene_column, rows=rows)
+
+
+def read_store(
+    census: Census, *, var: pl.DataFrame, organism: str, rows: NDArray[np.int64] | None = None
+) -> EvaluationSet:
+    """Read cells of an opened Census as an evaluation set; as `open_evaluation`."""
+    uri = census.uri
+    if organism not in census.organisms:
+        known = ", ".join(census.organisms) or "none"
+        raise LeakageError(f"{uri} holds no cells of {organism}, as the corpus does; it has: {known}")
+    own = census.read_var(organism)
+    mapping = map_genes(own["feature_id"].to_list(), symbols=own["feature_name"].to_list(), table=var)
+    if mapping.n_mapped == 0:
+        raise LeakageError(_no_genes(uri, own.height, var.height))
+    joinids = np.arange(census.n_cells(organism)) if rows is None else rows
+    tables = census.read_obs(organism, list(IDENTITY_COLUMNS), joinids=rows)
+    obs = pl.concat([_text_columns(pl.DataFrame(pl.from_arrow(table))) for table in tables])
+    read = _Read.begin(mapping, own["feature_id"].to_list())
+    with progress("Reading the evaluation set", len(joinids)) as advance:
+        for block in census.read_counts(organism, joinids):
+            read.add(block.counts)
+            advance(len(block.joinids))
+    measured = _measured_genes(census, organism, obs["dataset_id"], mapping)
+    # A column that is null throughout is one that the release lacks.
+    known_obs = obs.select([name for name in obs.columns if obs[name].null_count() < obs.height])
+    return read.finish(
+        Path(uri.rstrip("/")).name,
+        pl.Series(joinids.astype(str)),
+        known_obs,
+        n_genes=own.height,
+        measured=measured,
+        release_joinids=(census.content, joinids),
+    )
 
 
 def _from_h5ad(
-    path: Path, var: pl.DataFrame, organism: str, *, layer: str | None, gene_column: str | None
+    path: Path,
+    var: pl.DataFrame,
+    organism: str,
+    *,
+    layer: str | None,
+    gene_column: str | None,
+    rows: NDArray[np.int64] | None,
 ) -> EvaluationSet:
     with _opened(path, layer) as source:
         mapping = _mapped(source, var, organism, gene_column)
         read = _Read.begin(mapping, source.var_names.fill_null("").to_list())
-        with progress(f"Reading {path.name}", source.n_cells) as advance:
-            for values in source.blocks():
+        cells = None if rows is None else _marked(rows, source.n_cells)
+        with progress(f"Reading {path.name}", source.n_cells if rows is None else len(rows)) as advance:
+            for values in source.blocks(cells=cells):
                 _refuse_negative(path, source.layer, values)
                 read.add(values)
                 advance(values.shape[0])
-        obs = _text_columns(source.obs)
-        return read.finish(path.name, source.obs_names, obs, n_genes=source.n_genes)
+        names, obs = source.obs_names, _text_columns(source.obs)
+        if rows is not None:
+            names, obs = names[rows], obs[rows]
+        return read.finish(path.name, names, obs, n_genes=source.n_genes)
 
 
-def _from_store(uri: str, var: pl.DataFrame, organism: str) -> EvaluationSet:
-    with Census.open(uri=uri) as census:
-        if organism not in census.organisms:
-            known = ", ".join(census.organisms) or "none"
-            raise LeakageError(f"{uri} holds no cells of {organism}, as the corpus does; it has: {known}")
-        own = census.read_var(organism)
-        mapping = map_genes(own["feature_id"].to_list(), symbols=own["feature_name"].to_list(), table=var)
-        if mapping.n_mapped == 0:
-            raise LeakageError(_no_genes(uri, own.height, var.height))
-        joinids = np.arange(census.n_cells(organism))
-        tables = census.read_obs(organism, list(IDENTITY_COLUMNS))
-        obs = pl.concat([_text_columns(pl.DataFrame(pl.from_arrow(table))) for table in tables])
-        read = _Read.begin(mapping, own["feature_id"].to_list())
-        with progress("Reading the evaluation set", len(joinids)) as advance:
-            for block in census.read_counts(organism, joinids):
-                read.add(block.counts)
-                advance(len(block.joinids))
-        measured = _measured_genes(census, organism, obs["dataset_id"], mapping)
-        # A column that is null throughout is one that the release lacks.
-        known_obs = obs.select([name for name in obs.columns if obs[name].null_count() < obs.height])
-        return read.finish(
-            Path(uri.rstrip("/")).name,
-            pl.Series(joinids.astype(str)),
-            known_obs,
-            n_genes=own.height,
-            measured=measured,
-            release_joinids=(census.content, joinids),
-        )
+def _marked(rows: NDArray[np.int64], n_cells: int) -> NDArray[np.bool_]:
+    mask = np.zeros(n_cells, np.bool_)
+    mask[rows] = True
+    return mask
 
 
 @dataclass

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
+from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
 from curate.build.strategies.facility import FACILITY
+from curate.build.strategies.leverage import LEVERAGE
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
 from curate.build.strategies.sketch import SKETCH
@@ -22,5 +24,7 @@ STRATEGIES: dict[str, Strategy] = {
     "sketch": SKETCH,
     "depth": DEPTH,
     "blocks": BLOCKS,
+    "leverage": LEVERAGE,
+    "density": DENSITY,
     "facility": FACILITY,
 }

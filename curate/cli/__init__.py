@@ -18,6 +18,7 @@ COMMANDS = {
     "corpus": "Build and show a corpus: a recipe applied to a Census.",
     "duplicates": "Find cells that stand twice, by the counts they hold.",
     "embed": "Compute an embedding of a corpus, streaming.",
+    "task": "Write and show task documents: for what cells are wanted.",
     "build": "Choose cells from a corpus and write them down as a manifest.",
     "holdout": "Write down the cells of a later corpus that an earlier one does not know.",
     "manifests": "List, show, verify, tag and export manifests.",

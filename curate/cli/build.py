@@ -16,6 +16,7 @@ from curate.cli.numbers import Names, Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
+from curate.cli.task_options import explain_task, open_task, task_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ _READ_EMBEDDING = [name for name, each in STRATEGIES.items() if each.needs_embed
 @quality_options
 @dedup_option
 @split_options
+@task_option
 @overlap_options
 @spike_in_options
 @strategy_options
@@ -123,6 +125,7 @@ def command(
     quality: QualityRules,
     dedup: float | None,
     splits: dict[str, Any],
+    task_path: str | None,
     exclude_overlap: tuple[str, ...],
     exclude_overlap_by: list[Any],
     spike_ins: SpikeInOptions,
@@ -141,6 +144,7 @@ def command(
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
         curate build --fraction 0.01 --strategy facility --dedup 0.95
+        curate build --fraction 0.01 --strategy random --task pbmc.toml
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
         curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
     """
@@ -169,6 +173,7 @@ def command(
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
     near = dedup_exclusions(opened, dedup)
+    task = open_task(task_path, source)
     spiked = spike_ins.of(source)
     if is_explained:
         from curate.build.explain_build import explain_build
@@ -182,10 +187,12 @@ def command(
             where=where,
             exclusions=by_quality,
         )
+        of_task = explain_task(task, root=workspace.root)
         by_dedup, thinned = explain_dedup(source, opened, dedup, root=workspace.root)
-        explained += by_dedup
-        choice |= {"exclusions": [*by_quality, *known], "pending": pending + thinned, "spike_ins": spiked}
-        choice["train_ratio"] = splits["split_ratios"][0]
+        choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}
+        choice |= {"pending": [*pending, *of_task.pending, *thinned]}
+        choice |= {"train_ratio": splits["split_ratios"][0]}
+        explained += [*of_task.explained, *by_dedup]
         for strategy in strategies:
             explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
@@ -194,6 +201,7 @@ def command(
         return
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps, *near], **splits}
+        choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}
         if ladder is not None:
             from curate.build.ladder import build_ladder
 
@@ -213,7 +221,7 @@ def command(
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
         work = f"build {strategy}"
-        with measured(workspace.root, work, amount, unit="cells", is_whole=not overlaps and not near):
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task or near)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):

@@ -136,6 +136,29 @@ class H5adSource:
                 yield with_int64_pointers(block)
             start = end
 
+    def vectors(self, key: str, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return some rows of a matrix of obsm, float32 [n, d].
+
+        Parameters
+        ----------
+        rows
+            int64 [n] ascending.
+
+        Raises
+        ------
+        SourceError
+            When obsm has no such matrix, naming the nearest, or it holds no numbers.
+        """
+        with _reading(self.path):
+            held = self._h5.get("obsm", {})
+            if key not in held:
+                raise SourceError(f"{self.path} has no obsm {key!r}; {nearest(key, held)}")
+            node = held[key]
+            if not isinstance(node, h5py.Dataset) or node.ndim != 2 or node.dtype.kind not in "fiu":
+                raise SourceError(f"{self.path}: obsm {key!r} is no matrix of numbers; name one that is")
+            values: NDArray[np.float32] = node[rows].astype(np.float32)
+            return values
+
     def uns_text(self, key: str) -> str:
         """Return a text of uns ("key: value; …" for a group of texts), "" where there is none."""
         with _reading(self.path):

@@ -202,7 +202,7 @@ def test_settings_that_keep_a_strategy_from_nesting_are_found_out(
         (
             {"strategies": ["random", "stratified", "blocks"], "nested": True},
             SelectionError,
-            "stratified and blocks cannot nest; those that can: random, reweight, sketch, depth; choose",
+            "stratified and blocks cannot nest; those that can: random, reweight, sketch, .*facility; choose",
         ),
         ({"strategies": ["rondom"]}, SelectionError, "no strategy named 'rondom'"),
         ({"strategies": []}, SelectionError, "a ladder needs a strategy"),

@@ -135,7 +135,7 @@ def test_a_cell_that_is_left_out_for_another_reason_does_not_take_its_twin_along
         registry=registry,
         strategy="random",
         fraction=1,
-        exclusions=[even, near_duplicates(twins, 0.95)],
+        exclusions=[near_duplicates(twins, 0.95), even],
     )
     assert joinids(manifest) == list(range(1, 600, 2))
     assert [record.n_cells for record in manifest.document.exclusions] == [300, 0]

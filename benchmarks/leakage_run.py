@@ -97,7 +97,7 @@ def ours(evaluation: sp.csr_array, n_corpus: int, shared: NDArray[np.bool_] | No
     group = GeneGroup(cells, np.arange(packed.n_genes), packed, np.ones(packed.n_cells, np.bool_))
     detected = packed.detected_in() > 0
     matcher = Matcher.of(group, detected if shared is None else detected & shared, n_compared=n_corpus)
-    if shared is None:
+    if shared is None and matcher.near is not None:
         null = matcher.near.null
         print(matcher.near.bands, null.excess, null.n_expected, int((~matcher.usable).sum()), file=sys.stderr)
 

@@ -16,7 +16,7 @@ from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import check_task_used, settle_strategy
 from curate.build.requests import make_requests
-from curate.build.spike_ins import spike
+from curate.build.spike_ins import guarded, spike
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
@@ -70,7 +70,8 @@ def build(
         Only cells that match are chosen from; the language of `curate.where`.
     exclusions
         Cells that are not to be chosen though they match: reasons in order, each counted on what those before
-        it left. A fraction is one of the cells that are left.
+        it left. A fraction is one of the cells that are left. Those that go for sources too leave out cells
+        of spike-ins.
     embedding
         For strategies that need one; it must be of this corpus. Those that measure what they cost do so on
         it too, when it is given.
@@ -81,7 +82,8 @@ def build(
     name
         Of the manifest; by default "STRATEGY-SIZE-sSEED". With several sizes or seeds it is a prefix.
     spike_ins
-        From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE".
+        From `plan_spike_ins`: each manifest is followed by one spiked with these, "NAME+SOURCE=SHARE". Cells
+        of a source that the corpus holds, or that are excluded, are not drawn.
     task
         For strategies that choose for one; its exclusions come after `exclusions`, whatever the strategy.
     tell
@@ -102,13 +104,18 @@ def build(
         When `where` does not parse or names an absent column.
     TaskError
         When the strategy needs a task and there is none, or the task changes nothing or cannot be met.
+    SourceError
+        When a source was not compared with the corpus, and that takes long.
     """
     check_task_used([strategy], task)
     chosen = settle_strategy(
         strategy, corpus=corpus, embedding=embedding, parameters=parameters or {}, task=task
     )
     with task_exclusions(task, tell=tell) as left_out:
-        candidates = find_candidates(corpus, where, [*exclusions, *left_out])
+        all_exclusions = [*exclusions, *left_out]
+        candidates = find_candidates(corpus, where, all_exclusions)
+        if spike_ins is not None:
+            spike_ins = guarded(spike_ins, all_exclusions)
     chosen = chosen.aimed(task, candidates)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
     splits = make_splits(

@@ -13,9 +13,11 @@ from curate.manifests.document import ExclusionRecord
 
 if TYPE_CHECKING:
     from curate.corpus import Corpus
+    from curate.sources.source import Source
 
 Mask = NDArray[np.bool_]
 Drop = Callable[["Corpus", Mask], Mask]
+DropOfSource = Callable[["Source", Mask], Mask]
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Exclusion:
         bool [n_cells of the corpus], true for the cells to leave out; or ``(corpus, kept) -> mask``, asked
         when its turn comes, where `kept` [n_cells] are the cells that the reasons before it left. What it
         says about other cells does not matter.
+    drop_of_source
+        The same of the cells of a source that subsets are spiked with; None when the reason is one of the
+        corpus alone.
     label
         What messages call it, where the parameters would tell a person nothing; not recorded.
     is_last
@@ -40,6 +45,7 @@ class Exclusion:
     reason: str
     parameters: Mapping[str, object]
     drop: Mask | Drop
+    drop_of_source: DropOfSource | None = None
     label: str = ""
     is_last: bool = False
 

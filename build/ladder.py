@@ -20,6 +20,7 @@ from curate.build.chooser import check_task_used, find_strategy, settle_strategy
 from curate.build.ladder_lines import build_line, step_name
 from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
 from curate.build.requests import cells_of_fraction, check_seeds
+from curate.build.spike_ins import guarded
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
@@ -104,10 +105,10 @@ def build_ladder(
     ------
     SelectionError
         When a strategy is unknown, or is to nest and cannot, or a fraction or a parameter is none; when a
-        spike-in is no cell of a step, or more than the source has.
+        spike-in is no cell of a step, or more than the source has or may give.
     EmbeddingError
         When a strategy needs an embedding and there is none.
-    TaskError
+    TaskError, SourceError
         As in `build`.
     """
     check_ladder_name(registry, name)
@@ -117,7 +118,10 @@ def build_ladder(
     )
     check_seeds(seeds)
     with task_exclusions(task, tell=tell) as left_out:
-        candidates = find_candidates(corpus, where, [*exclusions, *left_out])
+        all_exclusions = [*exclusions, *left_out]
+        candidates = find_candidates(corpus, where, all_exclusions)
+        if spike_ins is not None:
+            spike_ins = guarded(spike_ins, all_exclusions)
     all_chosen = [chosen.aimed(task, candidates) for chosen in all_chosen]
     sizes = {each: cells_of_fraction(each, candidates.n_cells) for each in sorted(set(fractions))}
     if not sizes:

@@ -34,23 +34,26 @@ def check_spike_sizes(
 
     Parameters
     ----------
+    spike_ins
+        From `guarded`.
     sizes
         Cells of each step.
 
     Raises
     ------
     SelectionError
-        When a share of the smallest step is no cell, or one of the largest more than its source has.
+        When a share of the smallest step is no cell, or one of the largest more than its source may give.
     """
     rows = np.arange(candidates.n_cells) if candidates.rows is None else candidates.rows
     n_train = int((splits.of(rows) == TRAIN).sum())
     for n_cells in (min(sizes), max(sizes)):
         least, most = _bounds(n_cells, n_train, candidates.n_cells, splits.record.unit)
         for source, share in spike_ins.shares:
+            pool = spike_ins.pools[source.name]
             is_none = math.floor(Fraction(str(share)) * most) == 0
-            if is_none or math.floor(Fraction(str(share)) * least) > source.n_cells:
+            if is_none or math.floor(Fraction(str(share)) * least) > len(pool.rows):
                 # It says why, of the number that is to be expected.
-                n_spiked(source, share, n_cells * n_train // candidates.n_cells)
+                n_spiked(source, share, n_cells * n_train // candidates.n_cells, pool=pool)
 
 
 def ladder_spike_ins(spike_ins: SpikeIns, steps: Sequence[Step], *, nested: bool) -> SpikedStepsRecord:

@@ -3,7 +3,7 @@
 1. simulate an atlas as a Census-layout store, and a Perturb-seq screen beside it;
 2. build the corpus that the recipe `demo` describes;
 3. embed it;
-4. choose subsets with every strategy;
+4. choose subsets with every strategy that needs no task;
 5. verify them, and compare the sketch with the random subset.
 
 A stage whose result is there is not run again, so that an interrupted demo goes on.
@@ -83,6 +83,7 @@ def demo(
     manifests = [
         manifest
         for name, strategy in STRATEGIES.items()
+        if not strategy.needs_task
         for manifest in build(
             corpus,
             registry=registry,

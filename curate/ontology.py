@@ -118,6 +118,20 @@ class Ontology:
             raise KeyError(term_id)
         return frozenset(self._descendants[term_id])
 
+    def parents(self, term_id: str) -> frozenset[str]:
+        """Return the ids of the nearest ancestors: those that are no ancestor of another one.
+
+        An id that is no term is a KeyError. An edge to an ancestor that a longer way leads to as well says
+        nothing more, and is none here.
+        """
+        ancestors = self.terms[term_id].ancestors
+        farther = {each for near in ancestors if near in self.terms for each in self.terms[near].ancestors}
+        return frozenset(ancestors - farther)
+
+    def children(self, term_id: str) -> frozenset[str]:
+        """Return the ids of the terms that this is a parent of; an id that is no term is a KeyError."""
+        return frozenset(each for each in self.descendants(term_id) if term_id in self.parents(each))
+
     def replacement(self, text: str) -> str | None:
         """Return the id of the term in use that replaces an obsolete one, or None.
 

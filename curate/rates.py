@@ -91,6 +91,9 @@ DEFAULTS: dict[str, Rate] = {
     "build density": Rate(
         amount=22_189_056, unit="cells", seconds=162, source="default: 22.2 million cells x 50, on 2 cores"
     ),
+    "build target": Rate(
+        amount=22_189_056, unit="cells", seconds=20, source="default: 22.2 million cells x 50, on 2 cores"
+    ),
 }
 
 

@@ -21,7 +21,26 @@ def notices(document: ManifestDocument) -> list[str]:
     if isinstance(n := notes.get("n_constant_dimensions"), int) and n:
         constant = counted(n, "constant dimension")
         lines.append(f"the embedding has {constant}, which no box is cut by; look at what made it")
-    return [*lines, *_outside_train(document), *_shares(document)]
+    return [*lines, *_spike_ins(document), *_outside_train(document), *_shares(document)]
+
+
+def _spike_ins(document: ManifestDocument) -> list[str]:
+    """Say which cells of sources could not be drawn, and which sources were not compared with the corpus."""
+    lines = []
+    for spike_in in document.spike_ins:
+        taken = [
+            f"{record.n_cells:,} by {record.reason}"
+            for record in document.exclusions
+            if record.parameters.get("source") == spike_in.source and record.n_cells
+        ]
+        if taken:
+            lines.append(f"cells of source {spike_in.source} were left out of the draw: {', '.join(taken)}")
+        if spike_in.parameters.get("compared_with_corpus") is False:
+            lines.append(
+                f"source {spike_in.source} was not compared with the corpus, whose validation and test cells "
+                f"it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
+            )
+    return lines
 
 
 def _outside_train(document: ManifestDocument) -> list[str]:

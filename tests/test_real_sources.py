@@ -9,10 +9,13 @@ import polars as pl
 import pytest
 
 from curate.build.build import build
+from curate.build.leakage.guard import overlap_exclusions, read_evaluation
+from curate.build.leakage.report import leakage
 from curate.build.spike_ins import plan_spike_ins
 from curate.census.from_h5ad import create
 from curate.corpus.build import build_corpus
 from curate.corpus.presence import measured_genes
+from curate.errors import SelectionError
 from curate.manifests.diff import diff
 from curate.manifests.registry import Registry
 from curate.recipe import Recipe
@@ -153,3 +156,32 @@ def test_two_sources_join_balanced(
     obs = both.obs(["perturbation"]).filter(pl.col("source").cast(pl.String) == "kang_harmony")
     counts = obs["perturbation"].value_counts()["count"]
     assert abs(counts[0] - counts[1]) <= 1
+
+
+def test_no_cell_of_an_evaluation_set_is_drawn_from_a_source_that_shares_cells_with_it(
+    workspace: Workspace, corpus: Corpus, sources: dict[str, Registered], shared_data: Path
+) -> None:
+    path = shared_data / f"{SOURCES['kang_harmony'][0]}.h5ad"
+    registry = Registry(workspace.manifests_path, workspace=workspace)
+    with corpus.open_census() as census:
+        evaluation = read_evaluation(corpus, path, census=census)
+        options = {"strategy": "random", "fraction": 0.1, "name": "held-out"}
+        exclusions = overlap_exclusions(corpus, evaluation, census=census)
+
+        def spiked(source: str) -> Manifest:
+            plan = plan_spike_ins([(sources[source].source, 0.1)])
+            return build(corpus, registry=registry, exclusions=exclusions, spike_ins=plan, **options)[1]  # type: ignore[arg-type]
+
+        manifest = spiked("kang")
+        with pytest.raises(SelectionError, match=r"of which 0 may be drawn \(evaluation overlap takes 2,000"):
+            spiked("kang_harmony")
+    taken = [each for each in manifest.document.exclusions if each.parameters.get("source") == "kang"]
+    assert [(each.reason, each.n_cells) for each in taken] == [
+        ("corpus overlap", 0),
+        ("evaluation overlap", 114),
+        ("evaluation overlap", 0),
+    ]
+    report = leakage(manifest, [path])
+    assert report.n_spike_ins["kang"] > 50
+    assert report.n_shared_cells == 0
+    assert manifest.verify().ok

@@ -55,7 +55,8 @@ def _description(document: ManifestDocument) -> dict[str, str]:
             + (" balanced" if each.parameters.get("balance") == "perturbation" else "")
             for each in document.spike_ins
         ),
-        "without": ", ".join(each.reason for each in document.exclusions),
+        # What is left out of sources goes with their spike-ins.
+        "without": ", ".join(each.reason for each in document.exclusions if "source" not in each.parameters),
     }
     return described | {name: value for name, value in optional.items() if value}
 

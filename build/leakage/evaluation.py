@@ -62,6 +62,9 @@ class EvaluationSet:
         Whether the counts had to be restored from normalised values.
     release_joinids
         (content of the Census, soma_joinids int64 [n_cells]) of a store; None of a file.
+    content
+        uint64 [n_cells], hashes of the cells' counts over all genes of the file, by its own names of them; 0
+        where counts are not known.
     fingerprint
         sha256 (hex) of its content: counts, genes and IDENTITY_COLUMNS, not its path nor its cells' names.
     """
@@ -75,6 +78,7 @@ class EvaluationSet:
     is_count: NDArray[np.bool_]
     was_normalised: bool
     release_joinids: tuple[str, NDArray[np.int64]] | None
+    content: NDArray[np.uint64]
     fingerprint: str
 
     @property

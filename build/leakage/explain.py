@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.bytes_read import NONZEROS_PER_CELL, counts_size
 from curate.build.explain import BASE_BYTES, Explanation, Line
+from curate.build.leakage.compared import CorpusCells
 from curate.build.leakage.guard import CELL_METHODS, METHODS, Method, overlap_exclusions, read_evaluation
 from curate.build.leakage.scan import kept_scan
 from curate.build.leakage.sketches import Bands
@@ -68,7 +69,7 @@ def explain_overlap(
         When the evaluation set cannot be opened.
     """
     n_compared = corpus.n_cells if n_cells is None else n_cells
-    n_there, n_nonzeros, source = _size(path, corpus.header.organism)
+    n_there, n_nonzeros, source = evaluation_size(path, corpus.header.organism)
     n_evaluation = n_there if n_evaluation is None else n_evaluation
     n_nonzeros *= n_evaluation / max(1, n_there)
     name = Path(str(path)).name
@@ -116,9 +117,15 @@ def explain_overlap(
         ]
     else:
         lines.append(Line("counts to read", 0, "bytes", is_estimate=False, source="only the index is"))
-    looked = ", ".join(method for method in METHODS if method in by)
     notice = "" if set(by) & set(CELL_METHODS) else "no method that finds cells is among them"
-    return Explanation(title=f"{name} in corpus {corpus.name} by {looked}", lines=tuple(lines), notice=notice)
+    return Explanation(
+        title=f"{name} in corpus {corpus.name} by {method_names(by)}", lines=tuple(lines), notice=notice
+    )
+
+
+def method_names(by: Sequence[Method]) -> str:
+    """Return the methods in their order, for a title."""
+    return ", ".join(method for method in METHODS if method in by)
 
 
 @dataclass(frozen=True)
@@ -166,12 +173,15 @@ def foresee_overlap(
     """
     name = Path(str(path)).name
     explanation = explain_overlap(corpus, path, root=root, n_cells=int(kept.sum()), by=by)
-    if _size(path, corpus.header.organism)[1] > MOST_READ:
+    if evaluation_size(path, corpus.header.organism)[1] > MOST_READ:
         return _pending(name, explanation, (), by, "and it is too large to be read for an estimate")
     with corpus.open_census() as census:
         evaluation = read_evaluation(corpus, path, census=census)
         by_content = [method for method in by if method in CONTENT_METHODS]
-        if not by_content or kept_scan(corpus, evaluation, kept) is not None:
+        if (
+            not by_content
+            or kept_scan(CorpusCells(corpus, census), evaluation, kept, is_near="near" in by) is not None
+        ):
             exclusions = overlap_exclusions(corpus, evaluation, census=census, by=by, tell=tell)
             lines = tuple(line for line in explanation.lines if line.unit in ("cells", ""))
             read = Line("counts to read", 0, "bytes", is_estimate=False, source="what was found is kept")
@@ -194,7 +204,7 @@ def _pending(
     return Foreseen(name, replace(explanation, notice=notice), tuple(found), tuple(pending))
 
 
-def _size(path: str | Path, organism: str) -> tuple[int, float, str]:
+def evaluation_size(path: str | Path, organism: str) -> tuple[int, float, str]:
     """Return cells and non-zeros of an evaluation set, and how they are known."""
     if "://" in str(path) or Path(path).is_dir():
         with Census.open(uri=str(path)) as census:

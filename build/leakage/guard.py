@@ -1,19 +1,20 @@
 """The way through the leakage guard.
 
 1. the evaluation set is read;
-2. its cells and donors are looked up by name in the index of the corpus;
+2. its cells and donors are looked up by name in the obs of the cells compared, a corpus' or a source's;
 3. their content is looked for in one pass over the counts;
 4. what was found is reported, of the cells of a manifest, or left out of a build.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from curate.build.exclusions import Exclusion
+from curate.build.leakage.compared import CorpusCells, SourceCells
 from curate.build.leakage.identities import Same, possible_donors, same_donors, same_joinids
 from curate.build.leakage.scan import METHOD_VERSION, Scan, scan
 from curate.build.leakage.sources import open_evaluation
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from curate.build.exclusions import Mask
+    from curate.build.leakage.compared import Compared
     from curate.build.leakage.evaluation import EvaluationSet
     from curate.census import Census
     from curate.corpus import Corpus
@@ -34,7 +37,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 CELL_METHODS: tuple[Method, ...] = ("joinid", "exact", "near")
 """Those that find the same cell; the others find the same donor."""
 
-BY_OBS: dict[Method, Callable[[Corpus, EvaluationSet], Same]] = {
+BY_OBS: dict[Method, Callable[[Compared, EvaluationSet], Same]] = {
     "joinid": same_joinids,
     "donor": same_donors,
     "possible-donor": possible_donors,
@@ -43,14 +46,14 @@ BY_OBS: dict[Method, Callable[[Corpus, EvaluationSet], Same]] = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """What an evaluation set and cells of a corpus have in common.
+    """What an evaluation set and cells of a corpus or source have in common.
 
     Attributes
     ----------
     compared
-        bool [n_cells of the corpus], the cells that were asked about.
+        bool [n_cells], the cells that were asked about.
     same
-        What each method found, on both sides; on that of the corpus among the cells compared.
+        What each method found, on both sides; on this one among the cells compared.
     scan
         The pairs of like content; None when content was not asked for.
     """
@@ -61,11 +64,11 @@ class Overlap:
     scan: Scan | None
 
     def any_of(self, methods: Sequence[Method]) -> NDArray[np.bool_]:
-        """Return which cells of the corpus some of the methods found, bool [n_cells]."""
+        """Return which of the cells some of the methods found, bool [n_cells]."""
         found = np.zeros(len(self.compared), np.bool_)
         for method in methods:
             if method in self.same:
-                found |= self.same[method].corpus
+                found |= self.same[method].cells
         return found
 
 
@@ -84,19 +87,16 @@ def read_evaluation(
 
 
 def find_overlap(
-    corpus: Corpus,
+    cells: Compared,
     evaluation: EvaluationSet,
     *,
-    census: Census,
     compared: NDArray[np.bool_] | None = None,
     by: Sequence[Method] = METHODS,
 ) -> Overlap:
-    """Find what an evaluation set has in common with cells of a corpus.
+    """Find what an evaluation set has in common with cells of a corpus or of a source.
 
     Parameters
     ----------
-    census
-        The Census of the corpus, open.
     compared
         bool [n_cells], the cells to look at; all by default. Only their counts are read.
     by
@@ -107,20 +107,26 @@ def find_overlap(
     LeakageError
         When a method is unknown, or no dataset of these cells measured a gene that the evaluation set
         detects.
+    CensusError, SourceError
+        When the counts cannot be read.
     """
     unknown = [each for each in by if each not in METHODS]
     if unknown:
         raise LeakageError(f"no method named {unknown[0]!r}; there are: {', '.join(METHODS)}")
-    wanted = np.ones(corpus.n_cells, np.bool_) if compared is None else compared
+    wanted = np.ones(cells.n_cells, np.bool_) if compared is None else compared
     same: dict[Method, Same] = {
-        method: _among(BY_OBS[method](corpus, evaluation), wanted) for method in by if method in BY_OBS
+        method: _among(BY_OBS[method](cells, evaluation), wanted) for method in by if method in BY_OBS
     }
     by_content: list[Method] = [method for method in ("exact", "near") if method in by]
     found = None
     if by_content:
-        found = scan(corpus, evaluation, wanted, census)
-        _refuse_strangers(evaluation, found)
+        of_file = _same_in_file(cells, evaluation, wanted)
+        found = scan(cells, evaluation, wanted, is_near="near" in by)
+        found = replace(found, few=np.setdiff1d(found.few, np.flatnonzero(of_file.evaluation)))
+        _refuse_strangers(cells, evaluation, found, wanted)
         same |= {method: _same_content(method, found, evaluation, wanted) for method in by_content}
+        if "exact" in same:
+            same["exact"] = _either(same["exact"], of_file)
     return Overlap(evaluation, wanted, {method: same[method] for method in METHODS if method in same}, found)
 
 
@@ -134,8 +140,9 @@ def overlap_exclusions(
 ) -> list[Exclusion]:
     """Return exclusions of the cells that an evaluation set holds, one a method, for `build`.
 
-    The counts are read when the first of them has its turn, those of the cells that are left by then. A
-    method that cannot compare is left out.
+    They leave out cells of the corpus, and cells of the sources that subsets are spiked with. The counts are
+    read when the first of them has its turn, those of the cells that are left by then. A method that cannot
+    compare is left out.
 
     Parameters
     ----------
@@ -147,10 +154,10 @@ def overlap_exclusions(
     LeakageError
         When none of the methods can compare.
     """
-    found: list[Overlap] = []
+    cells = CorpusCells(corpus, census)
     usable = [method for method in METHODS if method in by]
     for method in usable.copy():
-        why_not = BY_OBS[method](corpus, evaluation).why_not if method in BY_OBS else None
+        why_not = BY_OBS[method](cells, evaluation).why_not if method in BY_OBS else None
         if why_not is not None:
             tell(f"{evaluation.name} was not compared by {method}: {why_not}")
             usable.remove(method)
@@ -159,65 +166,82 @@ def overlap_exclusions(
             f"{evaluation.name} can be compared by none of {', '.join(by)}: its obs lacks the columns; "
             "give it dataset_id, donor_id and observation_joinid, or compare by exact,near"
         )
+    found: dict[str, Overlap] = {}
 
-    def drop(method: Method) -> Callable[[Corpus, NDArray[np.bool_]], NDArray[np.bool_]]:
-        def dropped(corpus: Corpus, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
-            # What later methods are asked about are fewer of the same cells.
-            if not found:
-                found.append(find_overlap(corpus, evaluation, census=census, compared=kept, by=usable))
-                _tell_undecided(found[0], tell)
-            return found[0].same[method].corpus
+    def overlap(cells: Compared, kept: Mask) -> Overlap:
+        # What later methods are asked about are fewer of the same cells.
+        if cells.called not in found:
+            found[cells.called] = find_overlap(cells, evaluation, compared=kept, by=usable)
+            _tell_undecided(cells, found[cells.called], tell)
+        return found[cells.called]
 
-        return dropped
-
-    version: dict[str, object] = {"method_version": METHOD_VERSION}
-    return [
-        Exclusion(
+    def exclusion(method: Method) -> Exclusion:
+        version: dict[str, object] = {"method_version": METHOD_VERSION}
+        return Exclusion(
             reason="evaluation overlap",
             parameters={
                 "by": method,
                 "evaluation": evaluation.fingerprint,
                 **(version if method in ("exact", "near") else {}),
             },
-            drop=drop(method),
+            drop=lambda _, kept: overlap(cells, kept).same[method].cells,
+            drop_of_source=lambda source, kept: overlap(SourceCells(source), kept).same[method].cells,
             label=f"overlap with {evaluation.name} by {method}",
         )
-        for method in usable
-    ]
+
+    return [exclusion(method) for method in usable]
 
 
-def _tell_undecided(overlap: Overlap, tell: Callable[[str], None]) -> None:
+def _tell_undecided(cells: Compared, overlap: Overlap, tell: Callable[[str], None]) -> None:
     name, n_cells = overlap.evaluation.name, overlap.evaluation.n_cells
     if overlap.scan is not None and len(overlap.scan.few):
         tell(
-            f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few shared genes to be "
-            "decided by content: not found is not clean"
+            f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few genes that they share "
+            f"with {cells.called} to be decided by content: not found is not clean"
         )
 
 
 def _among(same: Same, wanted: NDArray[np.bool_]) -> Same:
-    return Same(same.corpus & wanted, same.evaluation, same.why_not)
+    return Same(same.cells & wanted, same.evaluation, same.why_not)
+
+
+def _same_in_file(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:
+    """Find cells of equal counts in all genes of both files, however few they detect: files made of another.
+
+    Where the files name their genes otherwise, no cell is found so.
+    """
+    content = cells.content()
+    if content is None:
+        return Same(np.zeros(cells.n_cells, np.bool_), np.zeros(evaluation.n_cells, np.bool_))
+    ours = wanted & np.isin(content, evaluation.content[evaluation.content != 0])
+    return Same(ours, np.isin(evaluation.content, content[ours]))
+
+
+def _either(one: Same, other: Same) -> Same:
+    return Same(one.cells | other.cells, one.evaluation | other.evaluation, one.why_not)
 
 
 def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:
     pairs = found.pairs.filter(f"is_{method}")
-    of_corpus, of_evaluation = np.zeros(len(wanted), np.bool_), np.zeros(evaluation.n_cells, np.bool_)
-    of_corpus[pairs["row"].to_numpy()] = True
+    ours, of_evaluation = np.zeros(len(wanted), np.bool_), np.zeros(evaluation.n_cells, np.bool_)
+    ours[pairs["row"].to_numpy()] = True
     of_evaluation[pairs["cell"].to_numpy()] = True
     why_not = None
     if method == "exact" and not evaluation.is_count.any():
         why_not = "its values are no counts, and none could be restored from them"
     elif len(found.few) == evaluation.n_cells:
         why_not = "none of its cells detects enough shared genes to be decided"
-    return Same(of_corpus & wanted, of_evaluation, why_not)
+    return Same(ours & wanted, of_evaluation, why_not)
 
 
-def _refuse_strangers(evaluation: EvaluationSet, found: Scan) -> None:
+def _refuse_strangers(
+    cells: Compared, evaluation: EvaluationSet, found: Scan, wanted: NDArray[np.bool_]
+) -> None:
     most = max((each.n_genes for each in found.gene_sets), default=0)
-    if most == 0:
+    if most == 0 and wanted.any():
         raise LeakageError(
             f"{evaluation.name}: none of its {evaluation.n_genes:,} genes is both detected in it and "
-            f"measured by a dataset of the cells compared ({evaluation.n_mapped:,} are known to the "
+            f"measured by the cells of {cells.called} ({evaluation.n_mapped:,} are known to the "
             "Census), so that their content cannot be compared; use --by joinid,donor or "
             "a file with more genes"
         )

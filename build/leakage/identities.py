@@ -13,8 +13,8 @@ from curate.identity import identity_hash
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from curate.build.leakage.compared import Compared, ReleaseJoinids
     from curate.build.leakage.evaluation import EvaluationSet
-    from curate.corpus import Corpus
 
 NO_DONORS = frozenset(
     ("", "unknown", "na", "n/a", "nan", "none", "null", "<na>", "pooled", "pool", "donor", "not applicable")
@@ -28,77 +28,77 @@ class Same:
 
     Attributes
     ----------
-    corpus, evaluation
-        bool [n_cells], the cells of the corpus and of the evaluation set.
+    cells, evaluation
+        bool [n_cells], the cells that were compared and those of the evaluation set.
     why_not
         Why it could not be compared; then neither side has any.
     """
 
-    corpus: NDArray[np.bool_]
+    cells: NDArray[np.bool_]
     evaluation: NDArray[np.bool_]
     why_not: str | None = None
 
 
-def same_joinids(corpus: Corpus, evaluation: EvaluationSet) -> Same:
-    """Find the cells of the evaluation set in the corpus by (dataset_id, observation_joinid).
+def same_joinids(cells: Compared, evaluation: EvaluationSet) -> Same:
+    """Find the cells of the evaluation set by (dataset_id, observation_joinid).
 
     Where the corpus' release has no observation_joinid, by soma_joinid, if both are of the same Census.
     """
-    if corpus.header.identity == "release+soma_joinid":
-        return _same_release(corpus, evaluation)
+    of_release = cells.release_joinids()
+    if of_release is not None:
+        return _same_release(cells, of_release, evaluation)
     missing = [name for name in ("observation_joinid", "dataset_id") if name not in evaluation.obs.columns]
     if missing:
-        return _nothing(corpus, evaluation, f"it has no obs column {' and no '.join(missing)}")
+        return _nothing(cells, evaluation, f"it has no obs column {' and no '.join(missing)}")
     obs = evaluation.obs
     known = (obs["dataset_id"].is_not_null() & obs["observation_joinid"].is_not_null()).to_numpy()
     identities = np.zeros(evaluation.n_cells, np.uint64)
     if known.any():
         held = obs.filter(known)
         identities[known] = identity_hash(held["dataset_id"], held["observation_joinid"])
-    of_corpus = corpus.identity()
+    ours = cells.identity()
     return Same(
-        corpus=np.isin(of_corpus, np.unique(identities[known])),
-        evaluation=known & np.isin(identities, of_corpus),
+        cells=np.isin(ours, np.unique(identities[known])),
+        evaluation=known & np.isin(identities, ours),
     )
 
 
-def same_donors(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+def same_donors(cells: Compared, evaluation: EvaluationSet) -> Same:
     """Find the cells whose (dataset_id, donor_id) stands on both sides."""
-    return _same_by(corpus, evaluation, ["dataset_id", "donor_id"])
+    return _same_by(cells, evaluation, ["dataset_id", "donor_id"])
 
 
-def possible_donors(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+def possible_donors(cells: Compared, evaluation: EvaluationSet) -> Same:
     """Find the cells whose donor_id stands on both sides, but not in the same dataset.
 
     Donor ids are unique inside a dataset only: these may be the same people, or not.
     """
-    by_id = _same_by(corpus, evaluation, ["donor_id"])
+    by_id = _same_by(cells, evaluation, ["donor_id"])
     if by_id.why_not is not None or "dataset_id" not in evaluation.obs.columns:
         return by_id
-    sure = same_donors(corpus, evaluation)
-    return Same(by_id.corpus & ~sure.corpus, by_id.evaluation & ~sure.evaluation)
+    sure = same_donors(cells, evaluation)
+    return Same(by_id.cells & ~sure.cells, by_id.evaluation & ~sure.evaluation)
 
 
-def _same_release(corpus: Corpus, evaluation: EvaluationSet) -> Same:
+def _same_release(cells: Compared, of_release: ReleaseJoinids, evaluation: EvaluationSet) -> Same:
     if evaluation.release_joinids is None:
         why = "the corpus' release has no observation_joinid, and soma_joinids hold inside one Census only"
-        return _nothing(corpus, evaluation, why)
-    content, joinids = evaluation.release_joinids
-    if content != corpus.header.census.content:
-        return _nothing(corpus, evaluation, "neither side has observation_joinids, and they are two Censuses")
-    of_corpus = corpus.joinids()
-    return Same(np.isin(of_corpus, joinids), np.isin(joinids, of_corpus))
+        return _nothing(cells, evaluation, why)
+    (content, joinids), (our_content, ours) = evaluation.release_joinids, of_release
+    if content != our_content:
+        return _nothing(cells, evaluation, "neither side has observation_joinids, and they are two Censuses")
+    return Same(np.isin(ours, joinids), np.isin(joinids, ours))
 
 
-def _same_by(corpus: Corpus, evaluation: EvaluationSet, columns: list[str]) -> Same:
+def _same_by(cells: Compared, evaluation: EvaluationSet, columns: list[str]) -> Same:
     missing = [name for name in columns if name not in evaluation.obs.columns]
     if missing:
-        return _nothing(corpus, evaluation, f"it has no obs column {' and no '.join(missing)}")
-    ours = _keys(corpus.columns(columns))
+        return _nothing(cells, evaluation, f"it has no obs column {' and no '.join(missing)}")
+    ours = _keys(cells.columns(columns))
     theirs = _keys(evaluation.obs.select(columns))
     shared = ours.unique().join(theirs.unique(), on=columns, how="inner").drop_nulls()
     if shared.is_empty():
-        return _nothing(corpus, evaluation, None)
+        return _nothing(cells, evaluation, None)
     marked = shared.with_columns(is_shared=pl.lit(value=True))
     return Same(_marked(ours, marked, columns), _marked(theirs, marked, columns))
 
@@ -117,5 +117,5 @@ def _marked(side: pl.DataFrame, marked: pl.DataFrame, columns: list[str]) -> NDA
     return mask
 
 
-def _nothing(corpus: Corpus, evaluation: EvaluationSet, why_not: str | None) -> Same:
-    return Same(np.zeros(corpus.n_cells, np.bool_), np.zeros(evaluation.n_cells, np.bool_), why_not)
+def _nothing(cells: Compared, evaluation: EvaluationSet, why_not: str | None) -> Same:
+    return Same(np.zeros(cells.n_cells, np.bool_), np.zeros(evaluation.n_cells, np.bool_), why_not)

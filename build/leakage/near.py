@@ -39,8 +39,6 @@ class NearIndex:
         bool [n_genes], the genes that both sides measured.
     weights
         float64 [n_genes], 0 for genes that are not shared.
-    information
-        float64 [n_cells], -log of the chance to detect just these genes, were they independent, in nats.
     norms
         float64 [n_cells], weight of the genes of each evaluation cell.
     """
@@ -48,7 +46,6 @@ class NearIndex:
     cells: Packed
     shared: NDArray[np.bool_]
     weights: NDArray[np.float64]
-    information: NDArray[np.float64]
     norms: NDArray[np.float64]
     null: Null
     bands: Bands
@@ -68,7 +65,7 @@ class NearIndex:
         n_compared
             Cells of the corpus that will be searched with, for the number of false hits to expect.
         """
-        nats = np.where(shared, -np.log((cells.detected_in() + 0.5) / (cells.n_cells + 1)), 0.0)
+        nats = gene_nats(cells, shared)
         weights = nats**2
         null = Null.of(cells, weights, n_compared=n_compared)
         bands = choose_bands(null.jaccards, n_cells=cells.n_cells)
@@ -78,7 +75,6 @@ class NearIndex:
             cells=cells,
             shared=shared,
             weights=weights,
-            information=cells.row_sums(nats),
             norms=cells.row_sums(weights),
             null=null,
             bands=bands,
@@ -119,6 +115,15 @@ class NearIndex:
         )
         row, place = np.nonzero(best >= 0)
         return row, best[row, place], scores[row, place]
+
+
+def gene_nats(cells: Packed, shared: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return what detecting a gene says, -log of the share of cells that do, float64 [n_genes].
+
+    It is 0 for genes that are not shared. Their sum over the genes of a cell is -log of the chance to detect
+    just these, were they independent.
+    """
+    return np.where(shared, -np.log((cells.detected_in() + 0.5) / (cells.n_cells + 1)), 0.0)
 
 
 def _buckets(

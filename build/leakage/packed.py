@@ -87,22 +87,23 @@ class Packed:
 
     def only(self, genes: NDArray[np.bool_]) -> Packed:
         """Return the cells with some of the genes, renumbered."""
+        if genes.all():
+            return self
         number = (np.cumsum(genes) - 1).astype(np.uint16)
-        lengths, held_genes, counts = [np.zeros(1, np.int64)], [], []
+        n_kept = int(self.detected_in()[genes].sum())
+        # Filled piece by piece: never held more than twice.
+        held_genes, counts = np.empty(n_kept, np.uint16), np.empty(n_kept, np.uint16)
+        lengths, first = [np.zeros(1, np.int64)], 0
         for start, stop in self._chunks():
             held = slice(int(self.indptr[start]), int(self.indptr[stop]))
             kept = genes[self.genes[held]]
             ends = np.concatenate([[0], np.cumsum(kept)])[self.indptr[start : stop + 1] - held.start]
             lengths.append(np.diff(ends))
-            held_genes.append(number[self.genes[held][kept]])
-            counts.append(self.counts[held][kept])
-        none = [np.empty(0, np.uint16)]
-        return Packed(
-            np.cumsum(np.concatenate(lengths)),
-            np.concatenate(none + held_genes),
-            np.concatenate(none + counts),
-            int(genes.sum()),
-        )
+            piece = slice(first, first + int(ends[-1]))
+            held_genes[piece] = number[self.genes[held][kept]]
+            counts[piece] = self.counts[held][kept]
+            first = piece.stop
+        return Packed(np.cumsum(np.concatenate(lengths)), held_genes, counts, int(genes.sum()))
 
     def take(self, cells: NDArray[np.int64]) -> Packed:
         """Return some cells, in the order given."""

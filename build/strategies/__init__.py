@@ -9,10 +9,12 @@ from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
 from curate.build.strategies.facility import FACILITY
 from curate.build.strategies.leverage import LEVERAGE
+from curate.build.strategies.ontology import ONTOLOGY
 from curate.build.strategies.random import RANDOM
 from curate.build.strategies.reweight import REWEIGHT
 from curate.build.strategies.sketch import SKETCH
 from curate.build.strategies.stratified import STRATIFIED
+from curate.build.strategies.target import TARGET
 
 if TYPE_CHECKING:
     from curate.build.selection import Strategy
@@ -26,5 +28,7 @@ STRATEGIES: dict[str, Strategy] = {
     "blocks": BLOCKS,
     "leverage": LEVERAGE,
     "density": DENSITY,
+    "target": TARGET,
+    "ontology": ONTOLOGY,
     "facility": FACILITY,
 }

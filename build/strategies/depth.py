@@ -73,11 +73,25 @@ def depth(
     )
 
 
-def sainte_lague(counts: NDArray[np.int64], n: int, *, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Share `n` among groups in proportion to `counts`, so that no quota shrinks as `n` grows.
+def sainte_lague(
+    counts: NDArray[np.int64],
+    n: int,
+    *,
+    rng: np.random.Generator,
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """Share `n` among groups in proportion to their weights, so that no quota shrinks as `n` grows.
 
-    The k-th cell of a group of N has the rank (k - 1/2) / N; the `n` smallest ranks are taken, groups of
-    equal rank in an order that is drawn once for all groups.
+    The k-th cell of a group of weight w has the rank (k - 1/2) / w; the `n` smallest ranks are taken, groups
+    of equal rank in an order that is drawn once for all groups. A group that is used up leaves its share to
+    the others, by their weights.
+
+    Parameters
+    ----------
+    counts
+        int64 [n_groups], the size of each.
+    weights
+        float64 [n_groups], above 0; by default the sizes.
 
     Returns
     -------
@@ -93,15 +107,16 @@ def sainte_lague(counts: NDArray[np.int64], n: int, *, rng: np.random.Generator)
     if not 0 <= n <= total:
         raise SelectionError(f"cannot share {n:,} cells among groups of {total:,} in all")
     lots = rng.permutation(counts.size)
-    quotas = _quotas_below(counts, n)
+    shares = counts.astype(np.float64) if weights is None else weights
+    quotas = _quotas_below(counts, shares, n)
     # What is left, a few cells: by exact ranks, so that equal ranks are equal.
-    heap = [(_rank(counts, quotas, g), int(lots[g]), g) for g in range(counts.size) if quotas[g] < counts[g]]
+    heap = [(_rank(shares, quotas, g), int(lots[g]), g) for g in range(counts.size) if quotas[g] < counts[g]]
     heapq.heapify(heap)
     for _ in range(n - int(quotas.sum())):
         _, lot, g = heapq.heappop(heap)
         quotas[g] += 1
         if quotas[g] < counts[g]:
-            heapq.heappush(heap, (_rank(counts, quotas, g), lot, g))
+            heapq.heappush(heap, (_rank(shares, quotas, g), lot, g))
     return quotas
 
 
@@ -113,23 +128,24 @@ def parse_depth_column(value: object) -> str:
     return names[0]
 
 
-def _rank(counts: NDArray[np.int64], quotas: NDArray[np.int64], group: int) -> Fraction:
+def _rank(shares: NDArray[np.float64], quotas: NDArray[np.int64], group: int) -> Fraction:
     """Return the rank of the next cell of a group."""
-    return Fraction(2 * int(quotas[group]) + 1, 2 * int(counts[group]))
+    return Fraction(2 * int(quotas[group]) + 1, 2) / Fraction(float(shares[group]))
 
 
-def _quotas_below(counts: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+def _quotas_below(counts: NDArray[np.int64], shares: NDArray[np.float64], n: int) -> NDArray[np.int64]:
     """Return how many ranks of each group lie below a level that hardly fewer than `n` lie below in all."""
-    low, high = 0.0, 1.0
-    for _ in range(64):
+    able = counts > 0
+    low, high = 0.0, float((counts[able] / shares[able]).max(initial=0.0)) + 1.0
+    for _ in range(128):
         level = (low + high) / 2
-        if np.floor(level * counts + 0.5).sum() <= n:
+        if np.minimum(np.floor(level * shares + 0.5), counts).sum() <= n:
             low = level
         else:
             high = level
     # A little lower, so that no rank is below it by a rounding error.
-    quotas: NDArray[np.int64] = np.floor(low * (1 - 1e-9) * counts + 0.5).astype(np.int64)
-    return quotas
+    below = np.minimum(np.floor(low * (1 - 1e-9) * shares + 0.5), counts)
+    return np.asarray(below, dtype=np.int64)
 
 
 def _depths(cells: pl.DataFrame, column: str) -> NDArray[np.float64]:

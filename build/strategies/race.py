@@ -78,10 +78,8 @@ def race(keys: NDArray[np.uint64], rates: NDArray[np.floating], n: int) -> Raced
         if not (np.isfinite(own).all() and (own >= 0).all()):
             raise SelectionError("a weight is negative or not finite; weights are to be 0 or more")
         n_able += int((own > 0).sum())
-        # Uniform on (0, 1), from the 53 bits that a float holds.
-        uniform = ((keys[block] >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
         with np.errstate(divide="ignore"):
-            times[block] = -np.log(uniform) / own
+            times[block] = _exponential(keys[block]) / own
     if n_able < n:
         raise SelectionError(
             f"{n:,} cells asked for, but only {n_able:,} of {keys.size:,} have a weight above 0; ask for "
@@ -98,6 +96,45 @@ def race(keys: NDArray[np.uint64], rates: NDArray[np.floating], n: int) -> Raced
     certain = np.isinf(first_out)
     chances = np.ones(n) if certain else -np.expm1(-np.asarray(rates, dtype=np.float64)[rows] * first_out)
     return Raced(rows, (1 / chances).astype(np.float32))
+
+
+def log_times(keys: NDArray[np.uint64], log_rates: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the logarithm of every cell's waiting time in `race`: rates may span any number of orders.
+
+    That is a Gumbel variable less the log rate; the smallest times are the Gumbel top-k.
+
+    Parameters
+    ----------
+    keys
+        uint64 [n_cells], uniform.
+    log_rates
+        [n_cells], up to a constant; -inf for a cell that never arrives.
+
+    Returns
+    -------
+    float64 [n_cells], inf for a cell that never arrives.
+
+    Raises
+    ------
+    SelectionError
+        When a log rate is NaN or inf.
+    """
+    times = np.empty(keys.size)
+    for start in range(0, keys.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        own = np.asarray(log_rates[block], dtype=np.float64)
+        if np.isnan(own).any() or np.isposinf(own).any():
+            raise SelectionError("a log weight is NaN or inf; log weights are to be finite, or -inf for 0")
+        with np.errstate(divide="ignore"):
+            times[block] = np.log(_exponential(keys[block])) - own
+    return times
+
+
+def _exponential(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return an exponential variable of each key."""
+    # Uniform on (0, 1), from the 53 bits that a float holds.
+    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return -np.log(uniform)
 
 
 def effective_size(weights: NDArray[np.floating]) -> float:

@@ -186,6 +186,7 @@ def command(
             by=exclude_overlap_by,
             where=where,
             exclusions=by_quality,
+            spike_ins=spiked,
         )
         of_task = explain_task(task, root=workspace.root)
         by_dedup, thinned = explain_dedup(source, opened, dedup, root=workspace.root)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.census_options import CensusOptions, census_options
+from curate.cli.corpus_compare import compare_source
 from curate.cli.corpus_genes import genes_report, print_genes
 from curate.cli.corpus_sources import add_source, sources
 
@@ -31,6 +32,7 @@ def command() -> None:
 
 
 command.add_command(add_source)
+command.add_command(compare_source)
 command.add_command(sources)
 
 

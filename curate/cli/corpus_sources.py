@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from curate.build.leakage.doubles import Doubles
     from curate.sources.descriptions import Description
     from curate.sources.register import Registered
     from curate.sources.source import Source
@@ -76,7 +77,8 @@ def add_source(
     The counts stay in FILE, an h5ad file or a store of the Census layout. Every value is checked to be a
     count, the genes are aligned to those of the corpus (by Ensembl id, then by symbol; genes that meet are
     summed; genes that the source lacks are zero and marked as not measured), and a fingerprint of the
-    content is recorded. Nothing is loaded whole.
+    content is recorded. Nothing is loaded whole. Where the corpus is local and small, its cells are
+    looked for in it, so that none of them is drawn (see `curate corpus compare-source`).
 
     \b
     Examples:
@@ -85,6 +87,7 @@ def add_source(
             --perturbation-column gene --control non-targeting
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
     """
+    from curate.cli.corpus_compare import compared_when_added
     from curate.errors import SourceError
     from curate.h5ad.obs import parse_map, read_cell_types
     from curate.ontology import Ontology
@@ -114,13 +117,17 @@ def add_source(
     )
     for note in registered.source.header.notes:
         click.echo(f"notice: {note}", err=True)
+    doubles, why_not = compared_when_added(registered.source)
+    if why_not:
+        click.echo(f"notice: {why_not}", err=True)
     if as_json:
         report: dict[str, Any] = registered.source.header.model_dump(mode="json")
         report["alignment"] = registered.genes.to_json()
         report |= {"filled": registered.filled, "ignored": registered.ignored}
+        report["doubles"] = doubles.header.model_dump(mode="json") if doubles else None
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
-    _show(registered)
+    _show(registered, doubles)
 
 
 @click.command("sources")
@@ -201,9 +208,10 @@ def _list(held: list[Source], shipped: dict[str, Description]) -> None:
     console.print(table)
 
 
-def _show(registered: Registered) -> None:
+def _show(registered: Registered, doubles: Doubles | None) -> None:
     from rich.console import Console
 
+    from curate.cli.corpus_compare import lines_of
     from curate.wording import counted
 
     source, genes = registered.source, registered.genes
@@ -230,6 +238,8 @@ def _show(registered: Registered) -> None:
         lines["no CL term"] = f"{_listed(named)} (see --cell-types)"
     if registered.ignored:
         lines["not taken"] = f"obs columns {_listed(registered.ignored)} (see --map)"
+    if doubles:
+        lines["in corpus"] = "; ".join(lines_of(source, doubles))
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for name, text in lines.items():
         console.print(f"{name:<11}{text}")

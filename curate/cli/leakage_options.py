@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from curate.build.exclusions import Exclusion
     from curate.build.explain import Explanation
+    from curate.build.spike_ins import SpikeIns
     from curate.corpus import Corpus
 
 # As curate.build.leakage.guard.METHODS, which would import numba.
@@ -57,8 +58,8 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
                 multiple=True,
                 metavar="EVAL",
                 callback=_distinct,
-                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store; "
-                "may be repeated.",
+                help="Leave out cells of this evaluation set, an h5ad file or a Census-layout store, of the "
+                "corpus and of spike-ins; may be repeated.",
             ),
             click.option(
                 "--exclude-overlap-by",
@@ -106,8 +107,9 @@ def explain_overlaps(
     by: list[Any],
     where: str | None,
     exclusions: Sequence[Exclusion],
+    spike_ins: SpikeIns | None = None,
 ) -> tuple[list[Explanation], list[Exclusion], list[str]]:
-    """Say what looking for the evaluation sets of a build will take.
+    """Say what comparing the corpus and sources of a build with evaluation sets, and each other, will take.
 
     Parameters
     ----------
@@ -118,12 +120,14 @@ def explain_overlaps(
     -------
     The explanations; the exclusions whose cells are known without looking; what more will come off.
     """
-    if not paths:
+    if not paths and spike_ins is None:
         return [], [], []
     import numpy as np
 
     from curate.build.candidates import find_candidates
+    from curate.build.leakage.doubles import kept_doubles
     from curate.build.leakage.explain import foresee_overlap
+    from curate.build.leakage.explain_sources import explain_doubles, explain_source
 
     explained: list[Explanation] = []
     known: list[Exclusion] = []
@@ -137,4 +141,7 @@ def explain_overlaps(
         known += foreseen.exclusions
         if foreseen.pending:
             pending.append(f"the overlap with {foreseen.name} by {' and '.join(foreseen.pending)}")
+    sources = [source for source, _ in spike_ins.shares] if spike_ins else []
+    explained += [explain_doubles(source) for source in sources if kept_doubles(source) is None]
+    explained += [explain_source(source, path, by=by) for source in sources for path in paths]
     return explained, known, pending

@@ -37,10 +37,13 @@ class Shares(click.ParamType[tuple[str, float]]):
 class SpikeInOptions:
     """What was given on the command line."""
 
-    def __init__(self, shares: tuple[tuple[str, float], ...], mode: str, balance: str) -> None:
+    def __init__(
+        self, shares: tuple[tuple[str, float], ...], mode: str, balance: str, *, allow_uncompared: bool
+    ) -> None:
         self.shares = shares
         self.mode = mode
         self.balance = balance
+        self.allow_uncompared = allow_uncompared
 
     def of(self, corpus: Corpus) -> SpikeIns | None:
         """Return what to spike with, from the sources of a corpus; None when nothing was asked for."""
@@ -50,18 +53,21 @@ class SpikeInOptions:
         from curate.sources.source import find_source
 
         shares = [(find_source(corpus, name), share) for name, share in self.shares]
-        return plan_spike_ins(shares, mode=self.mode, balance=self.balance)
+        return plan_spike_ins(
+            shares, mode=self.mode, balance=self.balance, allow_uncompared=self.allow_uncompared
+        )
 
 
 def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of spike-ins; the command gets them as one `spike_ins: SpikeInOptions`."""
 
-    @goes_with_option("spike_in_mode", "spike_in_balance", other="spike_in")
+    @goes_with_option("spike_in_mode", "spike_in_balance", "allow_uncompared", other="spike_in")
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
         shares = given.pop("spike_in")
         mode, balance = given.pop("spike_in_mode"), given.pop("spike_in_balance")
-        function(*args, spike_ins=SpikeInOptions(shares, mode, balance), **given)
+        uncompared = given.pop("allow_uncompared")
+        function(*args, spike_ins=SpikeInOptions(shares, mode, balance, allow_uncompared=uncompared), **given)
 
     options = (
         click.option(
@@ -83,6 +89,11 @@ def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
             default="none",
             show_default=True,
             help="Draw uniformly, or evenly over the perturbations.",
+        ),
+        click.option(
+            "--allow-uncompared",
+            is_flag=True,
+            help="Spike with a source that was not compared with a large or remote corpus.",
         ),
     )
     for option in reversed(options):

@@ -23,7 +23,7 @@ from curate.manifests.manifest import Manifest
 from curate.manifests.registry import Registry
 from curate.workspace import Workspace
 
-NESTED = [name for name, strategy in STRATEGIES.items() if strategy.nested]
+NESTED = [name for name, strategy in STRATEGIES.items() if strategy.nested and not strategy.needs_task]
 FRACTIONS = (0.05, 0.2, 0.6, 1.0)
 SCHEMA_PATH = Path(__file__).parents[2] / "manifests" / "ladder-1.schema.json"
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curate.build.build import build
-from curate.build.spike_ins import BALANCES, MODES, draw, n_spiked, plan_spike_ins
+from curate.build.spike_ins import BALANCES, MODES, draw, guarded, n_spiked, plan_spike_ins, spike
 from curate.errors import SelectionError
 from curate.manifests.registry import Registry
 from curate.sources.source import Source, find_source
@@ -177,7 +177,7 @@ def test_labels_of_spike_ins_count_in_composition_donors_and_diversity(
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(
-    screen: Source, shares: list[float], options: dict[str, str], message: str
+    screen: Source, shares: list[float], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SelectionError, match=message):
         plan_spike_ins([(screen, share) for share in shares], **options)
@@ -192,6 +192,14 @@ def test_more_cells_than_the_source_has_are_refused_with_the_numbers(
         r"\(4 perturbations of 10 to 30 cells\); use at most 0\.\d+",
     ):
         spiked(corpus, registry, (screen, 0.5), n_cells=600)
+
+
+def test_spike_ins_that_are_not_guarded_are_a_bug(corpus: Corpus, screen: Source, registry: Registry) -> None:
+    (base,) = build(corpus, registry=registry, strategy="random", n_cells=60)
+    plan = plan_spike_ins([(screen, 0.5)])
+    with pytest.raises(ValueError, match="not guarded"):
+        spike(base, plan, registry=registry, corpus=corpus, seed=0)
+    assert guarded(plan).pools["screen"].was_compared
 
 
 def test_shares_that_replace_more_than_all_are_refused(screen: Source) -> None:

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.build.strategies import STRATEGIES
+from curate.build.task.target import TaskTarget
 from curate.errors import SelectionError
+from curate.ontology import Ontology, OntologyRecord, Term
 
 if TYPE_CHECKING:
     from curate.build.selection import Selection
@@ -21,6 +23,33 @@ if TYPE_CHECKING:
 N_CELLS = 240
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 nested_ones = pytest.mark.parametrize("name", [name for name, s in STRATEGIES.items() if s.nested])
+
+
+KINDS = ("CL:0000084", "CL:0000624", "CL:0000236", "CL:0000576", "CL:0000057", "unknown")
+
+
+def a_task() -> TaskTarget:
+    """A task that wants T cells; its reference lies around the cells of the first two kinds."""
+    rng = np.random.default_rng(11)
+    parents = {
+        "CL:0000000": [],
+        "CL:0000542": ["CL:0000000"],
+        "CL:0000084": ["CL:0000542", "CL:0000000"],
+        "CL:0000624": ["CL:0000084", "CL:0000542", "CL:0000000"],
+        "CL:0000236": ["CL:0000542", "CL:0000000"],
+        "CL:0000576": ["CL:0000000"],
+        "CL:0000057": ["CL:0000000"],
+    }
+    terms = {each: Term(label=each, ancestors=frozenset(above)) for each, above in parents.items()}
+    record = OntologyRecord(source="small", release="2026-01-01", edges="is_a")
+    reference = rng.normal(size=(40, 4)) + 3 * rng.integers(0, 2, (40, 1))
+    return TaskTarget(
+        name="T cells",
+        wanted=("CL:0000084",),
+        with_descendants=True,
+        ontology=Ontology(record, terms, {}),
+        reference=reference.astype(np.float32),
+    )
 
 
 def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
@@ -34,6 +63,7 @@ def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
                     [f"dataset {row // 90}" for row in range(n_cells)], dtype=pl.Categorical
                 ),
                 "cell_type": pl.Series([f"type {k}" for k in kind], dtype=pl.Categorical),
+                "cell_type_ontology_term_id": pl.Series([KINDS[k] for k in kind], dtype=pl.Categorical),
                 "raw_sum": rng.geometric(0.02, n_cells),
             }
         ),
@@ -53,6 +83,7 @@ def choose(name: str, n: int, *, seed: int = 0, **changed: Any) -> Selection:
         keys=corpus["keys"],
         rng=np.random.default_rng(seed),
         **strategy.resolve({}),
+        **(strategy.from_task(a_task()) if strategy.from_task else {}),
     )
 
 

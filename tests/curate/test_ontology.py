@@ -192,3 +192,22 @@ def test_the_types_of_the_study_resolve_in_a_real_base_file() -> None:
     shallow = {ontology.label(i) for i in ids if len(ontology.ancestors(i)) <= 7}
     assert len(shallow) == 10
     assert {"leukocyte", "dendritic cell", "type II pneumocyte"} < shallow
+
+
+def test_parents_are_the_nearest_ancestors_and_children_their_inverse(small: Ontology) -> None:
+    assert small.parents("CL:0000236") == {"CL:0000542"}
+    assert small.parents("CL:0000542") == {"CL:0000003"}
+    assert small.parents("CL:0000000") == frozenset()
+    assert small.children("CL:0000000") == {"CL:0000003", "CL:0000826"}
+    assert small.children("CL:0000236") == frozenset()
+    with pytest.raises(KeyError):
+        small.parents("CL:7")
+
+
+def test_an_edge_that_a_longer_way_goes_beside_is_none(guide: Ontology) -> None:
+    for term_id in ("CL:0000895", "CL:0000860", "CL:0000679"):
+        parents = guide.parents(term_id)
+        assert parents
+        assert not any(one in guide.ancestors(other) for one in parents for other in parents)
+        above = set(parents).union(*(guide.ancestors(each) for each in parents if each in guide.terms))
+        assert above == guide.ancestors(term_id)

@@ -9,6 +9,7 @@ import pytest
 
 from curate import scratch
 from curate.build.duplicates import corpus_duplicates
+from curate.build.leakage.compared import CorpusCells
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.scan import kept_scan
 from curate.corpus.content import corpus_content
@@ -104,7 +105,7 @@ def test_a_comparison_with_a_corpus_that_is_read_only_is_kept_for_the_process(
         (by_content,) = overlap_exclusions(read_only, evaluation, census=census, by=["exact"])
         assert callable(by_content.drop)
         n_found = int(by_content.drop(read_only, wanted).sum())
-        assert kept_scan(read_only, evaluation, wanted) is not None
+        assert kept_scan(CorpusCells(read_only, census), evaluation, wanted, is_near=False) is not None
     assert n_found > 0.9 * read_only.n_cells
     assert files(read_only.path) == before
     assert len(caplog.messages) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.corpus import Corpus
+    from curate.sources.source import Source
 
 N_A, N_B, N_GENES, N_MEASURED_B = 300, 200, 400, 250
 GENES = [f"ENSG{j:011d}" for j in range(N_GENES)]
@@ -103,3 +104,19 @@ def written(
         var=pd.DataFrame(index=genes or GENES),
     ).write_h5ad(path)
     return path
+
+
+@pytest.fixture
+def add_leak_source(leak_corpus: Corpus, tmp_path: Path) -> Callable[..., Source]:
+    """Register counts [n, genes] as a source of `leak_corpus`, under a name; genes and obs as `written`."""
+    from curate.sources.register import add_source
+
+    def add(name: str, counts: NDArray[np.floating], **options: Any) -> Source:
+        obs = {"gene": ["control", "A"] * (len(counts) // 2) + ["control"] * (len(counts) % 2)}
+        obs |= options.pop("obs", {})
+        map = options.pop("map", None)
+        path = written(tmp_path / f"{name}.h5ad", counts, obs=obs, **options)
+        settings = {"perturbation_column": "gene", "control": ["control"], "map": map}
+        return add_source(leak_corpus, name, path, **settings).source
+
+    return add

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curate.build.build import build
 from curate.build.leakage import scan as scanning
+from curate.build.leakage.compared import CorpusCells
 from curate.build.leakage.guard import (
     CELL_METHODS,
     METHODS,
@@ -51,11 +52,12 @@ def with_strangers(cells: Counts) -> Counts:
 
 def found_in(corpus: Corpus, path: Path, by: Sequence[Method] = CELL_METHODS) -> Overlap:
     with corpus.open_census() as census:
-        return find_overlap(corpus, read_evaluation(corpus, path, census=census), census=census, by=by)
+        evaluation = read_evaluation(corpus, path, census=census)
+        return find_overlap(CorpusCells(corpus, census), evaluation, by=by)
 
 
 def rows_of(overlap: Overlap, method: Method) -> list[int]:
-    return np.flatnonzero(overlap.same[method].corpus).tolist()
+    return np.flatnonzero(overlap.same[method].cells).tolist()
 
 
 def everything(corpus: Corpus, folder: Path) -> Manifest:
@@ -121,17 +123,17 @@ def test_joinids_and_donors_are_found_in_obs(leak_corpus: Corpus, write_evaluati
     possible = ((donors["donor_id"] == "donor-1") & (donors["dataset_id"] == "b")) | (
         donors["donor_id"] == "donor-2"
     )
-    assert overlap.same["donor"].corpus.tolist() == sure.to_list()
-    assert overlap.same["possible-donor"].corpus.tolist() == possible.to_list()
+    assert overlap.same["donor"].cells.tolist() == sure.to_list()
+    assert overlap.same["possible-donor"].cells.tolist() == possible.to_list()
 
 
 def test_a_store_is_an_evaluation_set_too(leak_corpus: Corpus, leak_store: Path) -> None:
     overlap = found_in(leak_corpus, leak_store, METHODS)
     for method in ("joinid", "donor"):
-        assert overlap.same[method].corpus.all()
+        assert overlap.same[method].cells.all()
     assert len(overlap.evaluation.groups) == 2
     # Its cells of the second dataset were measured in fewer genes, and are compared over those.
-    assert np.mean(overlap.same["near"].corpus) > 0.95
+    assert np.mean(overlap.same["near"].cells) > 0.95
 
 
 def test_a_report_counts_by_split_dataset_and_donor(
@@ -244,21 +246,21 @@ def test_a_scan_that_was_killed_goes_on_where_it_was(
     path = write_evaluation(with_strangers(leak_counts[COPIED]))
     monkeypatch.setattr(scanning, "PART_CELLS", 64)
     search = scanning._search
-    joinids_read: list[NDArray[np.int64]] = []
+    rows_read: list[NDArray[np.int64]] = []
 
-    def killed(matcher, corpus, census, joinids, advance):  # type: ignore[no-untyped-def]
-        if len(joinids_read) == 3:
+    def killed(matcher, cells, rows, advance):  # type: ignore[no-untyped-def]
+        if len(rows_read) == 3:
             raise KeyboardInterrupt
-        joinids_read.append(joinids)
-        return search(matcher, corpus, census, joinids, advance)
+        rows_read.append(rows)
+        return search(matcher, cells, rows, advance)
 
     monkeypatch.setattr(scanning, "_search", killed)
     with pytest.raises(KeyboardInterrupt):
         found_in(leak_corpus, path)
-    joinids_read.append(np.empty(0, np.int64))
+    rows_read.append(np.empty(0, np.int64))
     overlap = found_in(leak_corpus, path)
     assert rows_of(overlap, "near") == COPIED.tolist()
-    assert sorted(np.concatenate(joinids_read).tolist()) == list(range(500))
+    assert sorted(np.concatenate(rows_read).tolist()) == list(range(500))
 
 
 def test_too_few_shared_genes_are_said_not_called_clean(
@@ -269,6 +271,25 @@ def test_too_few_shared_genes_are_said_not_called_clean(
     assert overlap.scan is not None
     assert len(overlap.scan.few) == overlap.evaluation.n_cells
     assert overlap.same["near"].why_not == "none of its cells detects enough shared genes to be decided"
+
+
+def test_shallow_cells_count_where_their_dataset_is_known_to_hold_the_evaluation_set(
+    leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
+) -> None:
+    # 36 genes say too little of most cells, and enough of some, which are of dataset a alone.
+    shallow = leak_counts[:300, :36]
+    path = write_evaluation(shallow, genes=[f"ENSG{j:011d}" for j in range(36)])
+    overlap = found_in(leak_corpus, path, by=["exact"])
+    assert overlap.scan is not None
+    n_few = sum(each.n_few for each in overlap.scan.gene_sets)
+    assert 0 < n_few < 300
+    assert len(overlap.scan.few) < n_few
+    found = set(rows_of(overlap, "exact"))
+    assert found <= set(range(300))
+    assert len(found) > 300 - n_few
+    # Alone, those that hold too little are not taken for anybody.
+    few = write_evaluation(shallow[overlap.scan.few], genes=[f"ENSG{j:011d}" for j in range(36)])
+    assert rows_of(found_in(leak_corpus, few, by=["exact"]), "exact") == []
 
 
 def test_an_evaluation_set_without_a_gene_in_common_is_refused(
@@ -314,4 +335,4 @@ def test_nothing_to_compare_by_is_refused(leak_corpus: Corpus, write_evaluation:
         with pytest.raises(LeakageError, match="can be compared by none of joinid, donor"):
             overlap_exclusions(leak_corpus, evaluation, census=census, by=["joinid", "donor"])
         with pytest.raises(LeakageError, match="no method named 'name'; there are: joinid, exact"):
-            find_overlap(leak_corpus, evaluation, census=census, by=["name"])  # type: ignore[list-item]
+            find_overlap(CorpusCells(leak_corpus, census), evaluation, by=["name"])  # type: ignore[list-item]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from curate.build.leakage.compared import CorpusCells
 from curate.build.leakage.guard import find_overlap, read_evaluation
 from curate.census.from_h5ad import create
 from curate.corpus.build import build_corpus
@@ -58,7 +59,7 @@ def found_pairs(corpus: Corpus, path: Path) -> set[tuple[str, str, int]]:
     """Return the near pairs: evaluation cell, dataset, row in the dataset."""
     with corpus.open_census() as census:
         evaluation = read_evaluation(corpus, path, census=census)
-        overlap = find_overlap(corpus, evaluation, census=census, by=["near"])
+        overlap = find_overlap(CorpusCells(corpus, census), evaluation, by=["near"])
     assert overlap.scan is not None
     near = overlap.scan.pairs.filter("is_near")
     of_corpus = corpus.columns(["dataset_id"])["dataset_id"].cast(str).to_list()

@@ -87,7 +87,7 @@ def test_pairs_are_written(fresh_workspace: Path, evaluation: Path, tmp_path: Pa
     assert run(fresh_workspace, *arguments).exit_code == 0
     written = pl.read_csv(pairs)
     assert written.height >= 55
-    assert written.columns[:4] == ["evaluation", "soma_joinid", "split", "evaluation_cell"]
+    assert written.columns[:4] == ["evaluation", "source", "soma_joinid", "split"]
 
 
 def test_explained_nothing_is_compared(fresh_workspace: Path, evaluation: Path) -> None:

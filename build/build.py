@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import check_task_used, settle_strategy
+from curate.build.chooser import check_task_used, make_ready
 from curate.build.requests import make_requests
 from curate.build.spike_ins import guarded, spike
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
+from curate.build.strategies.named import settle
 from curate.build.task.exclusions import task_exclusions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from curate.build.exclusions import Exclusion
     from curate.build.requests import Request
     from curate.build.spike_ins import SpikeIns
+    from curate.build.strategies.named import Named
     from curate.build.task.task import Task
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
@@ -39,7 +41,7 @@ def build(
     corpus: Corpus,
     *,
     registry: Registry,
-    strategy: str,
+    strategy: Named,
     fraction: float | Sequence[float] | None = None,
     n_cells: int | Sequence[int] | None = None,
     seed: int | Sequence[int] = 0,
@@ -61,7 +63,8 @@ def build(
     Parameters
     ----------
     strategy
-        A key of STRATEGIES.
+        A key of STRATEGIES, or "path/to/file.py:function"; either with settings in brackets, as in
+        "sketch(k=100)"; or a function, or a Strategy.
     fraction, n_cells
         One of them: shares (0, 1] of the cells to choose from, rounded down, or numbers of cells.
     seed
@@ -107,10 +110,9 @@ def build(
     SourceError
         When a source was not compared with the corpus, and that takes long.
     """
-    check_task_used([strategy], task)
-    chosen = settle_strategy(
-        strategy, corpus=corpus, embedding=embedding, parameters=parameters or {}, task=task
-    )
+    settled = settle(strategy, parameters)
+    check_task_used([settled], task)
+    chosen = make_ready(settled, corpus=corpus, embedding=embedding, task=task)
     with task_exclusions(task, tell=tell) as left_out:
         all_exclusions = [*exclusions, *left_out]
         candidates = find_candidates(corpus, where, all_exclusions)
@@ -131,7 +133,7 @@ def build(
     builder = Builder(registry, corpus, candidates, splits, chosen, where=where, obs=obs)
     manifests = []
     for request in requests:
-        base = builder.build(_name(name, strategy, request, several=len(requests) > 1), request)
+        base = builder.build(_name(name, chosen.label, request, several=len(requests) > 1), request)
         manifests.append(base)
         if spike_ins is not None:
             manifests.append(spike(base, spike_ins, registry=registry, corpus=corpus, seed=request.seed))

@@ -10,11 +10,12 @@ import numpy as np
 from curate.build.candidates import cells_of
 from curate.build.costs import measure_costs
 from curate.build.strategies import STRATEGIES
-from curate.errors import EmbeddingError, SelectionError, TaskError
+from curate.build.strategies.named import label_of
+from curate.errors import EmbeddingError, TaskError
 from curate.identity import cell_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import polars as pl
     from numpy.typing import NDArray
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from curate.build.candidates import Candidates
     from curate.build.embeddings.embedding import Embedding
     from curate.build.selection import Selection, Strategy
+    from curate.build.strategies.named import Settled
     from curate.build.task.target import TaskTarget
     from curate.build.task.task import Task
     from curate.corpus import Corpus
@@ -61,6 +63,11 @@ class Chosen:
         return replace(self, target=aim.target, task=aim.record)
 
     @property
+    def label(self) -> str:
+        """The name as the name of a manifest can hold it."""
+        return label_of(self.name)
+
+    @property
     def embedding_id(self) -> str | None:
         """Id of the embedding that decides the choice; None where none does."""
         return self.embedding.id if self.strategy.needs_embedding and self.embedding is not None else None
@@ -94,6 +101,17 @@ class Chooser:
             shared=asked | (strategy.prepare(values, **settings, **asked) if strategy.prepare else {}),
         )
 
+    def select(self, n_cells: int, *, keys: NDArray[np.uint64], rng: np.random.Generator) -> Selection:
+        """Choose rows among the candidates."""
+        settings = self.chosen.settings
+        return self.chosen.strategy.select(
+            self.cells, self.values, n_cells, keys=keys, rng=rng, **settings, **self.shared
+        )
+
+    def keys(self, seed: int) -> NDArray[np.uint64]:
+        """Return the key of each candidate, uint64 [n_candidates]."""
+        return cell_keys(self.candidates.identity, seed=seed, purpose="select")
+
     def choose(self, n_cells: int, *, seed: int) -> Selection:
         """Choose; the notes say also what the choice costs, where the strategy measures that.
 
@@ -102,12 +120,9 @@ class Chooser:
         Selection
             Of rows among the candidates.
         """
-        keys = cell_keys(self.candidates.identity, seed=seed, purpose="select")
-        rng = np.random.default_rng(seed)
+        keys, rng = self.keys(seed), np.random.default_rng(seed)
         strategy, settings = self.chosen.strategy, self.chosen.settings
-        selection = strategy.select(
-            self.cells, self.values, n_cells, keys=keys, rng=rng, **settings, **self.shared
-        )
+        selection = self.select(n_cells, keys=keys, rng=rng)
         costs = measure_costs(
             strategy,
             self.corpus,
@@ -122,56 +137,46 @@ class Chooser:
         return replace(selection, notes={**selection.notes, **costs})
 
 
-def settle_strategy(
-    name: str,
-    *,
-    corpus: Corpus,
-    embedding: Embedding | None,
-    parameters: Mapping[str, object],
-    task: Task | None = None,
+def make_ready(
+    settled: Settled, *, corpus: Corpus, embedding: Embedding | None, task: Task | None = None
 ) -> Chosen:
-    """Return a strategy with its settings, checked before anything is read.
+    """Return a settled strategy with the embedding that it reads, checked before anything long begins.
 
     Parameters
     ----------
     embedding
         For strategies that need one, and for those that measure on one what they cost.
-    parameters
-        Of the strategy; what is not given has its default.
     task
         For strategies that choose for one. Its reference is brought into the space of the embedding here,
         before anything long begins; a description waits for the candidates (`Chosen.aimed`).
 
     Raises
     ------
-    SelectionError
-        When the strategy or a parameter is unknown, or a parameter is out of range.
     TaskError
         When the strategy needs a task and there is none, or its reference cannot be used.
     EmbeddingError
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     """
-    strategy = find_strategy(name)
-    settings = strategy.resolve(parameters)
+    strategy = settled.strategy
     if strategy.needs_embedding:
         if embedding is None:
             raise EmbeddingError(
-                f"{name} needs an embedding of corpus {corpus.name!r}; "
+                f"{settled.name} needs an embedding of corpus {corpus.name!r}; "
                 f"make one with `curate embed {corpus.name}`"
             )
         embedding.verify()
     if strategy.needs_task:
         if task is None:
             raise TaskError(
-                f"{name} chooses for a stated task; name its document with --task, or write one with "
+                f"{settled.name} chooses for a stated task; name its document with --task, or write one with "
                 "`curate task init`"
             )
         if embedding is not None and strategy.needs_embedding:
             task.vectors(embedding)
-    return Chosen(name=name, strategy=strategy, settings=settings, embedding=embedding)
+    return Chosen(settled.name, strategy, settled.settings, embedding)
 
 
-def check_task_used(names: Sequence[str], task: Task | None) -> None:
+def check_task_used(settled: Sequence[Settled], task: Task | None) -> None:
     """Refuse a task that would change nothing.
 
     Raises
@@ -179,22 +184,10 @@ def check_task_used(names: Sequence[str], task: Task | None) -> None:
     TaskError
         When none of the strategies chooses for a task, and it leaves no cells out.
     """
-    if task is not None and not task.excludes and not any(find_strategy(name).needs_task for name in names):
+    if task is not None and not task.excludes and not any(each.strategy.needs_task for each in settled):
         able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.needs_task) or "none yet"
+        names = " and ".join(each.name for each in settled)
         raise TaskError(
-            f"{' and '.join(names)} does not choose for a task, and task {task.document.name} leaves no "
-            f"cells out: leave --task out, or take a strategy that does ({able})"
+            f"{names} does not choose for a task, and task {task.document.name} leaves no cells out: leave "
+            f"--task out, or take a strategy that does ({able})"
         )
-
-
-def find_strategy(name: str) -> Strategy:
-    """Return a strategy by name.
-
-    Raises
-    ------
-    SelectionError
-        With the list of names, when there is none of this name.
-    """
-    if name not in STRATEGIES:
-        raise SelectionError(f"no strategy named {name!r}; there are: {', '.join(STRATEGIES)}")
-    return STRATEGIES[name]

@@ -8,12 +8,12 @@ import numpy as np
 
 from curate.build.bytes_read import counts_size
 from curate.build.candidates import cells_of, find_candidates
-from curate.build.chooser import find_strategy
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.explain import Explanation, Line, counts_line, process_lines
 from curate.build.requests import make_requests
 from curate.build.splits.cells import RATIOS
+from curate.build.strategies.named import settle
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from curate.build.requests import Request
     from curate.build.selection import Strategy
     from curate.build.spike_ins import SpikeIns
+    from curate.build.strategies.named import Named
     from curate.corpus import Corpus
 
 BYTES_PER_CANDIDATE = 8 + 8
@@ -45,7 +46,7 @@ def explain_build(
     corpus: Corpus,
     *,
     root: Path,
-    strategy: str,
+    strategy: Named,
     fraction: float | Sequence[float] | None = None,
     n_cells: int | Sequence[int] | None = None,
     seed: int | Sequence[int] = 0,
@@ -76,8 +77,8 @@ def explain_build(
     ------
     As `curate.build.build.build`.
     """
-    chosen = find_strategy(strategy)
-    settings = chosen.resolve(parameters or {})
+    settled = settle(strategy, parameters)
+    chosen, settings = settled.strategy, settled.settings
     candidates = find_candidates(corpus, where, exclusions)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
     first_seeds = {request.n_cells: request for request in reversed(requests)}
@@ -85,7 +86,7 @@ def explain_build(
     size = counts_size(corpus, tile_cells=tile_cells)
     return [
         Explanation(
-            title=f"{strategy} of {request.n_cells:,} cells of corpus {corpus.name}",
+            title=f"{settled.name} of {request.n_cells:,} cells of corpus {corpus.name}",
             lines=(
                 *_sizes(candidates, request, exclusions, pending),
                 *_spiked(spike_ins, request, train_ratio),
@@ -93,7 +94,7 @@ def explain_build(
                 *tile_lines,
                 *process_lines(
                     root,
-                    f"build {strategy}",
+                    f"build {settled.name}",
                     candidates.n_cells,
                     "cells",
                     held_bytes=_build_bytes(corpus, candidates, requests, request, chosen, embedding),

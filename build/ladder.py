@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
-from curate.build.chooser import check_task_used, find_strategy, settle_strategy
+from curate.build.chooser import check_task_used, make_ready
 from curate.build.ladder_lines import build_line, step_name
 from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
 from curate.build.requests import cells_of_fraction, check_seeds
@@ -25,12 +25,12 @@ from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.named import settle_all
 from curate.build.task.exclusions import task_exclusions
 from curate.errors import SelectionError
 from curate.manifests.ladder import LadderDocument, StrategyRecord
 from curate.manifests.ladders import add_ladder, check_ladder_name
 from curate.manifests.write import corpus_record
-from curate.nearest import nearest
 from curate.progress import progress
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from curate.build.exclusions import Exclusion
     from curate.build.ladder_lines import Step
     from curate.build.spike_ins import SpikeIns
+    from curate.build.strategies.named import Named
     from curate.build.task.task import Task
     from curate.corpus import Corpus
     from curate.manifests.registry import Registry
@@ -60,7 +61,7 @@ def build_ladder(
     corpus: Corpus,
     *,
     registry: Registry,
-    strategies: Sequence[str],
+    strategies: Sequence[Named],
     fractions: Sequence[float],
     seeds: Sequence[int] = (0,),
     nested: bool = False,
@@ -84,7 +85,7 @@ def build_ladder(
     Parameters
     ----------
     strategies
-        Keys of STRATEGIES. One that draws nothing gets the first seed only.
+        As in `build`. One that draws nothing gets the first seed only.
     fractions
         Shares (0, 1] of the cells to choose from.
     nested
@@ -112,7 +113,6 @@ def build_ladder(
         As in `build`.
     """
     check_ladder_name(registry, name)
-    check_task_used(strategies, task)
     all_chosen = _settle(
         corpus, strategies, nested=nested, embedding=embedding, parameters=parameters or {}, task=task
     )
@@ -128,7 +128,7 @@ def build_ladder(
         raise SelectionError("a ladder needs at least one fraction, such as 0.01,0.1,1")
     for chosen in all_chosen:
         suffix = spike_ins.suffix if spike_ins else ""
-        registry.check_name(step_name(name, chosen.name, min(sizes), max(seeds)) + suffix)
+        registry.check_name(step_name(name, chosen.label, min(sizes), max(seeds)) + suffix)
     splits = make_splits(
         corpus,
         candidates,
@@ -175,39 +175,27 @@ def build_ladder(
 
 def _settle(
     corpus: Corpus,
-    strategies: Sequence[str],
+    strategies: Sequence[Named],
     *,
     nested: bool,
     embedding: Embedding | None,
     parameters: Mapping[str, object],
     task: Task | None,
 ) -> list[Chosen]:
-    names = list(dict.fromkeys(strategies))
-    if not names:
+    if not strategies:
         raise SelectionError(f"a ladder needs a strategy; there are: {', '.join(STRATEGIES)}")
-    known = {name: [each.name for each in find_strategy(name).parameters] for name in names}
-    for given in parameters:
-        every = list(dict.fromkeys(each for held in known.values() for each in held))
-        if given not in every:
-            raise SelectionError(
-                f"none of {', '.join(names)} has a parameter {given!r}; {nearest(given, every)}"
-            )
-    if nested and (others := [name for name in names if not STRATEGIES[name].nested]):
+    settled = settle_all(list(dict.fromkeys(strategies)), parameters)
+    names = [each.name for each in settled]
+    if again := [name for name in names if names.count(name) > 1]:
+        raise SelectionError(f"{again[0]} is there {names.count(again[0])} times; make a ladder for each")
+    if nested and (others := [each.name for each in settled if not each.strategy.nested]):
         able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.nested)
         raise SelectionError(
             f"{' and '.join(others)} cannot nest; those that can: {able}; choose among them, or build "
             "without nesting"
         )
-    return [
-        settle_strategy(
-            name,
-            corpus=corpus,
-            embedding=embedding,
-            parameters={key: value for key, value in parameters.items() if key in known[name]},
-            task=task,
-        )
-        for name in names
-    ]
+    check_task_used(settled, task)
+    return [make_ready(each, corpus=corpus, embedding=embedding, task=task) for each in settled]
 
 
 def _seeds_of(chosen: Chosen, seeds: Sequence[int]) -> list[int]:

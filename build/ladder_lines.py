@@ -95,7 +95,7 @@ def build_line(
             if nested and below is not None
             else []
         )
-        called = step_name(name, builder.chosen.name, fraction, seed)
+        called = step_name(name, builder.chosen.label, fraction, seed)
         base = _find(builder, called, request, parents)
         is_new = base is None
         if base is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import SelectionError
@@ -89,6 +89,9 @@ class Strategy:
     from_task
         ``(target) -> {name: value}`` or None: what it takes from a task document, resolved against the corpus
         (`curate.build.task`), and is passed to `select` by keyword; without a task there is no choice.
+    of_settings
+        ``(settings) -> {attribute: value}`` or None: where what it needs and promises depends on its
+        settings, what that is for given ones.
     """
 
     select: Callable[..., Selection]
@@ -103,6 +106,7 @@ class Strategy:
     prepare: Callable[..., dict[str, Any]] | None = None
     growth: str = "N"
     from_task: Callable[[TaskTarget], dict[str, Any]] | None = None
+    of_settings: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     @property
     def needs_task(self) -> bool:
@@ -123,6 +127,10 @@ class Strategy:
             known = ", ".join(names) or "none"
             raise SelectionError(f"{self.select.__name__} has no parameter {unknown[0]!r}; it has: {known}")
         return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
+
+    def settled(self, settings: Mapping[str, Any]) -> Strategy:
+        """Return it as it is with these settings, resolved ones."""
+        return self if self.of_settings is None else replace(self, **self.of_settings(settings))
 
     def columns(self, parameters: Mapping[str, object]) -> tuple[str, ...]:
         """Return the corpus columns that `select` reads: `reads`, and those that its parameters name."""

@@ -63,6 +63,9 @@ class Rates(Document):
 
 
 _LOCAL = "default: a local store in the page cache, 19,331 genes, 2,100 non-zeros a cell, on 2 cores"
+_RANDOM = Rate(
+    amount=22_189_056, unit="cells", seconds=6, source="default: random, 22.2 million cells on 2 cores"
+)
 DEFAULTS: dict[str, Rate] = {
     # 240,000 cells fitted on 24,576, and 16,384 cells read blockwise; from a disk or a network it is less.
     "embed": Rate(amount=608e6, unit="non-zeros", seconds=13.5, source=_LOCAL),
@@ -73,9 +76,8 @@ DEFAULTS: dict[str, Rate] = {
     "leakage": Rate(
         amount=1e6, unit="cells", seconds=100, source="default: 1 million cells read and compared, on 2 cores"
     ),
-    "build": Rate(
-        amount=22_189_056, unit="cells", seconds=6, source="default: random, 22.2 million cells on 2 cores"
-    ),
+    "build": _RANDOM,
+    "build random": _RANDOM,
     "dedup": Rate(
         amount=1e6, unit="cells", seconds=17, source="default: a million cells x 50, none dropped, on 2 cores"
     ),
@@ -112,6 +114,15 @@ def rate_of(root: Path, work: str) -> Rate:
     """
     found = _load(root).rates.get(work)
     return found or DEFAULTS.get(work) or DEFAULTS[work.split()[0]]
+
+
+def own_rate(root: Path | None, work: str) -> Rate | None:
+    """Return the rate of exactly this kind of work, measured in the workspace or a stated default.
+
+    None where there is neither: `rate_of` then takes that of a like kind.
+    """
+    found = _load(root).rates.get(work) if root is not None else None
+    return found or DEFAULTS.get(work)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from curate.build.strategies.written import is_parts, write_parts
 from curate.manifests.notices import notices
 from curate.wording import counted
 
@@ -185,7 +186,9 @@ def _counts(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
-def _shown(value: object) -> str:
+def _shown(value: Any) -> str:
+    if is_parts(value):
+        return write_parts(value)
     if isinstance(value, (list, tuple)):
         return ",".join(str(held) for held in value)
     if isinstance(value, int) and not isinstance(value, bool):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.build.strategies.written import is_parts, write_parts
 from curate.documents import canonical_digest
 
 if TYPE_CHECKING:
@@ -62,4 +63,6 @@ def _description(document: ManifestDocument) -> dict[str, str]:
 
 
 def _shown(value: Any) -> str:
+    if is_parts(value):
+        return write_parts(value)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

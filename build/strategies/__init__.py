@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from curate.build.strategies.blocks import BLOCKS
+from curate.build.strategies.combine import COMBINE
+from curate.build.strategies.coreset import CORESET
 from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
 from curate.build.strategies.facility import FACILITY
+from curate.build.strategies.herding import HERDING
 from curate.build.strategies.leverage import LEVERAGE
 from curate.build.strategies.ontology import ONTOLOGY
 from curate.build.strategies.random import RANDOM
@@ -31,4 +34,7 @@ STRATEGIES: dict[str, Strategy] = {
     "target": TARGET,
     "ontology": ONTOLOGY,
     "facility": FACILITY,
+    "coreset": CORESET,
+    "herding": HERDING,
+    "combine": COMBINE,
 }

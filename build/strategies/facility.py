@@ -30,14 +30,14 @@ def facility(
     *,
     keys: NDArray[np.uint64],
     rng: np.random.Generator,
-    pool: int = POOL_CELLS,
+    candidates: int = POOL_CELLS,
     similarity: Measure = "cosine",
 ) -> Selection:
     """Choose `n` cells that stand for the others: greedily for the largest f(S) = Σ_i max_{j in S} s(i, j).
 
-    The `pool` cells with the smallest keys are both to be chosen and to be stood for. Up to 4,096 of them are
-    ranked by greedy as it is. Of more, the first 512 are chosen so among the first 4,096; the pool is then
-    cut into blocks of neighbours (a k-d tree) of at most 4,096 cells, and a cell chosen later stands for
+    The `candidates` with the smallest keys, the pool, are both to be chosen and to be stood for. Up to 4,096
+    of them are ranked by greedy as it is. Of more, the first 512 are chosen so among the first 4,096; the
+    pool is then cut into blocks of neighbours (a k-d tree) of at most 4,096 cells, and a cell chosen later stands for
     cells of its own block only. Given the first 512, f is then a sum over the blocks, so that the greedy
     choices of the blocks, merged by gain, are the greedy choice of the whole.
 
@@ -45,8 +45,8 @@ def facility(
 
     Parameters
     ----------
-    pool
-        Cells to choose from, and to stand for.
+    candidates
+        Cells to choose from, and to stand for: the pool.
     similarity
         "cosine" of the vectors, 0 where it is negative, or "rbf", exp(-d² / 2 s²) of their Euclidean distance
         d, with s the median distance of pairs of cells.
@@ -80,15 +80,15 @@ def facility(
     points = _checked(embedding, keys.size)
     if n == keys.size:
         return Selection(np.arange(n))
-    if n > pool:
+    if n > candidates:
         enough = min(round(n / MANY), keys.size)
         raise SelectionError(
-            f"facility chooses from a pool of {pool:,} cells, and {n:,} are asked for; give it {enough} "
-            "with --pool"
+            f"facility chooses from {candidates:,} candidates, and {n:,} are asked for; give it {enough} "
+            "with --candidates"
         )
     from curate.build.strategies.facility_greedy import rank_pool
 
-    rows = smallest_keys(keys, np.array([min(pool, keys.size)]))
+    rows = smallest_keys(keys, np.array([min(candidates, keys.size)]))
     rows = rows[np.lexsort((rows, keys[rows]))]
     space = Space.of(_finite(points, rows), similarity)
     order = rank_pool(space, n)
@@ -96,7 +96,7 @@ def facility(
     probes = smallest_keys(~keys, np.array([min(PROBE_CELLS, keys.size)]))
     probed = space.place(_finite(points, probes))
     notes: dict[str, int | float | str] = {
-        "n_pool": rows.size,
+        "n_candidates": rows.size,
         "similarity_to_chosen": _to_nearest(space, probed, order),
         # The pool stands in the order of the keys.
         "similarity_to_random": _to_nearest(space, probed, np.arange(n)),
@@ -105,8 +105,8 @@ def facility(
         notes["scale"] = space.scale
     if n > MANY * rows.size and rows.size < keys.size:
         notes["notice"] = (
-            f"{n:,} cells of a pool of {rows.size:,} differ little from random ones; a --pool of four times "
-            "as many cells as are chosen is better"
+            f"{n:,} of {rows.size:,} candidates differ little from random ones; give --candidates, four "
+            "times as many as are chosen"
         )
     return Selection(chosen, rank=rank, notes=notes)
 
@@ -149,11 +149,11 @@ FACILITY = Strategy(
     reference="Wei, Iyer and Bilmes, ICML 2015, https://proceedings.mlr.press/v37/wei15.html",
     parameters=(
         Parameter(
-            name="pool",
+            name="candidates",
             default=POOL_CELLS,
-            parse=whole("pool", usual=POOL_CELLS),
+            parse=whole("candidates", usual=POOL_CELLS),
             metavar="N",
-            help="Cells to choose from, by their keys; four times as many as are chosen, or more.",
+            help="Cells to choose from, p, by their keys; four times as many as are chosen, or more.",
         ),
         Parameter(
             name="similarity",
@@ -165,5 +165,5 @@ FACILITY = Strategy(
     ),
     needs_embedding=True,
     nested=True,
-    growth="N + pool d",
+    growth="N + p d",
 )

@@ -84,11 +84,8 @@ class Task:
             When the reference cannot be read.
         """
         document = source if isinstance(source, TaskDocument) else TaskDocument.load(source)
-        asked = document.ontology
-        ontology = Ontology.load(
-            GUIDE if asked.source == GUIDE else document.beside(asked.source),
-            release=asked.release or _release_of(corpus),
-        )
+        release = document.ontology.release or _release_of(corpus)
+        ontology = Ontology.load(_ontology_source(document), release=release)
         wanted = terms_of(document.wanted.cell_types, ontology, where="wanted.cell_types")
         terms = document.reference.terms if document.reference is not None else {}
         terms_of(terms.values(), ontology, where="reference.terms")
@@ -96,6 +93,11 @@ class Task:
         if not wanted and reference is not None:
             wanted = reference.terms
         return cls(document, corpus, ontology, wanted, reference)
+
+    @property
+    def ontology_source(self) -> str:
+        """Where its ontology is read from: as in `Ontology.load`."""
+        return _ontology_source(self.document)
 
     @property
     def excludes_reference(self) -> bool:
@@ -230,6 +232,11 @@ class Task:
             f"{self.corpus.name} matches its description (cells of the corpus by itself: {', '.join(there)}; "
             f"all together {matches.n_cells:,}); loosen [wanted], or what is left out"
         )
+
+
+def _ontology_source(document: TaskDocument) -> str:
+    source = document.ontology.source
+    return GUIDE if source == GUIDE else document.beside(source)
 
 
 def _release_of(corpus: Corpus) -> str | None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "duplicates": "Find cells that stand twice, by the counts they hold.",
     "embed": "Compute an embedding of a corpus, streaming.",
     "task": "Write and show task documents: for what cells are wanted.",
+    "strategies": "List the ways to choose cells; compare what they choose.",
     "build": "Choose cells from a corpus and write them down as a manifest.",
     "holdout": "Write down the cells of a later corpus that an earlier one does not know.",
     "manifests": "List, show, verify, tag and export manifests.",

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.custom import is_path
 from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
 from curate.cli.dedup_options import dedup_exclusions, dedup_option, explain_dedup
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
-from curate.cli.numbers import Names, Numbers
+from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
+from curate.cli.strategy_names import StrategyNames, name_of
 from curate.cli.task_options import explain_task, open_task, task_option
 
 if TYPE_CHECKING:
@@ -42,12 +44,20 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Refuse an option where no strategy that has it was named."""
+def _of_strategies(
+    option: str, names: Sequence[str], *, other: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Refuse an option where no strategy that has it was named; what a file has is known when it is run.
+
+    With the `other` option it means something whatever the strategy.
+    """
     return goes_with(
         option,
-        needs=f"--strategy {either(names)}",
-        is_met=lambda values: set(names) & set(values["strategies"]),
+        needs=f"--{other} or --strategy {either(names)}" if other else f"--strategy {either(names)}",
+        is_met=lambda values: (
+            values.get(other) is not None
+            or any(name in names or is_path(name) for name in map(name_of, values["strategies"]))
+        ),
     )
 
 
@@ -57,16 +67,13 @@ def _epilog() -> str:
     return "\b\nStrategies:\n" + "\n".join(lines)
 
 
-_READ_EMBEDDING = [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs]
-
-
 @click.command("build", epilog=_epilog())
 @click.option(
     "--strategy",
     "strategies",
     required=True,
-    type=Names(STRATEGIES),
-    help="How to choose cells; several with --ladder.",
+    type=StrategyNames(),
+    help="How to choose cells: a name below, or path/to/file.py:function; several with --ladder.",
 )
 @click.option(
     "--fraction",
@@ -87,10 +94,10 @@ _READ_EMBEDDING = [name for name, each in STRATEGIES.items() if each.needs_embed
     help="For strategies that need one, and --dedup.",
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
-@goes_with(
+@_of_strategies(
     "embedding",
-    needs=f"--dedup or --strategy {either(_READ_EMBEDDING)}",
-    is_met=lambda values: values["dedup"] is not None or set(_READ_EMBEDDING) & set(values["strategies"]),
+    [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs],
+    other="dedup",
 )
 @ladders.ladder_options
 @quality_options
@@ -152,6 +159,7 @@ def command(
     from curate.build.build import build
     from curate.build.embeddings.embedding import Embedding, embedding_names
     from curate.build.quality import quality_exclusions
+    from curate.build.strategies.named import settle_all
     from curate.manifests.notices import notices
     from curate.manifests.registry import Registry
     from curate.rates import measured
@@ -160,7 +168,9 @@ def command(
     workspace = Workspace.find(home)
     source = workspace.corpus(corpus)
     registry = Registry(workspace.manifests_path)
-    used = [STRATEGIES[name] for name in strategies]
+    given = {key: value for key, value in parameters.items() if value is not None}
+    settled = settle_all(strategies, given)
+    used = [each.strategy for each in settled]
     is_there = embedding in embedding_names(source) or is_given("embedding")
     is_measured_on = any(each.costs for each in used) and is_there
     is_read = dedup is not None or is_measured_on or any(each.needs_embedding for each in used)
@@ -168,7 +178,7 @@ def command(
     choice: dict[str, Any] = {
         "where": where,
         "embedding": opened,
-        "parameters": {key: value for key, value in parameters.items() if value is not None},
+        "parameters": given,
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
@@ -194,7 +204,8 @@ def command(
         choice |= {"pending": [*pending, *of_task.pending, *thinned]}
         choice |= {"train_ratio": splits["split_ratios"][0]}
         explained += [*of_task.explained, *by_dedup]
-        for strategy in strategies:
+        for strategy, held in zip(strategies, settled, strict=True):
+            choice["parameters"] = {key: given[key] for key in given if key in held.settings}
             explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
         show(explained, as_json=as_json)
         if spiked is not None:
@@ -221,7 +232,7 @@ def command(
         (strategy,) = strategies
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
-        work = f"build {strategy}"
+        work = f"build {settled[0].name}"
         with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task or near)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:

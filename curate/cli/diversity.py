@@ -39,7 +39,8 @@ class Probes(click.ParamType[Any]):
         return number
 
 
-def _chart_path(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+def chart_path_of(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Return the path of a chart; wrong usage where its name says no format."""
     if value is not None and value.suffix not in CHART_SUFFIXES:
         raise click.BadParameter(f"{value} ends in none of {', '.join(CHART_SUFFIXES)}")
     return value
@@ -119,7 +120,7 @@ def _chart_path(ctx: click.Context, param: click.Parameter, value: Path | None) 
     "--chart",
     "chart_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=_chart_path,
+    callback=chart_path_of,
     help="Write a chart: .png, .svg or .html.",
 )
 @click.pass_obj

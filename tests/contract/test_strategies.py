@@ -74,15 +74,15 @@ def a_corpus(n_cells: int = N_CELLS) -> dict[str, Any]:
 
 def choose(name: str, n: int, *, seed: int = 0, **changed: Any) -> Selection:
     corpus = a_corpus() | changed
-    strategy = STRATEGIES[name]
-    columns = strategy.columns({})
+    strategy, parameters = STRATEGIES[name], STRATEGIES[name].resolve({})
+    strategy = strategy.settled(parameters)
     return strategy.select(
-        corpus["cells"].select(columns),
+        corpus["cells"].select(strategy.columns(parameters)),
         corpus["embedding"] if strategy.needs_embedding else None,
         n,
         keys=corpus["keys"],
         rng=np.random.default_rng(seed),
-        **strategy.resolve({}),
+        **parameters,
         **(strategy.from_task(a_task()) if strategy.from_task else {}),
     )
 

@@ -121,8 +121,8 @@ def test_the_cell_in_the_middle_of_each_group_is_chosen_the_largest_group_first(
 def test_the_order_of_the_cells_does_not_matter() -> None:
     vectors, keys = clustered(300), keys_of(300)
     shuffled = np.random.default_rng(5).permutation(300)
-    first = choose(vectors, 30, keys=keys, pool=200)
-    other = choose(vectors[shuffled], 30, keys=keys[shuffled], pool=200)
+    first = choose(vectors, 30, keys=keys, candidates=200)
+    other = choose(vectors[shuffled], 30, keys=keys[shuffled], candidates=200)
     assert sorted(shuffled[other.rows].tolist()) == first.rows.tolist()
 
 
@@ -136,19 +136,23 @@ def test_ranks_say_when_each_was_chosen() -> None:
 
 def test_only_the_pool_of_smallest_keys_is_chosen_from() -> None:
     vectors, keys = clustered(500), keys_of(500)
-    chosen = choose(vectors, 40, keys=keys, pool=160)
+    chosen = choose(vectors, 40, keys=keys, candidates=160)
     assert set(chosen.rows.tolist()) <= set(np.argsort(keys)[:160].tolist())
-    assert chosen.notes["n_pool"] == 160
+    assert chosen.notes["n_candidates"] == 160
     assert "notice" not in chosen.notes
-    assert "--pool of four times" in str(choose(vectors, 41, keys=keys, pool=160).notes["notice"])
-    assert choose(vectors, 500, keys=keys, pool=160).rows.size == 500
+    assert "160 candidates differ little" in str(
+        choose(vectors, 41, keys=keys, candidates=160).notes["notice"]
+    )
+    assert choose(vectors, 500, keys=keys, candidates=160).rows.size == 500
 
 
 def test_more_cells_than_the_pool_are_refused_with_a_pool_that_is_enough() -> None:
     vectors = clustered(500)
-    with pytest.raises(SelectionError, match="a pool of 50 cells, and 60 are asked for; give it 240 with"):
-        choose(vectors, 60, pool=50)
-    assert choose(vectors, 60, pool=240).rows.size == 60
+    with pytest.raises(
+        SelectionError, match="from 50 candidates, and 60 are asked for; give it 240 with --candidates"
+    ):
+        choose(vectors, 60, candidates=50)
+    assert choose(vectors, 60, candidates=240).rows.size == 60
 
 
 @both_measures

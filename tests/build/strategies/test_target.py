@@ -202,8 +202,9 @@ def test_a_task_of_one_branch_of_the_demo_gets_its_types(
         parameters={"estimator": estimator},
         **sizes,
     )
-    of_target = np.mean(shares_of_branch(chosen, corpus, branch))
-    of_random = np.mean(shares_of_branch(build(corpus, strategy="random", **sizes), corpus, branch))
+    of_target = float(np.mean(shares_of_branch(chosen, corpus, branch)))
+    at_random = build(corpus, strategy="random", **sizes)
+    of_random = float(np.mean(shares_of_branch(at_random, corpus, branch)))
     assert of_target >= 0.95
     # Of a branch that is more than a fifth of the corpus, five times its share is more than there can be.
     assert of_target >= min(0.95, 5 * of_random)

@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, str] = {
     "select": "benchmarks.select",
     "manifests": "benchmarks.manifests",
     "sketch": "benchmarks.sketch",
+    "strategies": "benchmarks.strategies",
     "blocks": "benchmarks.blocks",
     "embed": "benchmarks.embed",
     "leakage": "benchmarks.leakage",

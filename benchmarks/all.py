@@ -36,6 +36,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("manifests", base, "--peer-runs", "1"), "manifests"),
         Step(("make-embedding", base, past)),
         Step(("sketch", base, "--large", past), "sketch"),
+        Step(("strategies", base), "strategies"),
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
         Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),

@@ -47,7 +47,7 @@ FORMAT: Final = 1
 SLICE_NONZEROS = 1_000_000_000
 """Non-zeros of a source that are indexed at a time: 4 GB, 8 while they are read. Of a source with more, near
 copies are not looked for: to index a slice of them takes hours where the datasets measured other genes."""
-INDEXED_PER_S = {"near": 8e6, "exact": 1.5e8}
+INDEXED_PER_S = {"near": 8e6, "exact": 5e7}
 """Non-zeros a second, for each set of genes that some datasets measured; on 2 cores."""
 SOURCE_NONZEROS_PER_S = 1e7
 """Read from a dense h5ad file, checked against what was registered, and searched or packed; on 2 cores."""

@@ -132,9 +132,10 @@ def log_times(keys: NDArray[np.uint64], log_rates: NDArray[np.floating]) -> NDAr
 
 def _exponential(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Return an exponential variable of each key."""
-    # Uniform on (0, 1), from the 53 bits that a float holds.
-    uniform = ((keys >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return -np.log(uniform)
+    # Uniform on (0, 1), from 52 bits, so that half a step below 1 is a number still. The smallest keys come
+    # first, as in `random`: what one seed chooses by rates then overlaps what it chooses at random.
+    uniform = ((keys >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return -np.log1p(-uniform)
 
 
 def effective_size(weights: NDArray[np.floating]) -> float:

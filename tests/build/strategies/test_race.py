@@ -86,3 +86,13 @@ def test_a_rate_that_is_none_is_refused(rate: float) -> None:
 def test_fewer_cells_with_a_weight_than_asked_for_are_refused() -> None:
     with pytest.raises(SelectionError, match="3 cells asked for, but only 2 of 4 have a weight above 0"):
         race(keys(4), np.array([0, 1.0, 0, 2.0]), 3)
+
+
+def test_equal_rates_choose_what_random_chooses() -> None:
+    from curate.build.strategies.keys import smallest_keys
+
+    keys = np.random.default_rng(5).integers(0, 2**64, 5000, dtype=np.uint64)
+    expected = smallest_keys(keys, np.array([700]))
+    np.testing.assert_array_equal(race(keys, np.full(5000, 3.0), 700).rows, expected)
+    # The largest key of all has a finite time still.
+    assert race(np.array([2**64 - 1, 2**64 - 1, 0], dtype=np.uint64), np.ones(3), 2).rows.tolist() == [0, 2]

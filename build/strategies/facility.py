@@ -37,9 +37,9 @@ def facility(
 
     The `candidates` with the smallest keys, the pool, are both to be chosen and to be stood for. Up to 4,096
     of them are ranked by greedy as it is. Of more, the first 512 are chosen so among the first 4,096; the
-    pool is then cut into blocks of neighbours (a k-d tree) of at most 4,096 cells, and a cell chosen later stands for
-    cells of its own block only. Given the first 512, f is then a sum over the blocks, so that the greedy
-    choices of the blocks, merged by gain, are the greedy choice of the whole.
+    pool is then cut into blocks of neighbours (a k-d tree) of at most 4,096 cells, and a cell chosen later
+    stands for cells of its own block only. Given the first 512, f is then a sum over the blocks, so that the
+    greedy choices of the blocks, merged by gain, are the greedy choice of the whole.
 
     The order does not depend on `n`: with the same keys, a choice of fewer cells lies inside this one.
 

@@ -64,6 +64,7 @@ def find_candidates(corpus: Corpus, where: str | None, exclusions: Sequence[Excl
     if where is None and not exclusions:
         return Candidates(rows=None, n_cells=corpus.n_cells, identity=identity)
     passing = _passing(corpus, where)
+    exclusions = sorted(exclusions, key=lambda each: each.is_last)
     kept, records = exclude(corpus, passing, exclusions)
     rows = np.flatnonzero(kept)
     if len(rows) == 0:

@@ -37,6 +37,9 @@ class Exclusion:
         corpus alone.
     label
         What messages call it, where the parameters would tell a person nothing; not recorded.
+    is_last
+        Its turn comes after those that look at each cell by itself, such as the ones of a task: of like
+        cells, one that may not be chosen must not stand for the others.
     """
 
     reason: str
@@ -44,6 +47,7 @@ class Exclusion:
     drop: Mask | Drop
     drop_of_source: DropOfSource | None = None
     label: str = ""
+    is_last: bool = False
 
     @property
     def told(self) -> str:

@@ -68,7 +68,7 @@ def explain_build(
     root
         The workspace, for its measured rates.
     pending
-        Evaluation sets of which more cells will be excluded than `exclusions` know; the numbers of cells are
+        What will be left out beside `exclusions`, by cells that are not known yet; the numbers of cells are
         estimates then.
     train_ratio
         Share of the training cells, of which spike-ins are a share.
@@ -115,7 +115,7 @@ def _sizes(
         Line("left out", record.n_cells, "cells", is_estimate=False, source=exclusion.told)
         for exclusion, record in zip(exclusions, candidates.exclusions, strict=True)
     ]
-    later = [f"the overlap with {name} will come off" for name in pending]
+    later = [f"{what} will come off" for what in pending]
     of_them = f"{request.n_cells / n:.4g} of them"
     return [
         *left_out,

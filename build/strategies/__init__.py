@@ -9,6 +9,7 @@ from curate.build.strategies.combine import COMBINE
 from curate.build.strategies.coreset import CORESET
 from curate.build.strategies.density import DENSITY
 from curate.build.strategies.depth import DEPTH
+from curate.build.strategies.facility import FACILITY
 from curate.build.strategies.herding import HERDING
 from curate.build.strategies.leverage import LEVERAGE
 from curate.build.strategies.ontology import ONTOLOGY
@@ -32,6 +33,7 @@ STRATEGIES: dict[str, Strategy] = {
     "density": DENSITY,
     "target": TARGET,
     "ontology": ONTOLOGY,
+    "facility": FACILITY,
     "coreset": CORESET,
     "herding": HERDING,
     "combine": COMBINE,

@@ -11,6 +11,7 @@ from curate.build.strategies import STRATEGIES
 from curate.build.strategies.custom import is_path
 from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
+from curate.cli.dedup_options import dedup_exclusions, dedup_option, explain_dedup
 from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
@@ -43,13 +44,19 @@ def strategy_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def _of_strategies(option: str, names: Sequence[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Refuse an option where no strategy that has it was named; what a file has is known when it is run."""
+def _of_strategies(
+    option: str, names: Sequence[str], *, other: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Refuse an option where no strategy that has it was named; what a file has is known when it is run.
+
+    With the `other` option it means something whatever the strategy.
+    """
     return goes_with(
         option,
-        needs=f"--strategy {either(names)}",
-        is_met=lambda values: any(
-            name in names or is_path(name) for name in map(name_of, values["strategies"])
+        needs=f"--{other} or --strategy {either(names)}" if other else f"--strategy {either(names)}",
+        is_met=lambda values: (
+            values.get(other) is not None
+            or any(name in names or is_path(name) for name in map(name_of, values["strategies"]))
         ),
     )
 
@@ -80,14 +87,21 @@ def _epilog() -> str:
 @click.option("--where", help="Choose from matching cells only, such as \"tissue == 'lung' and nnz >= 300\".")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option(
-    "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
+    "--embedding",
+    metavar="NAME",
+    default="pca",
+    show_default=True,
+    help="For strategies that need one, and --dedup.",
 )
 @click.option("--name", help="Of the manifest; a prefix with several sizes.  [default: STRATEGY-SIZE-sSEED]")
 @_of_strategies(
-    "embedding", [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs]
+    "embedding",
+    [name for name, each in STRATEGIES.items() if each.needs_embedding or each.costs],
+    other="dedup",
 )
 @ladders.ladder_options
 @quality_options
+@dedup_option
 @split_options
 @task_option
 @overlap_options
@@ -116,6 +130,7 @@ def command(
     ladder: list[float] | None,
     is_nested: bool,
     quality: QualityRules,
+    dedup: float | None,
     splits: dict[str, Any],
     task_path: str | None,
     exclude_overlap: tuple[str, ...],
@@ -135,6 +150,7 @@ def command(
         curate build --fraction 0.01,0.1,0.5 --seed 0-4 --strategy reweight --by cell_type
         curate build --fraction 0.01 --strategy blocks --explain
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
+        curate build --fraction 0.01 --strategy facility --dedup 0.95
         curate build --fraction 0.01 --strategy random --task pbmc.toml
         curate build --ladder 0.001:1:7 --nested --seeds 5 --strategy random,sketch,reweight
         curate build --ladder 0.01,0.1,1 --nested --strategy random --spike-in screen=0.1
@@ -157,15 +173,16 @@ def command(
     used = [each.strategy for each in settled]
     is_there = embedding in embedding_names(source) or is_given("embedding")
     is_measured_on = any(each.costs for each in used) and is_there
+    is_read = dedup is not None or is_measured_on or any(each.needs_embedding for each in used)
+    opened = Embedding.open(source.embeddings_path / embedding, source) if is_read else None
     choice: dict[str, Any] = {
         "where": where,
-        "embedding": Embedding.open(source.embeddings_path / embedding, source)
-        if any(each.needs_embedding for each in used) or is_measured_on
-        else None,
+        "embedding": opened,
         "parameters": given,
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
+    near = dedup_exclusions(opened, dedup)
     task = open_task(task_path, source)
     spiked = spike_ins.of(source)
     if is_explained:
@@ -182,9 +199,11 @@ def command(
             spike_ins=spiked,
         )
         of_task = explain_task(task, root=workspace.root)
+        by_dedup, thinned = explain_dedup(source, opened, dedup, root=workspace.root)
         choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}
-        choice |= {"pending": [*pending, *of_task.pending], "train_ratio": splits["split_ratios"][0]}
-        explained += of_task.explained
+        choice |= {"pending": [*pending, *of_task.pending, *thinned]}
+        choice |= {"train_ratio": splits["split_ratios"][0]}
+        explained += [*of_task.explained, *by_dedup]
         for strategy, held in zip(strategies, settled, strict=True):
             choice["parameters"] = {key: given[key] for key in given if key in held.settings}
             explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
@@ -193,7 +212,7 @@ def command(
             click.echo(f"notice: {spiked.explained()}", err=True)
         return
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
-        choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps], **splits}
+        choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps, *near], **splits}
         choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}
         if ladder is not None:
             from curate.build.ladder import build_ladder
@@ -214,7 +233,7 @@ def command(
         before = {(each, version) for each in registry.names() for version in registry.versions(each)}
         amount = len({*(fraction or n_cells or ())}) * len({*seed}) * source.n_cells
         work = f"build {settled[0].name}"
-        with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task)):
+        with measured(workspace.root, work, amount, unit="cells", is_whole=not (overlaps or task or near)):
             manifests = build(source, strategy=strategy, name=name, spike_ins=spiked, **choice, **sizes)
     for manifest in manifests:
         for notice in notices(manifest.document):

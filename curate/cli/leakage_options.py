@@ -118,8 +118,7 @@ def explain_overlaps(
 
     Returns
     -------
-    The explanations; the exclusions whose cells are known without looking; the names of the evaluation sets
-    of which more cells will come off.
+    The explanations; the exclusions whose cells are known without looking; what more will come off.
     """
     if not paths and spike_ins is None:
         return [], [], []
@@ -141,7 +140,7 @@ def explain_overlaps(
         explained.append(foreseen.explanation)
         known += foreseen.exclusions
         if foreseen.pending:
-            pending.append(f"{foreseen.name} by {' and '.join(foreseen.pending)}")
+            pending.append(f"the overlap with {foreseen.name} by {' and '.join(foreseen.pending)}")
     sources = [source for source, _ in spike_ins.shares] if spike_ins else []
     explained += [explain_doubles(source) for source in sources if kept_doubles(source) is None]
     explained += [explain_source(source, path, by=by) for source in sources for path in paths]

@@ -62,5 +62,5 @@ def explain_task(task: Task | None, *, root: Path) -> ExplainedTask:
     excluded = task.document.exclude
     n_looked_for = held.n_held_out + (held.n_train if excluded.reference == "all" else 0)
     explained = explain_overlap(task.corpus, held.place, root=root, by=excluded.by, n_evaluation=n_looked_for)
-    pending = f"{held.name} by {' and '.join(excluded.by)}"
+    pending = f"the overlap with {held.name} by {' and '.join(excluded.by)}"
     return ExplainedTask([explained], obs_exclusions(task), [pending])

@@ -31,7 +31,7 @@ LADDER = "build --ladder 0.1,0.2 --strategy random"
         (f"{RANDOM} --k 40", "--k goes with --strategy sketch"),
         (f"{RANDOM} --tiles 2", "--tiles goes with --strategy blocks"),
         (f"{RANDOM} --by sex", "--by goes with --strategy stratified, reweight"),
-        (f"{RANDOM} --embedding pca", "--embedding goes with --strategy sketch, "),
+        (f"{RANDOM} --embedding pca", "--embedding goes with --dedup or --strategy sketch, "),
         (f"{LADDER},reweight --max-iter 3", "--max-iter goes with --strategy sketch"),
         ("leakage m . --layer X", "--layer goes with an h5ad file"),
         ("leakage m s3://x/y --gene-column g", "--gene-column goes with an h5ad file"),

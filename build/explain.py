@@ -17,11 +17,11 @@ from curate.build.chooser import find_strategy
 from curate.build.composition import COMPOSITION_COLUMNS, DONOR_COLUMNS
 from curate.build.costs import measure_costs
 from curate.build.embeddings.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
-from curate.build.embeddings.units import Windows
 from curate.build.requests import make_requests
 from curate.build.strategies.tiles import DATASET, JOINID, TILE_CELLS, find_pieces, tiles_of_random
 from curate.corpus.corpus import CELLS_FILE, IDENTITY_FILE
 from curate.identity import cell_keys
+from curate.passes.units import Windows
 from curate.rates import rate_of
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ def measured_genes(corpus: Corpus) -> GeneSpace:
     genes = corpus.genes()
     path = corpus.path / PRESENCE_FILE
     if not path.is_file():
-        _write(_of_census(corpus), path)
-    return genes.measured_by(_read(path, genes.n_genes))
+        write_presence(_of_census(corpus), path)
+    return genes.measured_by(read_presence(path, genes.n_genes))
 
 
 def _of_census(corpus: Corpus) -> Presence:
@@ -55,7 +55,8 @@ def _of_census(corpus: Corpus) -> Presence:
     return Presence(tuple(held), measured.astype(np.bool_))
 
 
-def _write(presence: Presence, path: Path) -> None:
+def write_presence(presence: Presence, path: Path) -> None:
+    """Write which data set measured which gene, a bit each."""
     packed = [row.tobytes() for row in np.packbits(presence.measured, axis=1)]
     table = pl.DataFrame(
         {"dataset_id": presence.datasets, "measured": packed},
@@ -65,7 +66,14 @@ def _write(presence: Presence, path: Path) -> None:
         table.write_parquet(aside)
 
 
-def _read(path: Path, n_genes: int) -> Presence:
+def read_presence(path: Path, n_genes: int) -> Presence:
+    """Read what `write_presence` wrote.
+
+    Raises
+    ------
+    CorpusError
+        When it cannot be read.
+    """
     try:
         table = pl.read_parquet(path)
         packed = np.frombuffer(b"".join(table["measured"]), np.uint8).reshape(table.height, -1)

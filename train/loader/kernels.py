@@ -43,7 +43,7 @@ def fill_normalised(indptr, indices, data, rows, at, target_sum, logs, out):  # 
 
 @numba.njit(cache=True, nogil=True)
 def fill_tokens(indptr, indices, data, rows, at, medians, offset, out, lengths):  # type: ignore[no-untyped-def]
-    """Write the genes of each cell, offset, by falling count over median; ties by gene; cut to the width of `out`.
+    """Write the genes of each cell, offset, by falling count over median; ties by gene; cut to the width.
 
     A cell's own total scales all its genes alike and does not change their order. Genes without a median (0)
     are left out. What is not filled stays as it is.

@@ -96,7 +96,9 @@ class EpochOrder:
 
     def _make_group(self, number: int) -> NDArray[np.int64]:
         chunks = self._chunks[number * GROUP_CHUNKS : (number + 1) * GROUP_CHUNKS]
-        spans = [np.arange(c * CHUNK_CELLS, min((c + 1) * CHUNK_CELLS, self.n_cells)) for c in chunks.tolist()]
+        spans = [
+            np.arange(c * CHUNK_CELLS, min((c + 1) * CHUNK_CELLS, self.n_cells)) for c in chunks.tolist()
+        ]
         rows = np.concatenate(spans)
         if self.times is not None:
             rows = np.repeat(rows, self.times[rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -66,6 +67,12 @@ class Sparse:
     n_genes: int
     target_sum: float | None = None
     log1p: bool = False
+
+    def __post_init__(self) -> None:
+        # torch says once a process that CSR is in beta; here, and not in a thread in the midst of an epoch.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            torch.zeros(1, 1).to_sparse_csr()
 
     def encode(self, parts: Rows, n_cells: int) -> tuple[Tensor, None]:
         """Return expression, sparse CSR."""

@@ -171,7 +171,7 @@ def test_values_that_are_no_counts_are_refused_and_large_ones_kept() -> None:
 
 
 def test_rows_are_taken_as_scipy_takes_them() -> None:
-    matrix = sp.random_array((30, 17), density=0.3, format="csr", rng=np.random.default_rng(1))
+    matrix = sp.csr_array(sp.random_array((30, 17), density=0.3, rng=np.random.default_rng(1)))
     rows = np.random.default_rng(2).integers(0, 30, 50)
     indptr, indices, data = take_rows(matrix.indptr.astype(np.int64), matrix.indices, matrix.data, rows)
     np.testing.assert_array_equal(

@@ -20,17 +20,17 @@ from benchmarks.embed_data import ORGANISM
 from curate.build.bytes_read import LAYER
 from curate.build.embeddings import cells
 from curate.build.embeddings.cells import Cells
-from curate.build.embeddings.counts import corpus_counts
 from curate.build.embeddings.embed import BLOCK_CELLS, HVG_FRACTION, embed
 from curate.build.embeddings.embedding import GENES_FILE
-from curate.build.embeddings.schedule import THREADS, Task, schedule
 from curate.census.location import TILEDB_CONFIG
 from curate.corpus import Corpus
+from curate.passes.counts import corpus_counts
+from curate.passes.schedule import THREADS, Task, schedule
 
 if TYPE_CHECKING:
-    from curate.build.embeddings.counts import Counts
     from curate.build.embeddings.embedding import Embedding
-    from curate.build.embeddings.units import Unit
+    from curate.passes.counts import Counts
+    from curate.passes.units import Unit
 
 #: The default buffers, 1 GiB a column, ask for more memory than a laptop has.
 PLAIN_CONFIG = {"soma.init_buffer_bytes": str(64 * 2**20)}

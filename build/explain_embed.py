@@ -8,9 +8,9 @@ import numpy as np
 
 from curate.build.bytes_read import counts_size
 from curate.build.embeddings.cells import MIN_CELLS_FITTED, MIN_WINDOWS_FITTED
-from curate.build.embeddings.units import Windows
 from curate.build.explain import Explanation, Line, corpus_nonzeros, counts_line, process_lines
 from curate.build.strategies.tiles import TILE_CELLS
+from curate.passes.units import Windows
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,6 +13,8 @@
     ├── ManifestError        a manifest that is missing, damaged or of an unknown format
     ├── TaskError            a task document with an unknown key, or one that cannot be resolved
     ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
+    ├── ScheduleError        workers that cannot be had, or keep dying
+    ├── ShardError           shards that are missing, damaged or of another manifest
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -64,6 +66,14 @@ class TaskError(CurateError):
 
 class LeakageError(CurateError):
     """An evaluation set that cannot be compared, or overlap with one where there must be none."""
+
+
+class ScheduleError(CurateError):
+    """Workers that cannot be had, or keep dying."""
+
+
+class ShardError(CurateError):
+    """Shards that are missing, damaged or of another manifest."""
 
 
 class WorkspaceError(CurateError):

@@ -134,6 +134,11 @@ class Workspace:
         """The registry of manifests."""
         return self.root / "manifests"
 
+    @property
+    def shards_path(self) -> Path:
+        """Materialised manifests, NAME/vVERSION each."""
+        return self.root / "shards"
+
     def corpus_names(self) -> list[str]:
         """Return the names of the finished corpora, sorted."""
         return sorted(path.parent.name for path in self.corpora_path.glob("[!.]*/corpus.json"))

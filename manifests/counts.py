@@ -12,6 +12,7 @@ from curate.manifests.sources import sources_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -48,15 +49,10 @@ def to_anndata(manifest: Manifest, *, split: Split | None = None) -> AnnData:
         | {f"measured_in_{name}": source.mapping.measured for name, source in sources.items()}
     ).to_pandas()
     var.index = list(genes.feature_ids)
-    table = obs.to_pandas()
-    for column in obs.iter_columns():
-        if column.dtype == pl.Boolean and column.null_count():
-            table[column.name] = table[column.name].astype("boolean")
-    table.index = _names(obs)
     uns: dict[str, Any] = {"manifest": manifest.ref, "manifest_id": manifest.id}
     if sources:
         uns["spike_ins"] = {name: _facts(source) for name, source in sources.items()}
-    return AnnData(X=csr_matrix(vstack(blocks, format="csr")), obs=table, var=var, uns=uns)
+    return AnnData(X=csr_matrix(vstack(blocks, format="csr")), obs=obs_table(obs), var=var, uns=uns)
 
 
 def _of_census(corpus: Corpus, joinids: NDArray[np.int64]) -> list[csr_array]:
@@ -65,12 +61,16 @@ def _of_census(corpus: Corpus, joinids: NDArray[np.int64]) -> list[csr_array]:
         return [block.counts for block in blocks]
 
 
-def _names(obs: pl.DataFrame) -> list[str]:
-    """Return the names of the cells: the soma_joinid; of a spike-in its source and its row there."""
-    joinid = pl.col("soma_joinid").cast(pl.String)
-    source = pl.col("source").cast(pl.String)
+def obs_table(obs: pl.DataFrame) -> pd.DataFrame:
+    """Return obs as AnnData wants it, indexed by soma_joinid, spike-ins by "source:row"."""
+    table = obs.to_pandas()
+    for column in obs.iter_columns():
+        if column.dtype == pl.Boolean and column.null_count():
+            table[column.name] = table[column.name].astype("boolean")
+    joinid, source = pl.col("soma_joinid").cast(pl.String), pl.col("source").cast(pl.String)
     named = pl.when(source == CENSUS).then(joinid).otherwise(pl.concat_str(source, joinid, separator=":"))
-    return obs.select(named.alias("name"))["name"].to_list()
+    table.index = obs.select(named.alias("name"))["name"].to_list()
+    return table
 
 
 def _facts(source: Source) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from curate.build.embeddings.counts import corpus_counts
 from curate.build.embeddings.embedding import GENES_FILE, MODEL_FILE
 from curate.build.embeddings.pca import PcaModel
 from curate.errors import EmbeddingError
+from curate.passes.counts import corpus_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from curate.atomic import atomic_file
 from curate.build.embeddings.embedding import write_npy
-from curate.build.embeddings.units import Unit, Windows
 from curate.corpus.corpus import CELLS_FILE, JOINID
+from curate.passes.units import Unit, Windows
 
 if TYPE_CHECKING:
     from pathlib import Path

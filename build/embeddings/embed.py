@@ -24,7 +24,6 @@ from pydantic import ValidationError
 
 from curate.atomic import atomic_file, atomic_folder
 from curate.build.embeddings.cells import Cells
-from curate.build.embeddings.counts import corpus_counts
 from curate.build.embeddings.embedding import (
     GENES_FILE,
     HEADER_FILE,
@@ -39,17 +38,18 @@ from curate.build.embeddings.embedding import (
 from curate.build.embeddings.hvg import highly_variable_genes
 from curate.build.embeddings.passes import add_up, unit_gram, unit_moments, unit_projection, write_projection
 from curate.build.embeddings.pca import GeneMoments, PcaModel, fit, gram_size
-from curate.build.embeddings.schedule import Schedule, Task, schedule
 from curate.documents import Document, file_digest
 from curate.errors import EmbeddingError
+from curate.passes.counts import corpus_counts
+from curate.passes.schedule import Schedule, Task, schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from curate.build.embeddings.counts import Counts
     from curate.corpus import Corpus
+    from curate.passes.counts import Counts
 
 HVG_FRACTION = 0.1
 PASSES = "passes"
@@ -134,8 +134,10 @@ def embed(
     Raises
     ------
     EmbeddingError
-        When a setting is out of range, fewer genes vary than components are asked for, the name is taken
-        by an embedding with other settings, or Dask is asked for and cannot be used.
+        When a setting is out of range, fewer genes vary than components are asked for, or the name is taken
+        by an embedding with other settings.
+    ScheduleError
+        When Dask is asked for and cannot be used.
     CensusError
         When the counts cannot be read.
     """

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from curate.build.embeddings.counts import Counts
     from curate.build.embeddings.pca import PcaModel, Scaling
-    from curate.build.embeddings.schedule import Schedule, Task
-    from curate.build.embeddings.units import Unit
+    from curate.passes.counts import Counts
+    from curate.passes.schedule import Schedule, Task
+    from curate.passes.units import Unit
 
     Runs = Sequence[NDArray[np.int64]]
 

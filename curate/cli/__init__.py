@@ -26,6 +26,8 @@ COMMANDS = {
     "leakage": "Find cells and donors of evaluation sets in a manifest.",
     "ladder": "List and show ladders: the manifests of a scaling study.",
     "diversity": "Compare how diverse manifests are: labels, Vendi score, coverage.",
+    "materialize": "Write the counts of a manifest's cells as shards, for training.",
+    "shards": "Show, verify and export shards.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }
 

@@ -39,9 +39,9 @@ def measured_genes(corpus: Corpus) -> GeneSpace:
         found = _of_census(corpus)
         # It is read quickly: where nothing can be written, nothing is kept.
         with suppress(WriteError):
-            _write(found, path)
+            write_presence(found, path)
         return genes.measured_by(found)
-    return genes.measured_by(_read(path, genes.n_genes))
+    return genes.measured_by(read_presence(path, genes.n_genes))
 
 
 def _of_census(corpus: Corpus) -> Presence:
@@ -60,7 +60,8 @@ def _of_census(corpus: Corpus) -> Presence:
     return Presence(tuple(held), measured.astype(np.bool_))
 
 
-def _write(presence: Presence, path: Path) -> None:
+def write_presence(presence: Presence, path: Path) -> None:
+    """Write which data set measured which gene, a bit each."""
     packed = [row.tobytes() for row in np.packbits(presence.measured, axis=1)]
     table = pl.DataFrame(
         {"dataset_id": presence.datasets, "measured": packed},
@@ -70,7 +71,14 @@ def _write(presence: Presence, path: Path) -> None:
         table.write_parquet(aside)
 
 
-def _read(path: Path, n_genes: int) -> Presence:
+def read_presence(path: Path, n_genes: int) -> Presence:
+    """Read what `write_presence` wrote.
+
+    Raises
+    ------
+    CorpusError
+        When it cannot be read.
+    """
     try:
         table = pl.read_parquet(path)
         packed = np.frombuffer(b"".join(table["measured"]), np.uint8).reshape(table.height, -1)

@@ -207,7 +207,7 @@ def test_an_index_without_non_zeros_is_said_to_be_estimated(corpus: Corpus) -> N
 def test_the_passes_count_the_windows_that_are_fitted_on_at_least(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("curate.build.embeddings.units.WINDOW", 64)
+    monkeypatch.setattr("curate.passes.units.WINDOW", 64)
     monkeypatch.setattr(of_embed, "MIN_CELLS_FITTED", 10)
     n_windows = np.unique(corpus.joinids() // 64).size
     assert of_embed.embed_passes(corpus, 0.3) == 3

@@ -8,15 +8,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from curate.build.embeddings import cells, passes, units
-from curate.build.embeddings.counts import Counts
+from curate.build.embeddings import cells, passes
 from curate.build.embeddings.embed import embed
 from curate.build.embeddings.pca import PcaModel
-from curate.build.embeddings.schedule import Schedule, Task
-from curate.build.embeddings.units import Unit, Windows
 from curate.census import Census
 from curate.corpus.build import build_corpus
 from curate.errors import EmbeddingError, WriteError
+from curate.passes import units
+from curate.passes.counts import Counts
+from curate.passes.schedule import Schedule, Task
+from curate.passes.units import Unit, Windows
 from curate.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curate.build.embeddings.units import UNIT_CELLS, WINDOW, Windows
+from curate.passes.units import UNIT_CELLS, WINDOW, Windows
 
 joinid_sets = st.builds(
     lambda n, share, seed: np.sort(

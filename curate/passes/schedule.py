@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import EmbeddingError
+from curate.errors import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from curate.build.embeddings.units import Unit
+    from curate.passes.units import Unit
 
 THREADS = 2
 
@@ -92,7 +92,7 @@ def schedule(*, workers: int | None = None, scheduler: str | None = None) -> Ite
 
     Raises
     ------
-    EmbeddingError
+    ScheduleError
         When both are given, Dask is not installed, or the scheduler cannot be reached.
     """
     if workers is None and scheduler is None:
@@ -100,8 +100,8 @@ def schedule(*, workers: int | None = None, scheduler: str | None = None) -> Ite
             yield Schedule(threads.submit, THREADS + 1)
         return
     if workers is not None and scheduler is not None:
-        raise EmbeddingError("give workers or a scheduler, not both: a scheduler has its own workers")
-    from curate.build.embeddings.dask import dask_schedule
+        raise ScheduleError("give workers or a scheduler, not both: a scheduler has its own workers")
+    from curate.passes.dask import dask_schedule
 
     with dask_schedule(workers=workers, scheduler=scheduler) as found:
         yield found

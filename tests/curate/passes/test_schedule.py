@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from curate.build.embeddings.embed import embed
-from curate.build.embeddings.schedule import Schedule, Task, schedule
-from curate.build.embeddings.units import Unit
-from curate.errors import EmbeddingError
+from curate.errors import ScheduleError
+from curate.passes.schedule import Schedule, Task, schedule
+from curate.passes.units import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
-
-    from curate.corpus import Corpus
 
 JOINIDS = np.arange(100)
 NOWHERE = "127.0.0.1:0"
@@ -48,7 +45,7 @@ def die(runs: list[NDArray[np.int64]]) -> None:
 
 def fail(runs: list[NDArray[np.int64]]) -> int:
     if runs[0][0] == 30:
-        raise EmbeddingError("unit 3")
+        raise ScheduleError("unit 3")
     return int(runs[0][0])
 
 
@@ -89,18 +86,18 @@ def test_no_more_units_are_under_way_than_allowed() -> None:
 
 
 def test_an_error_in_a_unit_is_the_error_of_the_pass() -> None:
-    with schedule() as threads, pytest.raises(EmbeddingError, match="unit 3"):
+    with schedule() as threads, pytest.raises(ScheduleError, match="unit 3"):
         list(threads.run(Task(fail, JOINIDS, {}), UNITS))
 
 
 def test_workers_and_a_scheduler_together_are_refused() -> None:
-    with pytest.raises(EmbeddingError, match="not both"), schedule(workers=2, scheduler="tcp://here:1"):
+    with pytest.raises(ScheduleError, match="not both"), schedule(workers=2, scheduler="tcp://here:1"):
         pass
 
 
 def test_a_missing_dask_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(EmbeddingError, match=r"pip install 'cellcurate\[dask\]'"), schedule(workers=2):
+    with pytest.raises(ScheduleError, match=r"pip install 'cellcurate\[dask\]'"), schedule(workers=2):
         pass
 
 
@@ -125,7 +122,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(workers: Schedule, tmp_p
 
 
 def test_an_error_in_a_worker_is_the_error_of_the_pass(workers: Schedule) -> None:
-    with pytest.raises(EmbeddingError, match="unit 3"):
+    with pytest.raises(ScheduleError, match="unit 3"):
         list(workers.run(Task(fail, JOINIDS, {}), UNITS))
 
 
@@ -135,7 +132,7 @@ def test_a_unit_that_ends_every_worker_is_given_up() -> None:
 
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        pytest.raises(EmbeddingError, match="ended 1 Dask workers"),
+        pytest.raises(ScheduleError, match="ended 1 Dask workers"),
         schedule(workers=1) as one,
     ):
         list(one.run(Task(die, JOINIDS, {}), UNITS[:1]))
@@ -143,21 +140,9 @@ def test_a_unit_that_ends_every_worker_is_given_up() -> None:
 
 def test_a_scheduler_that_is_not_there_is_said_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
-    from curate.build.embeddings import dask as dask_module
+    from curate.passes import dask as dask_module
 
     monkeypatch.setattr(dask_module, "CONNECT_S", 0.5)
     message = r"cannot reach the Dask scheduler tcp://127\.0\.0\.1:9"
-    with pytest.raises(EmbeddingError, match=message), schedule(scheduler="tcp://127.0.0.1:9"):
+    with pytest.raises(ScheduleError, match=message), schedule(scheduler="tcp://127.0.0.1:9"):
         pass
-
-
-def test_an_embedding_by_workers_of_a_scheduler_has_the_same_bits(corpus: Corpus) -> None:
-    distributed = pytest.importorskip("distributed")
-    settings: dict[str, Any] = {"n_components": 5, "n_hvgs": 40}
-    here = embed(corpus, name="here", **settings)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-    ) as cluster:
-        there = embed(corpus, name="there", scheduler=cluster.scheduler_address, **settings)
-    assert there.header.sha256 == here.header.sha256
-    assert there.id == here.id

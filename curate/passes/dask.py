@@ -6,8 +6,8 @@ import logging
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from curate.build.embeddings.schedule import Schedule
-from curate.errors import EmbeddingError
+from curate.errors import ScheduleError
+from curate.passes.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +25,15 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
 
     Raises
     ------
-    EmbeddingError
+    ScheduleError
         When Dask is not installed, the scheduler cannot be reached, or workers keep dying.
     """
     try:
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError:
-        raise EmbeddingError(
-            "Dask is not installed; install it with pip install 'cellcurate[dask]'"
-        ) from None
+        raise ScheduleError("Dask is not installed; install it with pip install 'cellcurate[dask]'") from None
     if workers is not None and workers < 1:
-        raise EmbeddingError(f"{workers} workers cannot work; give 1 or more")
+        raise ScheduleError(f"{workers} workers cannot work; give 1 or more")
     with ExitStack() as stack:
         try:
             address: Any = scheduler or stack.enter_context(
@@ -49,10 +47,10 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
             )
             client = stack.enter_context(Client(address, timeout=CONNECT_S))
         except OSError as error:
-            raise EmbeddingError(f"cannot reach the Dask scheduler {scheduler}: {error}") from None
+            raise ScheduleError(f"cannot reach the Dask scheduler {scheduler}: {error}") from None
         n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
         if not n_workers:
-            raise EmbeddingError(f"the Dask scheduler {scheduler} has no workers; start some first")
+            raise ScheduleError(f"the Dask scheduler {scheduler} has no workers; start some first")
 
         def submit(function: Any, *arguments: Any) -> Any:
             # Not pure: Dask would hash every argument to find calls that are the same, and none are.
@@ -61,6 +59,6 @@ def dask_schedule(*, workers: int | None, scheduler: str | None) -> Iterator[Sch
         try:
             yield Schedule(submit, UNITS_PER_WORKER * n_workers)
         except KilledWorker as error:
-            raise EmbeddingError(
+            raise ScheduleError(
                 f"a unit of cells ended {error.allowed_failures + 1} Dask workers; give each 1.5 GB of memory"
             ) from None

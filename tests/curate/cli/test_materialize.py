@@ -1,0 +1,63 @@
+"""`curate materialize` and `curate shards`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import pytest
+from click.testing import CliRunner, Result
+
+from curate.build.build import build
+from curate.cli import curate
+from curate.errors import CurateError, ShardError
+from curate.manifests.registry import Registry
+from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def root(fresh_workspace: Path) -> Path:
+    """A workspace with a manifest of 200 cells, "some"."""
+    workspace = Workspace.find(fresh_workspace)
+    registry = Registry(workspace.manifests_path)
+    build(workspace.corpus(), registry=registry, strategy="random", n_cells=200, name="some")
+    return fresh_workspace
+
+
+def run(root: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(curate, ["-C", str(root), *arguments], catch_exceptions=False)
+
+
+def test_a_manifest_becomes_shards_that_are_shown_verified_and_exported(root: Path, tmp_path: Path) -> None:
+    made = run(root, "materialize", "some", "--shard-cells", "64", "--json")
+    folder = root / "shards" / "some" / "v0001"
+    document = json.loads(made.output)
+    assert document["n_cells"]["train"] + document["n_cells"]["val"] + document["n_cells"]["test"] == 200
+    assert document["manifest_ref"] == "some@v1"
+    shown = run(root, "shards", "show", str(folder)).output
+    assert "of manifest some@v1" in shown
+    assert "bytes" in shown
+    assert "files are what was written" in run(root, "shards", "verify", str(folder)).output
+    out = tmp_path / "train.h5ad"
+    exported = run(root, "shards", "export", str(folder), str(out), "--split", "train")
+    assert exported.output.split()[-2:] == [str(document["n_cells"]["train"]), "cells"]
+    assert ad.read_h5ad(out).n_obs == document["n_cells"]["train"]
+
+
+def test_the_command_given_again_opens_what_is_there(root: Path) -> None:
+    first = run(root, "materialize", "some", "--json").output
+    assert run(root, "materialize", "some", "--json").output == first
+
+
+def test_wrong_calls_say_what_is_wrong(root: Path) -> None:
+    both = run(root, "materialize", "some", "--workers", "2", "--scheduler", "tcp://here:1")
+    assert both.exit_code == 2
+    assert "a scheduler has its own workers" in both.output
+    with pytest.raises(CurateError, match="soem"):
+        run(root, "materialize", "soem")
+    with pytest.raises(ShardError, match="make some with `curate materialize`"):
+        run(root, "shards", "show", str(root))

@@ -1,0 +1,35 @@
+"""What a model gets: a batch of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some cells.
+
+    Attributes
+    ----------
+    x
+        What the encoding makes of their counts: float32 [b, n_genes] (dense; sparse CSR), or int64
+        [b, length] tokens.
+    rows
+        int64 [b], the rows of the cells in the shards' obs.
+    labels
+        int64 [b] each, by the name of an obs column: a number in `ShardLoader.categories`, -1 for null.
+    weights
+        float32 [b], the manifest's; None where it has none, or they went into the drawing of the cells.
+    lengths
+        int64 [b], how many of the tokens are genes; None for counts.
+    """
+
+    x: Tensor
+    rows: Tensor
+    labels: dict[str, Tensor]
+    weights: Tensor | None = None
+    lengths: Tensor | None = None

@@ -1,0 +1,219 @@
+"""Batches of shards for torch: every epoch another order, the same whatever the threads, workers and ranks.
+
+1. an epoch's order is drawn from seed and epoch (`order`);
+2. this rank and worker takes every n-th batch;
+3. threads make batches ahead, straight from the memory-mapped shards (`encodings`);
+4. labels and weights of the cells go with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import polars as pl
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from curate.errors import ShardError
+from curate.threads import mapped
+from curate.train.loader.batch import Batch
+from curate.train.loader.order import EpochOrder, weighted_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from curate.manifests.document import Split
+    from curate.train.loader.encodings import Encoding
+    from curate.train.shards import Shard, Shards
+
+Weighting = Literal["none", "pass", "sample"]
+WEIGHTINGS: tuple[Weighting, ...] = get_args(Weighting)
+WEIGHT = "weight"
+
+
+class ShardLoader(IterableDataset[Batch]):
+    """Yields the batches of an epoch; iterating again yields the next epoch.
+
+    Its batches are whole: use it as it is, or in a torch DataLoader with ``batch_size=None``, whose workers
+    then take turns.
+
+    Parameters
+    ----------
+    encoding
+        What to make of the counts: `Dense`, `Sparse` or `Tokens`.
+    labels
+        Obs columns to go with the cells; a name with several columns stands for their combinations, as in
+        ``{"batch": ("dataset_id", "assay")}``.
+    weighting
+        "pass" hands the manifest's weights on with the batch, "sample" draws cells in proportion to them, as
+        many as there are, some more than once; "none" ignores them.
+    is_shuffled
+        Without it the cells come in the order of the shards, and the same every epoch.
+    drop_last
+        Leave out a last batch that is not full. With several ranks, batches that cannot be shared equally are
+        left out too.
+    n_threads
+        Batches made at the same time.
+
+    Notes
+    -----
+    Memory: n_threads + 1 batches, labels at 8 bytes a cell and column, and the pages of the shards that the
+    system keeps.
+
+    Raises
+    ------
+    ShardError
+        When the split has no cells, a column is not there, weights are asked for and there are none, or a
+        setting is out of range.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        encoding: Encoding,
+        *,
+        split: Split = "train",
+        batch_size: int = 256,
+        labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
+        weighting: Weighting = "none",
+        seed: int = 0,
+        is_shuffled: bool = True,
+        drop_last: bool = False,
+        rank: int = 0,
+        n_ranks: int = 1,
+        n_threads: int = 2,
+    ) -> None:
+        if batch_size < 1:
+            raise ShardError(f"batches of {batch_size} cells; give 1 or more")
+        if not 0 <= rank < n_ranks:
+            raise ShardError(f"rank {rank} of {n_ranks}; ranks count from 0")
+        if weighting not in WEIGHTINGS:
+            raise ShardError(f"no weighting named {weighting!r}; there are: {', '.join(WEIGHTINGS)}")
+        self.shards = shards
+        self.encoding = encoding
+        self.split = split
+        self.batch_size = batch_size
+        self.weighting = weighting
+        self.seed = seed
+        self.is_shuffled = is_shuffled
+        self.drop_last = drop_last
+        self.rank = rank
+        self.n_ranks = n_ranks
+        self.n_threads = n_threads
+        self.epoch = 0
+        self._next_batch = 0
+        self._parts = shards.split(split)
+        self._edges = np.array([part.first_row for part in self._parts])
+        self._first_row = shards.rows(split).start
+        self.n_cells = len(shards.rows(split))
+        columns = labels if isinstance(labels, Mapping) else {name: (name,) for name in labels}
+        self._codes, self.categories = _read_labels(shards, split, columns)
+        self._weights = None if weighting == "none" else _read_weights(shards, split)
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch for this rank."""
+        return self._order(self.epoch).n_batches(n_ranks=self.n_ranks, drop_last=self.drop_last)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch at its start."""
+        self.epoch, self._next_batch = epoch, 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where it is: the epoch, and the batches of it that this rank has had."""
+        return {"epoch": self.epoch, "next_batch": self._next_batch, "seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from where `state_dict` was taken; the batches that follow are the same.
+
+        Raises
+        ------
+        ShardError
+            When it is the state of a loader with another seed.
+        """
+        if state["seed"] != self.seed:
+            raise ShardError(f"the state is of seed {state['seed']}, this loader's is {self.seed}; set it")
+        self.epoch, self._next_batch = state["epoch"], state["next_batch"]
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches that are left of the epoch, then turn to the next epoch."""
+        order = self._order(self.epoch)
+        n_batches = order.n_batches(n_ranks=self.n_ranks, drop_last=self.drop_last)
+        info = get_worker_info()
+        worker, n_workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        numbers = range(self._next_batch + worker, n_batches, n_workers)
+        # In the order of the batches, so that the rows of a group are made once.
+        rows = (order.batch(self.rank + number * self.n_ranks) for number in numbers)
+        for number, batch in zip(numbers, mapped(self._batch, rows, n_threads=self.n_threads), strict=True):
+            self._next_batch = number + 1
+            yield batch
+        self.set_epoch(self.epoch + 1)
+
+    def _order(self, epoch: int) -> EpochOrder:
+        times = None
+        if self.weighting == "sample" and self._weights is not None:
+            times = weighted_times(self._weights, seed=self.seed, epoch=epoch)
+        return EpochOrder(
+            self.n_cells,
+            self.batch_size,
+            seed=self.seed,
+            epoch=epoch if self.is_shuffled else 0,
+            times=times,
+            is_shuffled=self.is_shuffled,
+        )
+
+    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+        """Make the batch of some rows of the split."""
+        absolute = rows + self._first_row
+        x, lengths = self.encoding.encode(list(self._by_shard(absolute)), rows.size)
+        weights = None
+        if self.weighting == "pass" and self._weights is not None:
+            weights = torch.from_numpy(self._weights[rows])
+        return Batch(
+            x=x,
+            rows=torch.from_numpy(absolute),
+            labels={name: torch.from_numpy(codes[rows]) for name, codes in self._codes.items()},
+            weights=weights,
+            lengths=lengths,
+        )
+
+    def _by_shard(
+        self, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[Shard, NDArray[np.int64], NDArray[np.int64]]]:
+        of_shard = np.searchsorted(self._edges, rows, side="right") - 1
+        for number in np.unique(of_shard).tolist():
+            at = np.flatnonzero(of_shard == number)
+            shard = self._parts[number]
+            yield shard, rows[at] - shard.first_row, at
+
+
+def _read_labels(
+    shards: Shards, split: Split, columns: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[str]]]:
+    """Return the code of each cell, and what the codes mean: values of all splits, in alphabetical order."""
+    codes: dict[str, NDArray[np.int64]] = {}
+    categories: dict[str, list[str]] = {}
+    if not columns:
+        return codes, categories
+    obs = shards.obs(list(dict.fromkeys(name for names in columns.values() for name in names)))
+    rows = shards.rows(split)
+    for label, names in columns.items():
+        texts = obs.select(pl.concat_str([pl.col(name).cast(pl.String) for name in names], separator="|"))
+        column = texts.to_series()
+        categories[label] = column.drop_nulls().unique().sort().to_list()
+        coded = column[rows.start : rows.stop].cast(pl.Enum(categories[label])).to_physical().cast(pl.Int64)
+        codes[label] = coded.fill_null(-1).to_numpy().copy()
+    return codes, categories
+
+
+def _read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+    obs = shards.obs(split=split)
+    if WEIGHT not in obs.columns:
+        raise ShardError(
+            f"{shards.header.manifest_ref} has no weights; its strategy gives none, leave weighting out"
+        )
+    weights: NDArray[np.float32] = obs[WEIGHT].fill_null(1).fill_nan(1).cast(pl.Float32).to_numpy().copy()
+    return weights

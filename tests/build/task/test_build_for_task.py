@@ -12,6 +12,7 @@ import pytest
 from curate.build.build import build
 from curate.build.candidates import find_candidates
 from curate.build.ladder import build_ladder
+from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.selection import Selection, Strategy
 from curate.build.strategies import STRATEGIES
 from curate.build.task import task as task_module
@@ -150,7 +151,7 @@ def test_cells_of_the_reference_are_left_out_for_every_strategy_and_the_reason_i
         assert excluded.reason == "task reference"
         # Cells of the corpus that repeat one of these go with it.
         assert excluded.n_cells >= len(expected)
-        assert excluded.parameters == {"by": "exact", "method_version": 1, "cells": half}
+        assert excluded.parameters == {"by": "exact", "method_version": METHOD_VERSION, "cells": half}
         record = manifest.document.selection.task
         assert record is not None
         assert record.digest is None

@@ -26,7 +26,7 @@ DRAWN = (
     "seconds",
     "peak_bytes",
 )
-WIDTH, ROW_HEIGHT, SQUARE, SPACING, A_ROW = 150, 22, 34, 34, 4
+WIDTH, ROW_HEIGHT, SQUARE, SPACING, MOST_A_ROW = 150, 22, 34, 34, 5
 PALE = "#f2f6fa"
 #: Costs that differ by more than this factor are drawn on a logarithmic axis.
 LOG_FROM = 10
@@ -43,13 +43,15 @@ def comparison_chart(comparison: Comparison) -> alt.VConcatChart:
     import altair as alt
 
     names = [name for name in DRAWN if name in comparison.measures]
+    # Rows as even as can be.
+    n_a_row = math.ceil(len(names) / math.ceil(len(names) / MOST_A_ROW))
     rows = [
         alt.hconcat(
-            *(_panel(comparison, name, is_first=name == names[start]) for name in names[start:][:A_ROW]),
+            *(_panel(comparison, name, is_first=name == names[start]) for name in names[start:][:n_a_row]),
             spacing=SPACING,
             bounds="flush",
         )
-        for start in range(0, len(names), A_ROW)
+        for start in range(0, len(names), n_a_row)
     ]
     if len(comparison.ran) > 1:
         rows.append(alt.hconcat(_heat_map(comparison)))

@@ -37,6 +37,7 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("make-embedding", base, past)),
         Step(("sketch", base, "--large", past), "sketch"),
         Step(("strategies", base), "strategies"),
+        Step(("strategies", base, "--whole"), "strategies-whole"),
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
         Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),

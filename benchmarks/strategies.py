@@ -21,17 +21,33 @@ SHARE = 100
 #: What a peer needs that the tests do not: pip install fpsample apricot-select pynndescent.
 PACKAGES = {"coreset": "fpsample", "facility": "apricot", "density": "pynndescent"}
 
+NOTES = [
+    "1 % is chosen with default settings; wall time of choosing, preparing included, without reading files",
+    "memory: peak of the process, pages of the memory-mapped embedding included",
+    "target, ontology, combine: the task wants dendritic cells, 2,000 of them the reference",
+    "the embedding is simulated: clusters of unequal size, as described in sctab_like_embedding.py",
+]
+
 
 @click.command()
 @click.argument("workspace", type=click.Path(exists=True, path_type=Path))
 @click.option("--corpus", "name", default=NAME, show_default=True)
 @click.option("--only", help="Names of strategies joined by commas.")
 @click.option("--repeats", default=3, show_default=True, help="At 1 million; the first loads compiled code.")
-@click.option("--whole/--no-whole", default=True, help="All cells too, once.")
+@click.option("--whole", is_flag=True, help="All cells, once, and no peer.")
 def command(workspace: Path, *, name: str, only: str | None, repeats: int, whole: bool) -> None:
-    """Choose 1 % of 1 million and of all cells of a corpus by each strategy."""
+    """Choose 1 % of 1 million cells of a corpus by each strategy and its peer, or 1 % of all cells."""
     corpus = workspace / "corpora" / name
     chosen = only.split(",") if only else list(STRATEGIES)
+    if whole:
+        everything = corpus / "embeddings" / EMBEDDING / "embedding.npy"
+        report(
+            "strategies-whole",
+            "Strategies, all cells",
+            [_whole(each, everything, corpus / "cells.parquet") for each in chosen],
+            notes=["one run each, which loads compiled code", *NOTES],
+        )
+        return
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=workspace) as folder:
         sizes = sorted({MIDDLE, *(PEERS[each][2] for each in chosen if each in PEERS)})
@@ -40,23 +56,9 @@ def command(workspace: Path, *, name: str, only: str | None, repeats: int, whole
             run(python("benchmarks.strategies_run", "subset", corpus, EMBEDDING, n, path), n_runs=1)
         for each in chosen:
             rows += _rows(each, values, repeats)
-        if whole:
-            everything = corpus / "embeddings" / EMBEDDING / "embedding.npy"
-            for each in chosen:
-                rows.append(_whole(each, everything, corpus / "cells.parquet"))
-    report(
-        "strategies",
-        "Strategies",
-        rows,
-        notes=[
-            "1 % is chosen with default settings; wall time of choosing, preparing included, medians of "
-            f"{repeats - 1} runs after one that loads compiled code; at all cells one run, which loads it",
-            "memory: peak of the process, pages of the memory-mapped embedding included",
-            "peers: one run, the array in memory; where a peer cannot do a million in minutes, both at fewer",
-            "target, ontology, combine: the task wants dendritic cells, 2,000 of them the reference",
-            "the embedding is simulated: clusters of unequal size, as described in sctab_like_embedding.py",
-        ],
-    )
+    timed = f"medians of {repeats - 1} runs after one that loads compiled code"
+    peers = "peers: one run, the array in memory; where one cannot do a million in minutes, both at fewer"
+    report("strategies", "Strategies", rows, notes=[timed, peers, *NOTES])
 
 
 def _rows(name: str, values: dict[int, Path], repeats: int) -> list[Row]:

@@ -179,7 +179,7 @@ PEERS: dict[str, tuple[str, Callable[..., NDArray[np.int64]], int]] = {
     "sketch": ("geosketch", _geosketch, 200_000),
     "leverage": ("numpy svd, choice", _svd, 1_000_000),
     "density": ("pynndescent, choice", _pynndescent, 200_000),
-    "coreset": ("fpsample", _fpsample, 1_000_000),
+    "coreset": ("fpsample", _fpsample, 200_000),
     "facility": ("apricot-select", _apricot, 20_000),
     "target": ("scikit-learn logistic, numpy Gumbel", _logistic, 1_000_000),
 }

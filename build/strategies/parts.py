@@ -73,6 +73,11 @@ def settle_part(part: Mapping[str, Any]) -> Settled:
     settled = settle(name, parameters)
     if settled.name == "combine":
         raise SelectionError("combine cannot be a part of itself; write its parts out")
+    if settled.settings.get("replace") is True:
+        raise SelectionError(
+            f"{settled.name} draws with replacement here, and a part gives as many cells as its share says; "
+            "leave replace out"
+        )
     return settled
 
 

@@ -100,6 +100,7 @@ def target(
         "n_cells_likelier_in_reference": n_alike,
         "effective_cells_of_ratio": _effective(found.log),
         "effective_size": effective_size(drawn.weights),
+        "weights_cover": float(drawn.weights.sum(dtype=np.float64)) / keys.size,
         "kl_of_corpus": divergence.of_corpus,
         "kl_of_choice": divergence.of_choice,
         "kl_reduction": divergence.reduction,

@@ -197,6 +197,7 @@ def test_a_recipe_is_recorded_with_every_setting_and_reads_back_the_same() -> No
         ("0 random + 1 reweight", "0 is no share"),
         ("0.33333 random + 0.66667 reweight", "of up to 4 decimals"),
         ("0.5 combine + 0.5 random", "combine cannot be a part of itself"),
+        ("0.5 sketch(replace=yes) + 0.5 random", "sketch draws with replacement here.*leave replace out"),
         ("0.5 random) + 0.5 reweight", "closes a bracket"),
     ],
 )

@@ -95,6 +95,7 @@ def test_notes_say_how_the_ratio_and_the_choice_did() -> None:
     assert 0 < float(notes["held_out_brier"]) < 0.16
     assert float(notes["kl_reduction"]) > 0.5
     assert 1 <= float(notes["effective_size"]) <= 300
+    assert notes["weights_cover"] == pytest.approx(choose(300).weights.sum() / N, rel=1e-3)  # type: ignore[union-attr]
     # The mean squared ratio is exp(2 · 1.2²).
     assert float(notes["effective_cells_of_ratio"]) == pytest.approx(N / np.exp(2.88), rel=0.5)
     assert "notice" not in notes

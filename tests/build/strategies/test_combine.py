@@ -206,11 +206,6 @@ def test_a_recipe_that_cannot_be_is_refused(parts: str, message: str) -> None:
         recipe(parts)
 
 
-def test_a_part_that_draws_with_replacement_is_refused() -> None:
-    with pytest.raises(SelectionError, match=r"part 1, sketch, cannot give its 100 cells .* draw without"):
-        chosen(recipe("0.5 sketch(replace=yes) + 0.5 random"), 200)
-
-
 LIMITED = """
 import numpy as np
 from curate.errors import SelectionError

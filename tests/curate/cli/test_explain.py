@@ -48,7 +48,8 @@ def test_build_explained_builds_nothing(fresh_workspace: Path) -> None:
 def test_spike_ins_are_explained_with_the_subsets_of_a_ladder(fresh_screen_workspace: Path) -> None:
     ladder = ("build", "--strategy", "random,reweight", "--ladder", "0.1,0.5", "--spike-in", "screen=0.1")
     result = run(fresh_screen_workspace, *ladder, "--split-ratios", "0.5,0.25,0.25", "--explain", "--json")
-    found = json.loads(result.stdout)
+    # What comparing the source with the corpus takes comes first, where that has not been done.
+    found = [each for each in json.loads(result.stdout) if not each["title"].startswith("source screen in")]
     assert [each["title"] for each in found] == [
         f"{strategy} of {n} cells of corpus all" for strategy in ("random", "reweight") for n in (60, 300)
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from curate.atomic import atomic_file
 from curate.nearest import nearest
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pydantic import ValidationError
+    from curate.errors import CurateError
 
 
 class Document(BaseModel):
@@ -27,6 +27,49 @@ class Document(BaseModel):
         """Write the document as indented JSON, aside and renamed."""
         with atomic_file(path) as aside:
             aside.write_text(json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+Held = TypeVar("Held", bound=Document)
+
+
+def read_header(
+    path: Path,
+    model: type[Held],
+    *,
+    number: int,
+    error: type[CurateError],
+    noun: str,
+    absent: str,
+    remedy: str,
+) -> Held:
+    """Read the document that stands at the head of a folder.
+
+    Parameters
+    ----------
+    number
+        The format that is read.
+    noun
+        Verb and name of what the folder holds: "is a source", "holds shards".
+    absent
+        What to say where there is none; remedy: what to do about one that is damaged.
+
+    Raises
+    ------
+    CurateError
+        An `error`, when it is absent, damaged, or of another format.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise error(absent) from None
+    if isinstance(content, dict) and content.get("format") != number:
+        found = content.get("format")
+        raise error(f"{path.parent} {noun} of format {found!r}, this curate reads {number}; update curate")
+    try:
+        return model.model_validate(content)
+    except ValidationError as fault:
+        where, what = first_fault(fault)
+        raise error(f"{path} is damaged at {where}: {what}; {remedy}") from None
 
 
 def first_fault(error: ValidationError) -> tuple[str, str]:

@@ -12,7 +12,6 @@ The counts stay in the file. Registered by `curate.sources.register.add_source`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,11 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 
 from curate.content import content_hashes
 from curate.corpus.columns import read_columns
-from curate.documents import file_digest, first_fault
+from curate.documents import file_digest, read_header
 from curate.errors import CensusError, SourceError
 from curate.genes import GeneMapping
 from curate.h5ad.obs import as_texts
@@ -66,25 +64,15 @@ class Source:
         SourceError
             When there is none, it is damaged, or was registered for other genes.
         """
-        try:
-            content = json.loads((path / HEADER_FILE).read_text())
-        except (OSError, ValueError):
-            raise SourceError(
-                f"{path} holds no source ({HEADER_FILE}); add it with `curate corpus add-source`"
-            ) from None
-        if isinstance(content, dict) and content.get("format") != FORMAT:
-            raise SourceError(
-                f"{path} is a source of format {content.get('format')!r}, this curate reads {FORMAT}; update "
-                "curate"
-            )
-        try:
-            header = SourceDocument.model_validate(content)
-        except ValidationError as error:
-            where, what = first_fault(error)
-            raise SourceError(
-                f"{path / HEADER_FILE} is damaged at {where}: {what}; remove the folder and add the "
-                "source again"
-            ) from None
+        header = read_header(
+            path / HEADER_FILE,
+            SourceDocument,
+            number=FORMAT,
+            error=SourceError,
+            noun="is a source",
+            absent=f"{path} holds no source ({HEADER_FILE}); add it with `curate corpus add-source`",
+            remedy="remove the folder and add the source again",
+        )
         if header.corpus_genes != corpus.header.genes.digest:
             raise SourceError(
                 f"source {header.name!r} was aligned to other genes than those of corpus {corpus.name!r}; "

@@ -17,7 +17,6 @@ Made by `curate.train.shards.materialize.materialize`.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 
 from curate.corpus.presence import read_presence
-from curate.documents import file_digest, first_fault
+from curate.documents import file_digest, read_header
 from curate.errors import ShardError
 from curate.gene_space import GeneSpace
 from curate.manifests.document import CENSUS, SPLITS
@@ -94,22 +92,15 @@ class Shards:
             When there are none, the format is not known, or a file is missing or of another size.
         """
         folder = Path(path)
-        try:
-            content = json.loads((folder / HEADER_FILE).read_text())
-        except (OSError, ValueError):
-            raise ShardError(
-                f"{folder} holds no shards ({HEADER_FILE}); make some with `curate materialize`"
-            ) from None
-        if isinstance(content, dict) and content.get("format") != FORMAT:
-            raise ShardError(
-                f"{folder} holds shards of format {content.get('format')!r}, this curate reads {FORMAT}; "
-                "update curate"
-            )
-        try:
-            header = ShardsDocument.model_validate(content)
-        except ValidationError as error:
-            where, what = first_fault(error)
-            raise ShardError(f"{folder / HEADER_FILE} is damaged at {where}: {what}; {AGAIN}") from None
+        header = read_header(
+            folder / HEADER_FILE,
+            ShardsDocument,
+            number=FORMAT,
+            error=ShardError,
+            noun="holds shards",
+            absent=f"{folder} holds no shards ({HEADER_FILE}); make some with `curate materialize`",
+            remedy=AGAIN,
+        )
         shards = cls(folder, header)
         for name, (n_bytes, _) in shards.files.items():
             found = (folder / name).stat().st_size if (folder / name).is_file() else None

@@ -145,11 +145,12 @@ def write_manifest(
 
 def _add_version(registry: Registry, draft: ManifestDocument, content: bytes) -> ManifestDocument:
     while True:
+        number = registry.next_version(draft.name)  # before the search: nothing falls between
         same = registry.find_version(draft.name, draft.id)
         if same is not None:
             _restore_cells(registry.version_path(same.name, same.version) / CELLS_FILE, same, content)
             return same
-        document = draft.model_copy(update={"version": registry.next_version(draft.name)}).sealed()
+        document = draft.model_copy(update={"version": number}).sealed()
         path = registry.version_path(document.name, document.version)
         try:
             with _leaving_no_empty_folder(path.parent), atomic_folder(path) as aside:

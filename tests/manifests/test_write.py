@@ -26,6 +26,7 @@ from tests.manifests.conftest import ROWS, cells_of, snapshot
 
 if TYPE_CHECKING:
     from curate.corpus import Corpus
+    from curate.manifests.document import ManifestDocument
     from curate.workspace import Workspace
     from tests.manifests.conftest import Write
 
@@ -271,6 +272,22 @@ def test_writers_of_the_same_content_at_the_same_time_write_one_version(
     with ThreadPoolExecutor(8) as pool:
         written = list(pool.map(lambda _: write(), range(8)))
     assert {manifest.ref for manifest in written} == {"random-0.1-s0@v1"}
+    assert registry.versions("random-0.1-s0") == [1]
+
+
+def test_the_same_content_written_between_the_search_and_the_number_is_one_version(
+    write: Write, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_version, rival = Registry.find_version, iter([True])
+
+    def find(registry: Registry, name: str, manifest_id: str) -> ManifestDocument | None:
+        found = find_version(registry, name, manifest_id)
+        if found is None and next(rival, False):
+            write()
+        return found
+
+    monkeypatch.setattr(Registry, "find_version", find)
+    assert write().version == 1
     assert registry.versions("random-0.1-s0") == [1]
 
 

@@ -26,6 +26,9 @@ class Batch:
         float32 [b], the manifest's; None where it has none, or they went into the drawing of the cells.
     lengths
         int64 [b], how many of the tokens are genes; None for counts.
+    mask
+        bool [b, n_genes], True where a gene is to be hidden from the model; None where no mask is asked for.
+        `x` holds the hidden genes: they are what is predicted.
     """
 
     x: Tensor
@@ -33,3 +36,4 @@ class Batch:
     labels: dict[str, Tensor]
     weights: Tensor | None = None
     lengths: Tensor | None = None
+    mask: Tensor | None = None

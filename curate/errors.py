@@ -15,6 +15,7 @@
     ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
     ├── ScheduleError        workers that cannot be had, or keep dying
     ├── ShardError           shards that are missing, damaged or of another manifest
+    ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -74,6 +75,10 @@ class ScheduleError(CurateError):
 
 class ShardError(CurateError):
     """Shards that are missing, damaged or of another manifest."""
+
+
+class ModelError(CurateError):
+    """A model that is missing, damaged, cannot be made from its cells, or diverged."""
 
 
 class WorkspaceError(CurateError):

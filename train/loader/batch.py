@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -37,3 +38,17 @@ class Batch:
     weights: Tensor | None = None
     lengths: Tensor | None = None
     mask: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        if self.x.device == device:
+            return self
+        return replace(
+            self,
+            x=self.x.to(device, non_blocking=True),
+            rows=self.rows.to(device, non_blocking=True),
+            labels={name: codes.to(device, non_blocking=True) for name, codes in self.labels.items()},
+            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            lengths=None if self.lengths is None else self.lengths.to(device, non_blocking=True),
+            mask=None if self.mask is None else self.mask.to(device, non_blocking=True),
+        )

@@ -53,6 +53,8 @@ class ShardLoader(IterableDataset[Batch]):
     weighting
         "pass" hands the manifest's weights on with the batch, "sample" draws cells in proportion to them, as
         many as there are, some more than once; "none" ignores them.
+    weights
+        [n cells of the split], instead of the manifest's.
     mask
         `RandomMask` or `ProgrammeMask`: which genes of a cell to hide, drawn from seed, epoch and row. A cell
         that is drawn twice in an epoch (`weighting`) has the same mask twice.
@@ -85,6 +87,7 @@ class ShardLoader(IterableDataset[Batch]):
         batch_size: int = 256,
         labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
         weighting: Weighting = "none",
+        weights: NDArray[np.floating] | None = None,
         mask: Mask | None = None,
         seed: int = 0,
         is_shuffled: bool = True,
@@ -121,7 +124,11 @@ class ShardLoader(IterableDataset[Batch]):
         self.n_cells = len(shards.rows(split))
         columns = labels if isinstance(labels, Mapping) else {name: (name,) for name in labels}
         self._codes, self.categories = _read_labels(shards, split, columns)
-        self._weights = None if weighting == "none" else _read_weights(shards, split)
+        self._weights = None
+        if weighting != "none":
+            self._weights = (
+                _read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
+            )
 
     def __len__(self) -> int:
         """Return the batches of an epoch for this rank."""
@@ -218,6 +225,14 @@ def _read_labels(
         coded = column[rows.start : rows.stop].cast(pl.Enum(categories[label])).to_physical().cast(pl.Int64)
         codes[label] = coded.fill_null(-1).to_numpy().copy()
     return codes, categories
+
+
+def _checked(weights: NDArray[np.floating], n_cells: int) -> NDArray[np.float32]:
+    if weights.shape != (n_cells,):
+        raise ShardError(f"weights of shape {weights.shape} for {n_cells:,} cells; give one a cell")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ShardError("weights that are negative, not finite or all 0; give others")
+    return weights.astype(np.float32)
 
 
 def _read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:

@@ -226,14 +226,19 @@ class Fit:
             slope = self._at(self._range[0]) - self._at(self._range[1] * 1e6)
             truth = self._beta[self._best] * slope[self._best]
         curve = -self._beta[self._best] * self._centred[self._best]
-        with np.errstate(divide="ignore"):
-            return float(np.quantile(self._excesses(curve + noise, truth / slope), level))
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            required = truth / slope  # NaN where slope and truth are both 0: any b will do
+        return float(np.quantile(self._excesses(curve + noise, required), level))
 
     def _excesses(self, scores: Floats, beta_by_theta: Floats) -> Floats:
-        """Return how much worse than the best the best fit with a given b for each θ is, float64 [m]."""
+        """Return how much worse than the best the best fit with a given b for each θ is, float64 [m].
+
+        Where the given b is NaN, any is taken.
+        """
         beta, rss = self._solve(scores)
-        with np.errstate(invalid="ignore"):
-            constrained = np.nanmin(rss + (beta - beta_by_theta) ** 2 * self._squares, axis=1)
+        with np.errstate(over="ignore"):
+            distance = (beta - beta_by_theta) ** 2 * self._squares
+        constrained = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1)
         free = rss.min(axis=1)
         excesses: Floats = (constrained - free) / (free / self.dof)
         return excesses

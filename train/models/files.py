@@ -89,8 +89,8 @@ def load(folder: Path) -> Model:
             raise ModelError(f"{folder / name} is missing; {AGAIN}")
         if file_digest(folder / name) != sha256:
             raise ModelError(
-                f"{folder / name} ({(folder / name).stat().st_size:,} bytes) has changed since it was written: "
-                f"its sha256 is not the one recorded; {AGAIN}"
+                f"{folder / name} ({(folder / name).stat().st_size:,} bytes) is not the file that was "
+                f"written: another sha256 than recorded; {AGAIN}"
             )
     genes = GeneSpace.from_table(pl.read_parquet(folder / GENES_FILE))
     if genes.digest != header.genes:

@@ -99,8 +99,8 @@ class Losses:
                 else (f"the last finite loss was {self.last_finite:.6g}")
             )
             raise ModelError(
-                f"training diverged at {where}: {', '.join(wrong)}; {last}. Lower learning_rate or clip_norm; "
-                "the last good checkpoint is kept"
+                f"training diverged at {where}: {', '.join(wrong)}; {last}. Lower learning_rate or "
+                "clip_norm; the last good checkpoint is kept"
             )
 
 

@@ -70,7 +70,7 @@ class Step(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         self._rate = learning_rate(self.network.settings, self._progress.step, n_steps=self._n_steps)
-        optimiser = self.optimizers(use_pl_optimizer=False)
+        [optimiser] = self.trainer.optimizers
         for group in optimiser.param_groups:
             group["lr"] = self._rate
         seed_step(self._seed, rank=self._rank, step=self._progress.step)
@@ -80,7 +80,7 @@ class Step(LightningModule):
         return losses["loss"]
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """Cut gradients to the norm of the settings; a norm that is no number reaches no weight on the CPU."""
+        """Cut gradients to the norm of the settings; on the CPU a norm that is no number goes no further."""
         trained = [each for each in self.network.parameters() if each.grad is not None]
         clip_norm = self.network.settings.clip_norm
         if clip_norm is None:

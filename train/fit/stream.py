@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from curate.errors import ModelError
@@ -10,7 +11,7 @@ from curate.threads import ahead
 from curate.train.loader import ShardLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from curate.train.fit.plan import FitPlan
     from curate.train.fit.state import Progress
@@ -34,7 +35,7 @@ def training_loader(network: Network, shards: Shards, plan: FitPlan, *, rank: in
     weights = network.sampling_weights(shards)
     if weights is not None and plan.is_weighted:
         raise ModelError(
-            f"model {network.name} draws training cells by weights of its own, and the weights of the manifest "
+            f"model {network.name} draws training cells by weights of its own, and those of the manifest "
             "were asked for; leave these out"
         )
     loader = ShardLoader(
@@ -42,6 +43,7 @@ def training_loader(network: Network, shards: Shards, plan: FitPlan, *, rank: in
         network.training_encoding(),
         batch_size=size,
         labels=network.labels(),
+        mask=network.mask(),
         weighting="sample" if plan.is_weighted or weights is not None else "none",
         weights=weights,
         seed=plan.seed,
@@ -74,7 +76,7 @@ class Stream:
         loader.load_state_dict(
             {"epoch": progress.epoch, "next_batch": progress.next_batch, "seed": loader.seed}
         )
-        self._batches = ahead(_endless(loader))
+        self._batches = _endless(loader)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches for ever."""
@@ -89,6 +91,5 @@ class Stream:
         self._batches.close()
 
 
-def _endless(loader: ShardLoader) -> Iterator[Batch]:
-    while True:
-        yield from loader
+def _endless(loader: ShardLoader) -> Generator[Batch]:
+    yield from ahead(chain.from_iterable(repeat(loader)))

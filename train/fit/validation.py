@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,6 +44,7 @@ class Validation:
             split="val",
             batch_size=size,
             labels=network.labels(),
+            mask=network.mask(),
             is_shuffled=False,
             rank=rank,
             n_ranks=plan.devices,
@@ -59,16 +61,14 @@ class Validation:
         sums: dict[str, Tensor] = {}
         self.network.eval()
         self._loader.set_epoch(0)
-        batches = iter(self._loader)
         with torch.no_grad(), precision:
-            for number, batch in zip(range(self.n_batches), batches, strict=False):
+            for number, batch in enumerate(islice(self._loader, self.n_batches)):
                 seed_validation(number * self._n_ranks + self._rank)
                 n = len(batch.rows)
                 losses = self.network.losses(batch.to(device), step=step)
                 for name, value in {**losses, "n": torch.ones((), device=device)}.items():
                     summed = value.detach().double().reshape(()) * n
                     sums[name] = sums[name] + summed if name in sums else summed
-        batches.close()
         self.network.train()
         return sums
 

@@ -49,7 +49,7 @@ def test_it_yields_the_cells_of_the_shards_with_the_same_values(
 ) -> None:
     n_genes = plain.header.n_genes
     medians = np.random.default_rng(0).uniform(1, 3, n_genes)
-    encodings = {
+    encodings: dict[str, Any] = {
         "raw": Dense(n_genes, None, log1p=False),
         "normalised": Dense(n_genes),
         "sparse": Sparse(n_genes),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +112,19 @@ def streamed(folder: Path) -> Callable[[], Batches]:
     return lambda: ((batch.x, place[batch.rows]) for batch in loader)
 
 
+def full_shuffle(folder: Path) -> Callable[[], Batches]:
+    """Yield the numbers of the cells alone."""
+    n_cells = len(pl.read_parquet(folder / "train.parquet"))
+
+    def epoch() -> Batches:
+        order = np.random.default_rng(1).permutation(n_cells)
+        yield from ((None, order[first : first + BATCH]) for first in range(0, n_cells, BATCH))
+
+    return epoch
+
+
+#: Those whose cells are numbered as in the shards.
+OURS = ("ours", "normalised", "masked", "workers", "rank", "unshuffled")
 LOADERS: dict[str, Callable[[Path], Callable[[], Batches]]] = {
     "ours": ours,
     "normalised": normalised,
@@ -124,6 +136,7 @@ LOADERS: dict[str, Callable[[Path], Callable[[], Batches]]] = {
     "scdataset": scdataset,
     "tiledbsoma-ml": tiledbsoma_ml,
     "streamed": streamed,
+    "full-shuffle": full_shuffle,
 }
 
 
@@ -137,33 +150,36 @@ def entropy(codes: Any, batches: list[Any]) -> float:
     return float(np.mean(found))
 
 
-@click.command()
-@click.argument("name", type=click.Choice([*LOADERS, "full-shuffle"]))
-@click.argument("folder", type=Path)
-@click.option("--epochs", default=3)
-def main(name: str, folder: Path, epochs: int) -> None:
-    """Run whole epochs, and tell cells a second of each, and the entropy of labels within batches."""
-    of_shards = name in ("ours", "normalised", "masked", "workers", "rank", "unshuffled")
+def _run(name: str, epoch: Callable[[], Batches], folder: Path) -> dict[str, float]:
+    """Run one epoch; return cells a second, and the entropy of labels within batches."""
+    of_shards = name in OURS
     obs = pl.read_parquet(folder / ("shuffled.parquet" if of_shards else "train.parquet"))
-    codes = {label: obs[label].cast(pl.Categorical).to_physical().to_numpy() for label in LABELS}
-    rates, orders = [], []
-    if name == "full-shuffle":
-        for seed in range(epochs):
-            order = np.random.default_rng(seed).permutation(len(obs))
-            orders += [order[first : first + BATCH] for first in range(0, order.size, BATCH)]
-    else:
-        epoch = LOADERS[name](folder)
-        with suppress(StopIteration):
-            if name not in ("tiledbsoma-ml", "streamed", "workers"):
-                next(iter(epoch()))  # compiled code is loaded, pages are read
-        for _ in range(epochs):
-            n, start = 0, time.perf_counter()
-            for x, rows in epoch():
-                n += x.shape[0]
-                orders.append(rows)
-            rates.append(n / (time.perf_counter() - start))
-    found = {f"entropy_{label}": entropy(codes[label], orders) for label in LABELS}
-    click.echo(json.dumps({"rates": rates, **found}))
+    orders, n, start = [], 0, time.perf_counter()
+    for x, rows in epoch():
+        n += len(rows) if x is None else x.shape[0]
+        orders.append(rows)
+    found = {"rate": n / (time.perf_counter() - start)}
+    for label in LABELS:
+        codes = obs[label].cast(pl.Categorical).to_physical().to_numpy()
+        found[f"entropy_{label}"] = entropy(codes, orders)
+    return found
+
+
+@click.command()
+@click.argument("names")
+@click.argument("folder", type=Path)
+@click.option("--turns", default=3)
+def main(names: str, folder: Path, turns: int) -> None:
+    """Run NAMES (joined by commas) in turns, one epoch each; print a line of JSON."""
+    epochs = {name: LOADERS[name](folder) for name in names.split(",")}
+    for name, epoch in epochs.items():
+        if name not in ("tiledbsoma-ml", "streamed", "workers"):
+            next(iter(epoch()))  # compiled code is loaded, pages are read
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in epochs}
+    for _ in range(turns):
+        for name, epoch in epochs.items():
+            found[name].append(_run(name, epoch, folder))
+    click.echo(json.dumps(found))
 
 
 if __name__ == "__main__":

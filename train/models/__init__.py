@@ -42,4 +42,9 @@ class _Models(Mapping[str, "type[Model]"]):
         return name in self._places
 
 
-MODELS: Mapping[str, type[Model]] = _Models({})
+MODELS: Mapping[str, type[Model]] = _Models(
+    {
+        "masked": "masked:Masked",
+        "geneformer": "geneformer:Geneformer",
+    }
+)

@@ -40,6 +40,11 @@ class Counts:
     var_joinids: NDArray[np.int64]
     block_cells: int
 
+    @property
+    def n_genes(self) -> int:
+        """Number of genes of the corpus."""
+        return self.var_joinids.size
+
     def blocks(
         self, runs: Sequence[NDArray[np.int64]], genes: NDArray[np.int64] | None = None
     ) -> Iterator[CountsBlock]:

@@ -17,6 +17,7 @@
     ├── SaturationError      runs from which no learning curve can be read
     ├── ShardError           shards that are missing, damaged or of another manifest
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
+    ├── EvaluationError      evaluation data, labels or results that cannot be used
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -80,6 +81,10 @@ class SaturationError(CurateError):
 
 class ShardError(CurateError):
     """Shards that are missing, damaged or of another manifest."""
+
+
+class EvaluationError(CurateError):
+    """Evaluation data, labels or results that cannot be used."""
 
 
 class ModelError(CurateError):

@@ -42,4 +42,8 @@ class _Models(Mapping[str, "type[Model]"]):
         return name in self._places
 
 
-MODELS: Mapping[str, type[Model]] = _Models({})
+MODELS: Mapping[str, type[Model]] = _Models(
+    {
+        "contrastive": "contrastive:Contrastive",
+    }
+)

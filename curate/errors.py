@@ -14,6 +14,7 @@
     ├── TaskError            a task document with an unknown key, or one that cannot be resolved
     ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
     ├── ScheduleError        workers that cannot be had, or keep dying
+    ├── SaturationError      runs from which no learning curve can be read
     ├── ShardError           shards that are missing, damaged or of another manifest
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
     ├── WorkspaceError       no workspace, or one that cannot be made
@@ -71,6 +72,10 @@ class LeakageError(CurateError):
 
 class ScheduleError(CurateError):
     """Workers that cannot be had, or keep dying."""
+
+
+class SaturationError(CurateError):
+    """Runs from which no learning curve can be read."""
 
 
 class ShardError(CurateError):

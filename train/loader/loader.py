@@ -3,12 +3,13 @@
 1. an epoch's order is drawn from seed and epoch (`order`);
 2. this rank and worker takes every n-th batch;
 3. threads make batches ahead, straight from the memory-mapped shards (`encodings`);
-4. labels and weights of the cells go with them.
+4. labels, weights and masks of the cells go with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from curate.manifests.document import Split
     from curate.train.loader.encodings import Encoding
+    from curate.train.loader.masks import Mask
     from curate.train.shards import Shard, Shards
 
 Weighting = Literal["none", "pass", "sample"]
@@ -53,6 +55,9 @@ class ShardLoader(IterableDataset[Batch]):
         many as there are, some more than once; "none" ignores them.
     weights
         [n cells of the split], instead of the manifest's.
+    mask
+        `RandomMask` or `ProgrammeMask`: which genes of a cell to hide, drawn from seed, epoch and row. A cell
+        that is drawn twice in an epoch (`weighting`) has the same mask twice.
     is_shuffled
         Without it the cells come in the order of the shards, and the same every epoch.
     drop_last
@@ -83,6 +88,7 @@ class ShardLoader(IterableDataset[Batch]):
         labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
         weighting: Weighting = "none",
         weights: NDArray[np.floating] | None = None,
+        mask: Mask | None = None,
         seed: int = 0,
         is_shuffled: bool = True,
         drop_last: bool = False,
@@ -96,11 +102,14 @@ class ShardLoader(IterableDataset[Batch]):
             raise ShardError(f"rank {rank} of {n_ranks}; ranks count from 0")
         if weighting not in WEIGHTINGS:
             raise ShardError(f"no weighting named {weighting!r}; there are: {', '.join(WEIGHTINGS)}")
+        if mask is not None and mask.n_genes != shards.header.n_genes:
+            raise ShardError(f"a mask of {mask.n_genes:,} genes; the shards have {shards.header.n_genes:,}")
         self.shards = shards
         self.encoding = encoding
         self.split = split
         self.batch_size = batch_size
         self.weighting = weighting
+        self.mask = mask
         self.seed = seed
         self.is_shuffled = is_shuffled
         self.drop_last = drop_last
@@ -153,8 +162,9 @@ class ShardLoader(IterableDataset[Batch]):
         worker, n_workers = (info.id, info.num_workers) if info is not None else (0, 1)
         numbers = range(self._next_batch + worker, n_batches, n_workers)
         # In the order of the batches, so that the rows of a group are made once.
+        make = partial(self._batch, epoch=self.epoch)
         rows = (order.batch(self.rank + number * self.n_ranks) for number in numbers)
-        for number, batch in zip(numbers, mapped(self._batch, rows, n_threads=self.n_threads), strict=True):
+        for number, batch in zip(numbers, mapped(make, rows, n_threads=self.n_threads), strict=True):
             self._next_batch = number + 1
             yield batch
         self.set_epoch(self.epoch + 1)
@@ -172,7 +182,7 @@ class ShardLoader(IterableDataset[Batch]):
             is_shuffled=self.is_shuffled,
         )
 
-    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+    def _batch(self, rows: NDArray[np.int64], *, epoch: int) -> Batch:
         """Make the batch of some rows of the split."""
         absolute = rows + self._first_row
         x, lengths = self.encoding.encode(list(self._by_shard(absolute)), rows.size)
@@ -185,6 +195,7 @@ class ShardLoader(IterableDataset[Batch]):
             labels={name: torch.from_numpy(codes[rows]) for name, codes in self._codes.items()},
             weights=weights,
             lengths=lengths,
+            mask=None if self.mask is None else self.mask.draw(absolute, seed=self.seed, epoch=epoch),
         )
 
     def _by_shard(

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from curate.train.models.settings import Preset, Settings
     from curate.train.shards.shards import Shards
 
-EMBED_CELLS = 512
-
 
 class Facts(Document):
     """What a model learned from its training cells that its shapes follow from, such as categories."""
@@ -66,6 +64,8 @@ class Model(nn.Module, ABC):
         Settings by the name of the preset.
     genes
         The genes whose counts it reads.
+    embed_cells
+        Cells that are embedded at a time: no more than what fits into the memory of an ordinary machine.
     """
 
     name: ClassVar[str]
@@ -73,6 +73,7 @@ class Model(nn.Module, ABC):
     reference: ClassVar[str]
     presets: ClassVar[Mapping[Preset, Settings]]
     facts_type: ClassVar[type[Facts]] = Facts
+    embed_cells: ClassVar[int] = 512
 
     def __init__(self, settings: Any, genes: GeneSpace, facts: Any) -> None:
         super().__init__()
@@ -128,13 +129,18 @@ class Model(nn.Module, ABC):
     def embed_batch(self, batch: Batch) -> Tensor:
         """Return float32 [b, n_dims] of a batch made by `encoding`; in eval mode, without gradients."""
 
-    def embed(self, counts: csr_array, *, batch_size: int = EMBED_CELLS) -> NDArray[np.float32]:
+    def embed(self, counts: csr_array, *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Embed cells.
+
+        A cell's vector has the same bits whatever the other cells are, how many, and in which order. With
+        another `batch_size` its last bits may differ, as those of matrix products do.
 
         Parameters
         ----------
         counts
             Raw counts [n_cells, n_genes] in the order of `genes`, whole numbers of any dtype.
+        batch_size
+            By default `embed_cells`.
 
         Returns
         -------
@@ -147,9 +153,9 @@ class Model(nn.Module, ABC):
         """
         out = np.empty((counts.shape[0], self.settings.n_dims), np.float32)
         first = 0
-        for batch in self._batches(counts, batch_size):
+        for batch in self._batches(counts, batch_size or self.embed_cells):
             with torch.inference_mode():
-                vectors = self.embed_batch(batch).float().cpu().numpy()
+                vectors = self.embed_batch(batch).float().cpu().numpy()[: len(out) - first]
             out[first : first + len(vectors)] = vectors
             first += len(vectors)
         return out
@@ -200,6 +206,7 @@ class Model(nn.Module, ABC):
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         self.eval()
         for first in range(0, n_cells, batch_size):
-            rows = np.arange(first, min(first + batch_size, n_cells))
+            # The last cell fills up the last batch: sums of products depend on how many rows there are.
+            rows = np.minimum(np.arange(first, first + batch_size), n_cells - 1)
             x, lengths = encoding.encode([(shard, rows, np.arange(rows.size))], rows.size)
             yield Batch(x=x, rows=torch.from_numpy(rows), labels={}, lengths=lengths).to(device)

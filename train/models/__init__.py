@@ -49,5 +49,6 @@ MODELS: Mapping[str, type[Model]] = _Models(
         "scvi": "scvi:Scvi",
         "masked": "masked:Masked",
         "geneformer": "geneformer:Geneformer",
+        "contrastive": "contrastive:Contrastive",
     }
 )

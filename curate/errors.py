@@ -16,6 +16,7 @@
     ├── ScheduleError        workers that cannot be had, or keep dying
     ├── ShardError           shards that are missing, damaged or of another manifest
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
+    │   └── TrainingError    one whose training ended before its time; what it had reached is kept
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -79,6 +80,10 @@ class ShardError(CurateError):
 
 class ModelError(CurateError):
     """A model that is missing, damaged, cannot be made from its cells, or diverged."""
+
+
+class TrainingError(ModelError):
+    """Training that ended before its time; its last good checkpoint is kept."""
 
 
 class WorkspaceError(CurateError):

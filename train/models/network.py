@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from curate.train.fit.plan import FitPlan, FitReport
     from curate.train.loader.batch import Batch
     from curate.train.loader.encodings import Encoding
+    from curate.train.loader.masks import Mask
     from curate.train.models.settings import NetworkSettings
     from curate.train.shards.shards import Shards
 
@@ -33,6 +34,10 @@ class Network(Model):
     def labels(self) -> Mapping[str, Sequence[str]]:
         """Return the labels that come with batches, each by the obs columns that it combines."""
         return {}
+
+    def mask(self) -> Mask | None:
+        """Return which genes the loader hides from the model in training and validation; None for none."""
+        return None
 
     def sampling_weights(self, shards: Shards) -> NDArray[np.float64] | None:
         """Return weights [n training cells] in proportion to which cells are drawn; None for each once."""

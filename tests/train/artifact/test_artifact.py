@@ -30,7 +30,7 @@ def test_the_nearest_name_is_offered(trained: Artifact, fresh_workspace: Workspa
 
 
 def test_without_any_model_it_is_said_how_to_train_one(fresh_workspace: Workspace) -> None:
-    with pytest.raises(ModelError, match="no trained model named 'x' .*; train one with `curate train`"):
+    with pytest.raises(ModelError, match=r"no trained model named 'x' .*; train one with `curate train`"):
         find_model("x", fresh_workspace)
 
 
@@ -102,7 +102,7 @@ def test_weights_cut_short_before_their_checksum_was_taken_are_refused_too(train
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
     config.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="weights.safetensors does not fit the model"):
+    with pytest.raises(ModelError, match=r"weights.safetensors does not fit the model"):
         trained.load()
 
 
@@ -116,7 +116,7 @@ def test_genes_of_another_model_are_refused(trained: Artifact) -> None:
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
     config.write_text(json.dumps(content))
-    with pytest.raises(ModelError, match="genes.parquet does not hold the genes of the model"):
+    with pytest.raises(ModelError, match=r"genes.parquet does not hold the genes of the model"):
         trained.load()
 
 

@@ -89,8 +89,8 @@ def _panel(evaluation: sp.csr_array, planted: sp.csr_array, which: NDArray[np.in
 def ours(evaluation: sp.csr_array, n_corpus: int, shared: NDArray[np.bool_] | None = None) -> Any:
     """Index as `curate leakage` does; return the search for pairs that count."""
     from curate.build.leakage.evaluation import GeneGroup
+    from curate.build.leakage.matcher import Matcher
     from curate.build.leakage.packed import Packed
-    from curate.build.leakage.scan import Matcher
 
     packed = Packed.of([evaluation], n_genes=evaluation.shape[1])
     cells = np.arange(packed.n_cells)

@@ -41,10 +41,11 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
                 f"source {spike_in.source} was not compared with the corpus, whose validation and test cells "
                 f"it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
             )
-        if unknown := spike_in.parameters.get("not_compared_with"):
+        unknown = spike_in.parameters.get("not_compared_with")
+        if isinstance(unknown, list):
             lines.append(
-                f"source {spike_in.source} was not compared with source {', '.join(unknown)}, whose cells it "
-                f"may hold; run `curate corpus compare-source {spike_in.source}` and build again"
+                f"source {spike_in.source} was not compared with source {', '.join(map(str, unknown))}, "
+                f"whose cells it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
             )
     return lines
 

@@ -98,7 +98,7 @@ def seconds_to_compare(one: Source, other: Source) -> float:
 def shared_when_small(
     one: Source, other: Source, *, allowed_s: float | None = None
 ) -> tuple[Shared | None, str]:
-    """Return what two sources share, where that is known or takes little; else why not, with the remedy.
+    """Return what two sources share, where that is known or takes little, or why not with the remedy.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def find_shared(one: Source, other: Source) -> Shared:
     if kept is not None:
         return kept
     indexed, passing = _by_size(one, other)
-    by = {
+    by: dict[str, dict[str, NDArray[np.bool_]]] = {
         each.id: {method: np.zeros(each.n_cells, np.bool_) for method in CELL_METHODS}
         for each in (one, other)
     }
@@ -238,13 +238,11 @@ def _keep(
     """Write down what was found, beside the first."""
     rows = {name: np.logical_or.reduce(list(masks.values())) for name, masks in by.items()}
     tables = [
-        pl.DataFrame({"row": np.flatnonzero(rows[name])})
-        .with_columns(
-            source=pl.lit(name),
-            **{method: pl.lit(pl.Series(mask[rows[name]])) for method, mask in masks.items()},
+        pl.DataFrame(
+            {"source": [name] * int(held.sum()), "row": np.flatnonzero(held)}
+            | {method: mask[held] for method, mask in by[name].items()}
         )
-        .select("source", "row", *CELL_METHODS)
-        for name, masks in by.items()
+        for name, held in rows.items()
     ]
     folder = kept_in(one.path / FOLDER) / _key(one, other)
     with atomic_folder(folder) as aside:

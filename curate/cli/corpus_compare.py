@@ -123,8 +123,8 @@ def lines_of_shared(source: Source, shared: dict[str, Shared]) -> list[str]:
     for name, each in shared.items():
         if n := each.n_of(source):
             lines.append(
-                f"{n:,} of its {source.n_cells:,} cells are in source {name} too; of both, a build draws them "
-                "from the one that is named first"
+                f"{n:,} of its {source.n_cells:,} cells are in source {name} too; a build with both draws "
+                "them from the one that is named first"
             )
         if each.header.why_not.get("exact"):
             lines.append(f"not compared with source {name}: {each.header.why_not['exact']}")

@@ -96,13 +96,10 @@ def test_a_cell_that_two_sources_hold_is_drawn_from_the_first_that_is_named(
     of_other = np.arange(30, 60) if is_reversed else np.arange(30)
     assert other.name == ("first" if is_reversed else "second")
     # All that there is of both: what the later one may give, to the cell.
-    n_train = 400
-    manifest = spiked(
-        leak_corpus,
-        tmp_path,
-        (one, one.n_cells / n_train),
-        (other, (other.n_cells - 30) / n_train),
-    )
+    (base,) = build(leak_corpus, registry=Registry(tmp_path / "base"), strategy="random", fraction=1.0)
+    n_train = base.document.splits.counts["train"]
+    shares = ((one.n_cells + 0.5) / n_train, (other.n_cells - 30 + 0.5) / n_train)
+    manifest = spiked(leak_corpus, tmp_path, (one, shares[0]), (other, shares[1]))
     assert len(drawn(manifest, one)) == one.n_cells
     assert drawn(manifest, other) == set(range(other.n_cells)) - set(of_other.tolist())
     (record,) = [each for each in manifest.document.exclusions if each.reason == "source overlap"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from curate.build.splits.splits import Splits
 
 STANDARD_DEVIATIONS = 6.0
-"""That the training cells of a subset may be off, where each cell is split by a hash; one in 10⁹ is further."""
+"""That the training cells may be off, where each cell is split by a hash; one choice in 10⁹ is further."""
 
 
 def check_spike_sizes(

@@ -127,7 +127,7 @@ def command(
     if settings["workers"] and settings["scheduler"]:
         raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
     workspace = Workspace.find(home)
-    found = workspace.corpus(corpus)
+    found = workspace.corpus(corpus, how="as `curate embed CORPUS`")
     if is_explained:
         _explain(found, workspace, settings, as_json=as_json)
         return

@@ -123,11 +123,11 @@ class ShardLoader(IterableDataset[Batch]):
         self._first_row = shards.rows(split).start
         self.n_cells = len(shards.rows(split))
         columns = labels if isinstance(labels, Mapping) else {name: (name,) for name in labels}
-        self._codes, self.categories = _read_labels(shards, split, columns)
+        self._codes, self.categories = read_labels(shards, split, columns)
         self._weights = None
         if weighting != "none":
             self._weights = (
-                _read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
+                read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
             )
 
     def __len__(self) -> int:
@@ -208,7 +208,7 @@ class ShardLoader(IterableDataset[Batch]):
             yield shard, rows[at] - shard.first_row, at
 
 
-def _read_labels(
+def read_labels(
     shards: Shards, split: Split, columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[str]]]:
     """Return the code of each cell, and what the codes mean: values of all splits, in alphabetical order."""
@@ -235,7 +235,14 @@ def _checked(weights: NDArray[np.floating], n_cells: int) -> NDArray[np.float32]
     return weights.astype(np.float32)
 
 
-def _read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+def read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+    """Return the manifest's weights of the cells of a split; 1 where a cell has none.
+
+    Raises
+    ------
+    ShardError
+        When the manifest has none.
+    """
     obs = shards.obs(split=split)
     if WEIGHT not in obs.columns:
         raise ShardError(

@@ -44,6 +44,11 @@ class _Models(Mapping[str, "type[Model]"]):
 
 MODELS: Mapping[str, type[Model]] = _Models(
     {
+        "hvg": "hvg:Hvg",
+        "pca": "pca:Pca",
+        "scvi": "scvi:Scvi",
+        "masked": "masked:Masked",
+        "geneformer": "geneformer:Geneformer",
         "contrastive": "contrastive:Contrastive",
     }
 )

@@ -83,11 +83,6 @@ class Counts:
         for joinids in runs:
             yield from entries.read(joinids)
 
-    @property
-    def n_genes(self) -> int:
-        """Number of genes of the corpus."""
-        return len(self.var_joinids)
-
     @cached_property
     def columns(self) -> NDArray[np.int32]:
         """int32, up to the last gene wanted, by the joinid of a gene: its number in the corpus, else -1."""

@@ -135,12 +135,12 @@ def test_semihard_negatives_are_drawn_alike_among_those_of_a_loop() -> None:
     for a, p, n in triplets_of(types, across):
         if distance[a][p] < distance[a][n] < distance[a][p] + MARGIN:
             held.setdefault((a, p), []).append(distance[a][p] - distance[a][n] + MARGIN)
-    drawn = [triplet_loss(vectors, pairs, margin=MARGIN, is_training=True) for _ in range(400)]
+    drawn = [triplet_loss(vectors, pairs, margin=MARGIN, is_training=True) for _ in range(200)]
     assert drawn[0][1]["semihard"] == len(held) > 50
     means = torch.stack([loss for loss, _ in drawn])
     expected = np.mean([np.mean(losses) for losses in held.values()])
     spread = np.sqrt(sum(np.var(losses) for losses in held.values())) / len(held)
-    assert means.mean().item() == pytest.approx(expected, abs=4 * spread / 20)
+    assert means.mean().item() == pytest.approx(expected, abs=4 * spread / math.sqrt(200))
     assert means.std().item() == pytest.approx(spread, rel=0.2)
 
 
@@ -174,16 +174,16 @@ def test_gradients_of_semihard_triplets_are_those_of_the_library() -> None:
 
 
 def test_gradients_of_many_triplets_have_the_same_bits_every_time() -> None:
-    vectors = torch.nn.functional.normalize(torch.randn(600, 8)).requires_grad_()
-    types = torch.arange(600) % 2 + 2
-    pairs = Pairs.of(ALIKE, DIFFERENT, types=types, rows=torch.arange(600), across=None)
+    vectors = torch.nn.functional.normalize(torch.randn(400, 8)).requires_grad_()
+    types = torch.arange(400) % 2 + 2
+    pairs = Pairs.of(ALIKE, DIFFERENT, types=types, rows=torch.arange(400), across=None)
     found = []
     for _ in range(4):
         torch.manual_seed(3)
         loss, metrics = triplet_loss(vectors, pairs, margin=MARGIN, is_training=True)
         found.append(torch.autograd.grad(loss, vectors)[0])
     # As many as threads share among themselves.
-    assert metrics["semihard"] > 1e5
+    assert metrics["semihard"] > 4e4
     assert all(torch.equal(found[0], each) for each in found)
 
 
@@ -253,8 +253,8 @@ def test_the_losses_pull_types_together_and_apart_from_chance() -> None:
     pairs = Pairs.of(ALIKE, DIFFERENT, types=types, rows=torch.arange(30), across=None)
     for name in ("triplet", "supcon", "ntxent"):
         points = torch.nn.Parameter(torch.nn.functional.normalize(torch.randn(30, 3)))
-        optimiser = torch.optim.Adam([points], 0.05)
-        for _ in range(150):
+        optimiser = torch.optim.Adam([points], 0.1)
+        for _ in range(60):
             vectors = torch.nn.functional.normalize(points)
             if name == "triplet":
                 loss, _ = triplet_loss(vectors, pairs, margin=MARGIN, is_training=True)

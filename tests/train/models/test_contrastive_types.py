@@ -95,7 +95,7 @@ def test_a_cell_without_a_type_is_neither_to_any() -> None:
         types=("X:B", "X:T"),
         terms=("X:B", "X:T"),
         kin=(),
-        ontology={"source": "made", "release": "1", "edges": "is_a"},  # type: ignore[arg-type]
+        ontology={"source": "made", "release": "1", "edges": "is_a"},
     )
     alike, different = alike_and_different(facts)
     np.testing.assert_array_equal(alike, np.diag([True, True, False]))

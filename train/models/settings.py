@@ -76,4 +76,5 @@ def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Setti
         return type(settings).model_validate({**settings.model_dump(), **changes}, strict=False)
     except ValidationError as fault:
         where, what = first_fault(fault)
-        raise ModelError(f"setting {where} of model {model}: {what}; given {changes.get(where)!r}") from None
+        given = changes.get(where.partition(".")[0])
+        raise ModelError(f"setting {where} of model {model}: {what}; given {given!r}") from None

@@ -181,6 +181,16 @@ def test_training_learns_and_one_seed_gives_the_same_bytes(shards: Shards, tmp_p
     assert weights[0] == weights[1]
 
 
+def test_training_with_programmes_and_measured_genes_learns(
+    shards: Shards, gmt: Path, tmp_path: Path
+) -> None:
+    chosen = settings(mask="programme", programmes=str(gmt), loss_genes="measured", max_epochs=6)
+    model = Masked.create(shards, chosen, seed=0)
+    report = model.fit(shards, FitPlan(tmp_path / "run", accelerator="cpu"))
+    losses = report.metrics.filter(split="val", metric="loss")["value"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 def test_an_embedding_is_the_encoder_on_all_genes_of_a_cell() -> None:
     model = made(30)
     counts = np.random.default_rng(5).poisson(1, (7, 30))

@@ -14,7 +14,11 @@
     ├── TaskError            a task document with an unknown key, or one that cannot be resolved
     ├── LeakageError         an evaluation set that cannot be compared; overlap where there must be none
     ├── ScheduleError        workers that cannot be had, or keep dying
+    ├── SaturationError      runs from which no learning curve can be read
     ├── ShardError           shards that are missing, damaged or of another manifest
+    ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
+    │   └── TrainingError    one whose training ended before its time; what it had reached is kept
+    ├── EvaluationError      evaluation data, labels or results that cannot be used
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -72,8 +76,24 @@ class ScheduleError(CurateError):
     """Workers that cannot be had, or keep dying."""
 
 
+class SaturationError(CurateError):
+    """Runs from which no learning curve can be read."""
+
+
 class ShardError(CurateError):
     """Shards that are missing, damaged or of another manifest."""
+
+
+class EvaluationError(CurateError):
+    """Evaluation data, labels or results that cannot be used."""
+
+
+class ModelError(CurateError):
+    """A model that is missing, damaged, cannot be made from its cells, or diverged."""
+
+
+class TrainingError(ModelError):
+    """Training that ended before its time; its last good checkpoint is kept."""
 
 
 class WorkspaceError(CurateError):

@@ -139,6 +139,11 @@ class Workspace:
         """Materialised manifests, NAME/vVERSION each."""
         return self.root / "shards"
 
+    @property
+    def models_path(self) -> Path:
+        """Trained models, one folder each."""
+        return self.root / "models"
+
     def corpus_names(self) -> list[str]:
         """Return the names of the finished corpora, sorted."""
         return sorted(path.parent.name for path in self.corpora_path.glob("[!.]*/corpus.json"))

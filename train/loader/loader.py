@@ -3,12 +3,13 @@
 1. an epoch's order is drawn from seed and epoch (`order`);
 2. this rank and worker takes every n-th batch;
 3. threads make batches ahead, straight from the memory-mapped shards (`encodings`);
-4. labels and weights of the cells go with them.
+4. labels, weights and masks of the cells go with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from curate.manifests.document import Split
     from curate.train.loader.encodings import Encoding
+    from curate.train.loader.masks import Mask
     from curate.train.shards import Shard, Shards
 
 Weighting = Literal["none", "pass", "sample"]
@@ -51,6 +53,11 @@ class ShardLoader(IterableDataset[Batch]):
     weighting
         "pass" hands the manifest's weights on with the batch, "sample" draws cells in proportion to them, as
         many as there are, some more than once; "none" ignores them.
+    weights
+        [n cells of the split], instead of the manifest's.
+    mask
+        `RandomMask` or `ProgrammeMask`: which genes of a cell to hide, drawn from seed, epoch and row. A cell
+        that is drawn twice in an epoch (`weighting`) has the same mask twice.
     is_shuffled
         Without it the cells come in the order of the shards, and the same every epoch.
     drop_last
@@ -80,6 +87,8 @@ class ShardLoader(IterableDataset[Batch]):
         batch_size: int = 256,
         labels: Sequence[str] | Mapping[str, Sequence[str]] = (),
         weighting: Weighting = "none",
+        weights: NDArray[np.floating] | None = None,
+        mask: Mask | None = None,
         seed: int = 0,
         is_shuffled: bool = True,
         drop_last: bool = False,
@@ -93,11 +102,14 @@ class ShardLoader(IterableDataset[Batch]):
             raise ShardError(f"rank {rank} of {n_ranks}; ranks count from 0")
         if weighting not in WEIGHTINGS:
             raise ShardError(f"no weighting named {weighting!r}; there are: {', '.join(WEIGHTINGS)}")
+        if mask is not None and mask.n_genes != shards.header.n_genes:
+            raise ShardError(f"a mask of {mask.n_genes:,} genes; the shards have {shards.header.n_genes:,}")
         self.shards = shards
         self.encoding = encoding
         self.split = split
         self.batch_size = batch_size
         self.weighting = weighting
+        self.mask = mask
         self.seed = seed
         self.is_shuffled = is_shuffled
         self.drop_last = drop_last
@@ -111,8 +123,12 @@ class ShardLoader(IterableDataset[Batch]):
         self._first_row = shards.rows(split).start
         self.n_cells = len(shards.rows(split))
         columns = labels if isinstance(labels, Mapping) else {name: (name,) for name in labels}
-        self._codes, self.categories = _read_labels(shards, split, columns)
-        self._weights = None if weighting == "none" else _read_weights(shards, split)
+        self._codes, self.categories = read_labels(shards, split, columns)
+        self._weights = None
+        if weighting != "none":
+            self._weights = (
+                read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
+            )
 
     def __len__(self) -> int:
         """Return the batches of an epoch for this rank."""
@@ -146,8 +162,9 @@ class ShardLoader(IterableDataset[Batch]):
         worker, n_workers = (info.id, info.num_workers) if info is not None else (0, 1)
         numbers = range(self._next_batch + worker, n_batches, n_workers)
         # In the order of the batches, so that the rows of a group are made once.
+        make = partial(self._batch, epoch=self.epoch)
         rows = (order.batch(self.rank + number * self.n_ranks) for number in numbers)
-        for number, batch in zip(numbers, mapped(self._batch, rows, n_threads=self.n_threads), strict=True):
+        for number, batch in zip(numbers, mapped(make, rows, n_threads=self.n_threads), strict=True):
             self._next_batch = number + 1
             yield batch
         self.set_epoch(self.epoch + 1)
@@ -165,7 +182,7 @@ class ShardLoader(IterableDataset[Batch]):
             is_shuffled=self.is_shuffled,
         )
 
-    def _batch(self, rows: NDArray[np.int64]) -> Batch:
+    def _batch(self, rows: NDArray[np.int64], *, epoch: int) -> Batch:
         """Make the batch of some rows of the split."""
         absolute = rows + self._first_row
         x, lengths = self.encoding.encode(list(self._by_shard(absolute)), rows.size)
@@ -178,6 +195,7 @@ class ShardLoader(IterableDataset[Batch]):
             labels={name: torch.from_numpy(codes[rows]) for name, codes in self._codes.items()},
             weights=weights,
             lengths=lengths,
+            mask=None if self.mask is None else self.mask.draw(absolute, seed=self.seed, epoch=epoch),
         )
 
     def _by_shard(
@@ -190,7 +208,7 @@ class ShardLoader(IterableDataset[Batch]):
             yield shard, rows[at] - shard.first_row, at
 
 
-def _read_labels(
+def read_labels(
     shards: Shards, split: Split, columns: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[str]]]:
     """Return the code of each cell, and what the codes mean: values of all splits, in alphabetical order."""
@@ -209,7 +227,22 @@ def _read_labels(
     return codes, categories
 
 
-def _read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+def _checked(weights: NDArray[np.floating], n_cells: int) -> NDArray[np.float32]:
+    if weights.shape != (n_cells,):
+        raise ShardError(f"weights of shape {weights.shape} for {n_cells:,} cells; give one a cell")
+    if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise ShardError("weights that are negative, not finite or all 0; give others")
+    return weights.astype(np.float32)
+
+
+def read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+    """Return the manifest's weights of the cells of a split; 1 where a cell has none.
+
+    Raises
+    ------
+    ShardError
+        When the manifest has none.
+    """
     obs = shards.obs(split=split)
     if WEIGHT not in obs.columns:
         raise ShardError(

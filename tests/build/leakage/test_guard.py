@@ -304,8 +304,8 @@ def test_a_scan_that_was_killed_goes_on_where_it_was(
 def test_too_few_shared_genes_are_said_not_called_clean(
     leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
 ) -> None:
-    few = with_strangers(leak_counts[COPIED])[:, :12]
-    overlap = found_in(leak_corpus, write_evaluation(few, genes=[f"GENE{j}" for j in range(12)]))
+    few = with_strangers(leak_counts[COPIED])[:, :6]
+    overlap = found_in(leak_corpus, write_evaluation(few, genes=[f"GENE{j}" for j in range(6)]))
     assert overlap.scan is not None
     assert len(overlap.scan.few) == overlap.evaluation.n_cells
     assert overlap.same["near"].why_not == "none of its cells detects enough shared genes to be decided"

@@ -1,0 +1,1 @@
+"""Metrics: plain functions of truths and predictions, each with a version."""

@@ -1,0 +1,79 @@
+"""Cells with labels, cut into those a probe learns from and those it is tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from curate.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from numpy.typing import NDArray
+
+TEST_FRACTION: Final = 0.2
+UNKNOWN: Final = frozenset({"unknown", "nan", "na", "none", ""})
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeSplit:
+    """Rows to learn from and rows to test on.
+
+    Attributes
+    ----------
+    train, test
+        int64, ascending.
+    n_unknown
+        Cells left out because their label says nothing.
+    too_few
+        Labels left out with their cells, because they have fewer than two.
+    """
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    n_unknown: int
+    too_few: tuple[str, ...]
+
+
+def split_cells(
+    labels: NDArray[np.str_],
+    *,
+    seed: int,
+    test_fraction: float = TEST_FRACTION,
+    unknown: Collection[str] = UNKNOWN,
+) -> ProbeSplit:
+    """Cut cells 80/20, stratified by label, as the study does.
+
+    Parameters
+    ----------
+    labels
+        [n_cells].
+    unknown
+        Labels that say nothing, in lower case.
+
+    Raises
+    ------
+    EvaluationError
+        When fewer than two labels have two cells, or the fraction leaves a side without a cell of each.
+    """
+    known = np.array([name.lower() not in unknown for name in labels.tolist()], bool)
+    names, counts = np.unique(labels[known], return_counts=True)
+    too_few = tuple(names[counts < 2].tolist())
+    rows = np.flatnonzero(known & ~np.isin(labels, too_few))
+    n_labels = int((counts >= 2).sum())
+    if n_labels < 2:
+        raise EvaluationError(
+            f"{n_labels} labels with two cells or more among {labels.size:,} cells; a probe needs two"
+        )
+    n_test = round(rows.size * test_fraction)
+    if min(n_test, rows.size - n_test) < n_labels:
+        raise EvaluationError(
+            f"{test_fraction:g} of {rows.size:,} cells leaves {n_test} to test on, of {n_labels} labels; "
+            "label more cells, or take another fraction"
+        )
+    train, test = train_test_split(rows, test_size=n_test, stratify=labels[rows], random_state=seed)
+    return ProbeSplit(np.sort(train), np.sort(test), int((~known).sum()), too_few)

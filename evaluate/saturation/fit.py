@@ -1,0 +1,283 @@
+"""Learning curves fitted: the score at any size, and what more cells would bring, with intervals.
+
+Each seed s has its own level, all share a shape φ with one parameter θ at most::
+
+    score(s, n) = a_s - b φ_θ(n) + noise,    φ_θ(n_min) = 1, φ_θ(n_max) = 0
+
+so that b is what the score gains from the smallest to the largest size. Given θ this is a linear model: over
+a grid of θ the likelihood, and with it the interval of anything linear in a and b, has a closed form. Levels
+of their own make pairs of the runs of a seed, as a nested ladder needs.
+
+1. the scores are centred within each seed;
+2. for each θ of the grid, b and the residual sum of squares;
+3. an interval of a quantity holds the values whose best fit is not much worse than the best of all; how much,
+   is found by simulating from the best fit, since where a curve is flat θ means nothing and the textbook
+   quantile is too small.
+
+References
+----------
+Venzon and Moolgavkar, A method for computing profile-likelihood-based confidence intervals, Applied
+Statistics 1988, doi 10.2307/2347496; Viering and Loog, The shape of learning curves: a review, IEEE TPAMI
+2023, doi 10.1109/TPAMI.2022.3220744 (families).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from curate.errors import SaturationError
+from curate.evaluate.saturation.families import FAMILIES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from curate.evaluate.saturation.curve import Curve
+    from curate.evaluate.saturation.families import Family
+
+    Floats = NDArray[np.float64]
+
+N_SIMULATED: Final = 999
+SURE: Final = 0.99
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its interval.
+
+    Attributes
+    ----------
+    estimate, low, high
+        `low` or `high` is infinite where the runs do not bound it.
+    """
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A family fitted to a curve.
+
+    Attributes
+    ----------
+    family
+        Its name in FAMILIES.
+    """
+
+    curve: Curve
+    family: Family
+
+    @property
+    def dof(self) -> int:
+        """Runs less parameters."""
+        return self.curve.n_runs - self.curve.n_seeds - 1 - self.family.n_parameters
+
+    @cached_property
+    def theta(self) -> float | None:
+        """The best parameter of the shape; None where it has none."""
+        return float(self.family.thetas[self._best]) if self.family.n_parameters else None
+
+    @cached_property
+    def sd(self) -> float:
+        """Standard deviation of a run about its curve."""
+        return float(np.sqrt(self._rss[self._best] / self.dof))
+
+    @cached_property
+    def aicc(self) -> float:
+        """Akaike's information criterion for small samples, of the likelihood of normal noise."""
+        n_parameters = self.curve.n_seeds + 2 + self.family.n_parameters
+        return _aicc(float(self._rss[self._best]), self.curve.n_runs, n_parameters)
+
+    def score(self, n_cells: float, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+        """Return the score at a size, mean over all seeds that might be drawn, and its interval.
+
+        Infinity asks for the limit. The level, from the scatter of the seeds (Student's t), and the way from
+        the mean size to this one, from the fit, are independent; their intervals add as squares (Zou and
+        Donner, Statistics in Medicine 2008, doi 10.1002/sim.3095).
+        """
+        way = self._interval(self._mean_shape - self._at(n_cells), level=level, rng=rng)
+        means = np.array([self._means.mean(), *self._means])
+        if self.curve.n_seeds > 1:
+            error = means[1:].std(ddof=1) / np.sqrt(self.curve.n_seeds)
+            dof = self.curve.n_seeds - 1
+        else:
+            error, dof = self.sd / np.sqrt(self.curve.n_runs), self.dof
+        half = float(student_t.ppf((1 + level) / 2, dof)) * error
+        return Interval(
+            float(means[0]) + way.estimate,
+            float(means[0]) + way.estimate - float(np.hypot(half, way.estimate - way.low)),
+            float(means[0]) + way.estimate + float(np.hypot(half, way.high - way.estimate)),
+        )
+
+    def gain(self, low: float, high: float, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
+        """Return what the score gains from `low` to `high` cells, and its interval."""
+        return self._interval(self._at(low) - self._at(high), level=level, rng=rng)
+
+    def predicted(self, n_cells: Floats) -> Floats:
+        """Return the best curve, mean over seeds, float64 [k]."""
+        shape = self.family.shape(n_cells, *self._range)[self._best]
+        scores: Floats = self._means.mean() + self._beta[self._best] * (self._mean_shape[self._best] - shape)
+        return scores
+
+    @property
+    def _range(self) -> tuple[float, float]:
+        return float(self.curve.steps[0]), float(self.curve.steps[-1])
+
+    def _at(self, n_cells: float) -> Floats:
+        return self.family.shape(np.array([n_cells]), *self._range)[:, 0]
+
+    @cached_property
+    def _seed_rows(self) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = np.unique(self.curve.seeds, return_inverse=True)[1]
+        return rows
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        return np.bincount(self._seed_rows)
+
+    @cached_property
+    def _shape(self) -> Floats:
+        return self.family.shape(self.curve.n_cells, *self._range)
+
+    @cached_property
+    def _centred(self) -> Floats:
+        """φ centred within seeds, float64 [g, n_runs]."""
+        return self._centre(self._shape)
+
+    def _centre(self, values: Floats) -> Floats:
+        sums = np.zeros((len(values), self._counts.size))
+        for run, seed in enumerate(self._seed_rows.tolist()):
+            sums[:, seed] += values[:, run]
+        centred: Floats = values - (sums / self._counts)[:, self._seed_rows]
+        return centred
+
+    @cached_property
+    def _mean_shape(self) -> Floats:
+        """Mean over seeds of the mean φ of a seed, float64 [g]."""
+        means: Floats = (
+            (self._shape - self._centred) @ (1 / self._counts[self._seed_rows]) / self._counts.size
+        )
+        return means
+
+    @cached_property
+    def _means(self) -> Floats:
+        """Mean score of each seed, float64 [n_seeds]."""
+        return np.bincount(self._seed_rows, self.curve.scores) / self._counts
+
+    @cached_property
+    def _squares(self) -> Floats:
+        squares: Floats = np.square(self._centred).sum(axis=1)
+        return squares
+
+    def _solve(self, scores: Floats) -> tuple[Floats, Floats]:
+        """Return b and residual sums of squares, float64 [m, g] each, of centred scores [m, n_runs]."""
+        products = -scores @ self._centred.T
+        beta = products / self._squares
+        rss = np.square(scores).sum(axis=1)[:, None] - products * beta
+        return beta, rss.clip(min=0)
+
+    @cached_property
+    def _solved(self) -> tuple[Floats, Floats]:
+        beta, rss = self._solve(self._centre(self.curve.scores[None]))
+        return beta[0], rss[0]
+
+    @property
+    def _beta(self) -> Floats:
+        return self._solved[0]
+
+    @property
+    def _rss(self) -> Floats:
+        return self._solved[1]
+
+    @cached_property
+    def _best(self) -> int:
+        return int(np.argmin(self._rss))
+
+    def _interval(self, slope: Floats, *, level: float, rng: np.random.Generator) -> Interval:
+        """Bound b·slope; slope is float64 [g], infinite where the limit of a shape is."""
+        quantile = self._quantile(slope, level=level, rng=rng)
+        limit = float(self._rss[self._best]) * (1 + quantile / self.dof)
+        inside = self._rss <= limit
+        half = np.sqrt((limit - self._rss[inside]) / self._squares[inside])
+        beta, slope_inside = self._beta[inside], slope[inside]
+        with np.errstate(invalid="ignore"):
+            ends = np.stack([(beta - half) * slope_inside, (beta + half) * slope_inside])
+            estimate = float(self._beta[self._best] * slope[self._best])
+        return Interval(estimate, float(np.nanmin(ends)), float(np.nanmax(ends)))
+
+    def _quantile(self, slope: Floats, *, level: float, rng: np.random.Generator) -> float:
+        """Find how much worse a fit may be, in units of the noise.
+
+        By simulating from the best fit; from a flat curve, where the runs do not exclude one: then the best
+        fit follows the noise, and curves simulated from it would be too easy to tell from flat.
+        """
+        noise = self._centre(rng.standard_normal((N_SIMULATED, self.curve.n_runs)) * self.sd)
+        flat = self._excesses(noise, np.zeros(slope.size))
+        if self._excess_of_flat <= np.quantile(flat, SURE):
+            return float(np.quantile(flat, level))
+        truth = self._beta[self._best] * slope[self._best]
+        if not np.isfinite(truth):  # the limit of a logarithm; nearly that of the shape far out
+            slope = self._at(self._range[0]) - self._at(self._range[1] * 1e6)
+            truth = self._beta[self._best] * slope[self._best]
+        curve = -self._beta[self._best] * self._centred[self._best]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            required = truth / slope  # NaN where slope and truth are both 0: any b will do
+        return float(np.quantile(self._excesses(curve + noise, required), level))
+
+    def _excesses(self, scores: Floats, beta_by_theta: Floats) -> Floats:
+        """Return how much worse than the best the best fit with a given b for each θ is, float64 [m].
+
+        Where the given b is NaN, any is taken.
+        """
+        beta, rss = self._solve(scores)
+        with np.errstate(over="ignore"):
+            distance = (beta - beta_by_theta) ** 2 * self._squares
+        constrained = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1)
+        free = rss.min(axis=1)
+        excesses: Floats = (constrained - free) / (free / self.dof)
+        return excesses
+
+    @cached_property
+    def _excess_of_flat(self) -> float:
+        return float(self._excesses(self._centre(self.curve.scores[None]), np.zeros(self._beta.size))[0])
+
+
+def fit(curve: Curve, family: str = "power") -> Fit:
+    """Fit a family to a curve.
+
+    Raises
+    ------
+    SaturationError
+        When the curve has fewer than three sizes, or fewer runs than the fit needs.
+    """
+    if family not in FAMILIES:
+        raise SaturationError(f"no family named {family!r}; there are: {', '.join(FAMILIES)}")
+    if curve.steps.size < 3:
+        raise SaturationError(f"a curve of {curve.steps.size} sizes has no shape; run 3 or more")
+    fitted = Fit(curve, FAMILIES[family])
+    if fitted.dof < 1:
+        raise SaturationError(
+            f"{curve.n_runs} runs of {curve.n_seeds} seeds are too few to fit {fitted.family.formula}; "
+            "add seeds or sizes"
+        )
+    return fitted
+
+
+def aicc_of_constant(curve: Curve) -> float:
+    """Return the AICc of a curve that does not change with size."""
+    levels = np.array([np.nanmean(row) for row in curve.table])
+    rss = float(np.nansum((curve.table - levels[:, None]) ** 2))
+    return _aicc(rss, curve.n_runs, curve.n_seeds + 1)
+
+
+def _aicc(rss: float, n_runs: int, n_parameters: int) -> float:
+    if n_runs - n_parameters - 1 < 1:
+        return float("inf")
+    likelihood = n_runs * np.log(max(rss, np.finfo(float).tiny) / n_runs)
+    return float(likelihood + 2 * n_parameters * n_runs / (n_runs - n_parameters - 1))

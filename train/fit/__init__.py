@@ -1,0 +1,1 @@
+"""Training: budgets, the trainer, its log and its checkpoints."""

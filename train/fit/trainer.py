@@ -1,0 +1,91 @@
+"""The trainer: trains a network on shards, and goes on where a killed run stopped.
+
+1. see how far the folder of the plan has come, and refuse it when it is of another run;
+2. train from there (`Run` says what is done after every step) until a budget, the epochs or patience end;
+3. give the network the weights that are kept, and report.
+
+The same seed gives the same weights and metrics on one machine, whatever the threads and however often the
+run was killed: the order of the cells follows from seed and epoch, the masks and dropout of a step from seed,
+rank and step, the learning rate from the step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from curate.errors import ModelError
+from curate.train.fit import budget
+from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run
+from curate.train.fit.plan import FitReport
+from curate.train.fit.seeds import generators_kept
+
+if TYPE_CHECKING:
+    from curate.train.fit.plan import FitPlan
+    from curate.train.models.network import Network
+    from curate.train.shards.shards import Shards
+
+
+def fit(network: Network, shards: Shards, plan: FitPlan) -> FitReport:
+    """Train a network in place.
+
+    Raises
+    ------
+    ModelError
+        When the training cells are too few for a batch, a loss is no number, the GPU has not enough memory,
+        or the folder holds the checkpoint of another run.
+    WriteError
+        When a checkpoint cannot be written; the last one is kept.
+    """
+    checkpoint = _open_run(network, shards, plan)
+    if checkpoint.progress.stopped is None:
+        checkpoint = _train(network, shards, plan, checkpoint)
+    return _close_run(network, checkpoint)
+
+
+def _open_run(network: Network, shards: Shards, plan: FitPlan) -> Checkpoint:
+    budget.check(plan.budget)
+    run = describe_run(network, shards, plan)
+    found = Checkpoint.read(plan.folder)
+    if found is None:
+        return Checkpoint(run, copied(network.state_dict()))
+    check_same_run(found.run, run, plan.folder)
+    return found
+
+
+def _train(network: Network, shards: Shards, plan: FitPlan, checkpoint: Checkpoint) -> Checkpoint:
+    from curate.train.fit.rank import train_rank
+
+    network.load_state_dict(checkpoint.model)
+    try:
+        with generators_kept():
+            train_rank(network, shards, plan, checkpoint, rank=0)
+    except torch.cuda.OutOfMemoryError as fault:
+        size = network.settings.batch_size
+        smaller = f"try batch_size {size // 2}" if size > 1 else "take a smaller preset"
+        other = "" if plan.precision == "bf16" else " or precision bf16"
+        raise ModelError(
+            f"the GPU has not enough memory for batches of {size} cells; {smaller}{other}"
+        ) from fault
+    return checkpoint
+
+
+def _close_run(network: Network, checkpoint: Checkpoint) -> FitReport:
+    network.load_state_dict(checkpoint.kept)
+    network.zero_grad(set_to_none=True)
+    network.eval()
+    progress = checkpoint.progress
+    assert progress.stopped is not None
+    return FitReport(
+        stopped=progress.stopped,
+        n_steps=progress.step,
+        n_cells=progress.n_cells,
+        n_epochs=progress.n_epochs,
+        seconds=progress.seconds,
+        metrics=checkpoint.log.table,
+        waiting_fraction=progress.waiting_s / progress.training_s if progress.training_s else None,
+        energy_joules=progress.energy_joules,
+        best_step=progress.best_step,
+        best_loss=progress.best_loss,
+    )

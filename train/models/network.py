@@ -1,0 +1,63 @@
+"""A model that is trained by gradients: what it says of itself, for the trainer to do the rest."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from curate.train.models.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from curate.train.fit.plan import FitPlan, FitReport
+    from curate.train.loader.batch import Batch
+    from curate.train.loader.encodings import Encoding
+    from curate.train.loader.masks import Mask
+    from curate.train.models.settings import NetworkSettings
+    from curate.train.shards.shards import Shards
+
+
+class Network(Model):
+    """A model that is trained by gradients."""
+
+    settings: NetworkSettings
+
+    def training_encoding(self) -> Encoding:
+        """Return what the model is given of a cell's counts in training; by default as when it embeds."""
+        return self.encoding()
+
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """Return the labels that come with batches, each by the obs columns that it combines."""
+        return {}
+
+    def mask(self) -> Mask | None:
+        """Return which genes the loader hides from the model in training and validation; None for none."""
+        return None
+
+    def sampling_weights(self, shards: Shards) -> NDArray[np.float64] | None:
+        """Return weights [n training cells] in proportion to which cells are drawn; None for each once."""
+        return None
+
+    @abstractmethod
+    def losses(self, batch: Batch, *, step: int) -> Mapping[str, Tensor]:
+        """Return the losses of a batch: "loss" is minimised, others are written down.
+
+        In training the global generator of torch is seeded by seed, rank and step before each call, so that
+        masks and dropout can be drawn from it; in validation by the number of the batch.
+
+        Parameters
+        ----------
+        step
+            Steps taken before this one.
+        """
+
+    def fit(self, shards: Shards, plan: FitPlan) -> FitReport:
+        """Train with the trainer; see `curate.train.fit.trainer.fit`."""
+        from curate.train.fit.trainer import fit
+
+        return fit(self, shards, plan)

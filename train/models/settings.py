@@ -1,0 +1,79 @@
+"""What decides a model beside the data: settings, and the presets that name some of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, ValidationError
+
+from curate.documents import Document, first_fault
+from curate.errors import ModelError
+from curate.nearest import nearest
+
+Preset = Literal["tiny", "study", "large"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(Document):
+    """Settings of any model.
+
+    Attributes
+    ----------
+    n_dims
+        Dimensions of the embedding.
+    """
+
+    n_dims: Positive
+
+
+class NetworkSettings(Settings):
+    """Settings of a model that is trained by gradients.
+
+    Attributes
+    ----------
+    batch_size
+        Cells of a step, of one rank.
+    max_epochs
+        Passes over the training cells where no budget says when to stop.
+    learning_rate, weight_decay
+        Of AdamW.
+    warmup_steps
+        Steps in which the learning rate rises from 0.
+    schedule
+        Of the learning rate thereafter: down to 0 at the last step, where that is known beforehand.
+    clip_norm
+        Gradients of a larger norm are cut to it; none are when None.
+    patience
+        Validations in a row without a better loss after which training stops; never when None.
+    """
+
+    batch_size: Positive = 256
+    max_epochs: Positive = 10
+    learning_rate: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    clip_norm: Rate | None = 1.0
+    patience: Positive | None = 5
+
+
+def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Settings:
+    """Return settings with some changed; texts are read as the setting's type.
+
+    Raises
+    ------
+    ModelError
+        For a setting that the model does not have, naming the nearest, or a value that is out of range.
+    """
+    fields = type(settings).model_fields
+    for name in changes:
+        if name not in fields:
+            raise ModelError(f"model {model} has no setting {name!r}; {nearest(name, fields)}")
+    try:
+        return type(settings).model_validate({**settings.model_dump(), **changes}, strict=False)
+    except ValidationError as fault:
+        where, what = first_fault(fault)
+        raise ModelError(f"setting {where} of model {model}: {what}; given {changes.get(where)!r}") from None

@@ -45,7 +45,7 @@ def list_(home: str | None, *, as_json: bool) -> None:
     titles = ("ladder", "id", "corpus", "strategies", "fractions", "seeds", "manifests", "")
     table = Table(box=None, header_style="bold cyan")
     for title in titles:
-        table.add_column(title, no_wrap=title not in ("fractions", "manifests"), overflow="fold")
+        table.add_column(title, no_wrap=title != "corpus", overflow="fold")
     for ladder in ladders:
         table.add_row(
             ladder.ref,

@@ -18,9 +18,10 @@ from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import check_task_used, make_ready
 from curate.build.ladder_lines import build_line, step_name
-from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
+from curate.build.ladder_spikes import ladder_spike_ins
 from curate.build.requests import cells_of_fraction, check_seeds
 from curate.build.spike_ins import guarded
+from curate.build.spike_sizes import check_spike_sizes
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from curate.census import Census
 from curate.memory import keep_memory
@@ -13,7 +16,6 @@ from curate.memory import keep_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from curate.census import CountsBlock
@@ -68,6 +70,25 @@ class Counts:
                     block_cells=self.block_cells,
                 )
             yield from blocks
+
+    def entries(
+        self, runs: Sequence[NDArray[np.int64]]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield joinids of cells, joinids of genes and counts, in the order of the store.
+
+        Cells and genes that were not asked for may be among them.
+        """
+        with _OPENING:
+            entries = _opened(self.place).entries(self.organism, var_joinids=self.var_joinids)
+        for joinids in runs:
+            yield from entries.read(joinids)
+
+    @cached_property
+    def columns(self) -> NDArray[np.int32]:
+        """int32, up to the last gene wanted, by the joinid of a gene: its number in the corpus, else -1."""
+        columns = np.full(int(self.var_joinids.max()) + 1, -1, np.int32)
+        columns[self.var_joinids] = np.arange(self.n_genes, dtype=np.int32)
+        return columns
 
 
 @contextmanager

@@ -47,5 +47,8 @@ MODELS: Mapping[str, type[Model]] = _Models(
         "hvg": "hvg:Hvg",
         "pca": "pca:Pca",
         "scvi": "scvi:Scvi",
+        "masked": "masked:Masked",
+        "geneformer": "geneformer:Geneformer",
+        "contrastive": "contrastive:Contrastive",
     }
 )

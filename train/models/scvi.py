@@ -273,7 +273,7 @@ def _vae(*, dispersion: str, gene_likelihood: str, **sizes: Any) -> Any:
 
 @contextmanager
 def _as_it_was() -> Iterator[None]:
-    """Undo what importing scvi-tools changes of the whole process: warnings, a variable of JAX, cuDNN's search."""
+    """Undo what importing scvi-tools changes of the process: warning filters, JAX's memory, cuDNN."""
     variable = "XLA_PYTHON_CLIENT_PREALLOCATE"
     value, benchmark = os.environ.get(variable), torch.backends.cudnn.benchmark
     with warnings.catch_warnings():

@@ -2,20 +2,22 @@
 
 1. every cell gets its row: shuffled once within its split, rows cut into shards (`plan`);
 2. the labels of the cells are written in that order, and which data set measured which gene;
-3. the counts are read once, in joinid order, unit by unit; each unit waits on disk in the order of its rows;
-   the cells of spike-ins are read from their files in the same way;
+3. the counts are read once, in joinid order, unit by unit, those of spike-ins from their files; units wait in
+   the order of their rows, in memory while 1 GiB holds them all, else on disk (`reading`);
 4. shard by shard, the parts of all units are put together and written, with their sha256;
 5. what was written is written down, last.
 
-A run that was killed goes on where it was: units and shards that are there are not made again.
+A run that was killed goes on where it was: units on disk are not read again, shards not written again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,15 +28,13 @@ from curate.atomic import atomic_file, atomic_folder
 from curate.corpus.presence import measured_genes, write_presence
 from curate.documents import Document, file_digest
 from curate.errors import ShardError
-from curate.manifests.document import CENSUS, SPLITS
+from curate.manifests.document import SPLITS
 from curate.manifests.sources import sources_of
-from curate.passes.counts import corpus_counts
-from curate.passes.schedule import Task, schedule
-from curate.passes.units import UNIT_CELLS, Windows
 from curate.progress import progress
 from curate.threads import mapped
 from curate.train.shards.document import FileRecord, ShardRecord, ShardsDocument, SourceOfCells
 from curate.train.shards.plan import make_plan
+from curate.train.shards.reading import read_units
 from curate.train.shards.shards import (
     GENES_FILE,
     HEADER_FILE,
@@ -43,24 +43,22 @@ from curate.train.shards.shards import (
     PRESENCE_FILE,
     Shards,
 )
-from curate.train.shards.spool import Spool, is_whole, spool_unit, spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
-    from curate.passes.schedule import Schedule
-    from curate.passes.units import Unit
     from curate.sources.source import Source
     from curate.train.shards.plan import Piece, ShardPlan
+    from curate.train.shards.spool import Spool
 
 SHARD_CELLS = 16_384
-BLOCK_CELLS = 4096
 SPOOL = "spool"
+#: Two compute while one waits for the disk.
+WRITERS = 3
 
 
 class Asked(Document):
@@ -100,9 +98,9 @@ def materialize(
 
     Notes
     -----
-    Memory: 40 bytes a cell of the manifest, four blocks of counts and what reading them takes, then two
-    shards (4 bytes a non-zero). Disk: 4 bytes a non-zero, 7 kB a cell of 1,800 genes; the same again until
-    the last shard is written.
+    Memory: 40 bytes a cell of the manifest, 1 GiB of counts that wait, four units of about 4,096 cells and
+    what reading them takes; then four shards (4 bytes a non-zero). Disk: 4 bytes a non-zero, 7 kB a cell of
+    1,800 genes; where that is more than 1 GiB, the same again until the last shard is written.
 
     Raises
     ------
@@ -127,8 +125,8 @@ def materialize(
     with atomic_folder(path, resumable=True) as folder:
         _prepare(folder, asked)
         _write_labels(folder, manifest, plan, sources)
-        units = _spool(folder / SPOOL, manifest, plan, sources, workers=workers, scheduler=scheduler)
-        shards = tuple(_assemble(folder, Spool(units), plan))
+        spool = read_units(folder / SPOOL, manifest, plan, sources, workers=workers, scheduler=scheduler)
+        shards = tuple(_assemble(folder, spool, plan))
         shutil.rmtree(folder / SPOOL)
         ShardsDocument(
             manifest=manifest.id,
@@ -192,80 +190,11 @@ def _write_labels(folder: Path, manifest: Manifest, plan: ShardPlan, sources: Ma
     write_presence(presence, folder / PRESENCE_FILE)
 
 
-def _spool(
-    folder: Path,
-    manifest: Manifest,
-    plan: ShardPlan,
-    sources: Mapping[str, Source],
-    *,
-    workers: int | None,
-    scheduler: str | None,
-) -> list[Path]:
-    """Read the counts of all cells; return the files that they wait in."""
-    cells = manifest.held_cells
-    paths: list[Path] = []
-    with progress("Reading counts", len(cells)) as advance:
-        for name in cells.sources:
-            own = cells.rows_of(name)
-            joinids, rows = cells.soma_joinid[own], plan.row_of[own]
-            if name == CENSUS:
-                with schedule(workers=workers, scheduler=scheduler) as runner:
-                    found = _spool_census(folder, manifest.corpus(), joinids, rows, runner, advance)
-            else:
-                found = _spool_source(folder, sources[name], joinids, rows, advance)
-            paths += found
-    return paths
-
-
-def _spool_census(
-    folder: Path,
-    corpus: Corpus,
-    joinids: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    runner: Schedule,
-    advance: Callable[[int], None],
-) -> list[Path]:
-    units = Windows.of(joinids).units()
-    paths = [folder / f"{CENSUS}-{number:06d}.safetensors" for number in range(len(units))]
-    missing: list[tuple[Unit, Path]] = []
-    for unit, path in zip(units, paths, strict=True):
-        if is_whole(path, np.asarray(unit.take(rows))):
-            advance(unit.n_cells)
-        else:
-            missing.append((unit, path))
-    if missing:
-        with corpus_counts(corpus, block_cells=BLOCK_CELLS) as counts:
-            task = Task(spool_unit, joinids, {"counts": counts}, by_cell=(rows,))
-            parts = runner.run(task, [unit for unit, _ in missing])
-            for (unit, path), part in zip(missing, parts, strict=True):
-                part.save(path)
-                advance(unit.n_cells)
-    return paths
-
-
-def _spool_source(
-    folder: Path,
-    source: Source,
-    joinids: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    advance: Callable[[int], None],
-) -> list[Path]:
-    paths = []
-    for first in range(0, joinids.size, UNIT_CELLS):
-        unit = slice(first, first + UNIT_CELLS)
-        path = folder / f"source-{source.name}-{first // UNIT_CELLS:06d}.safetensors"
-        if not is_whole(path, rows[unit]):
-            spooled(list(source.counts(joinids[unit])), rows[unit]).save(path)
-        paths.append(path)
-        advance(rows[unit].size)
-    return paths
-
-
 def _assemble(folder: Path, spool: Spool, plan: ShardPlan) -> Iterator[ShardRecord]:
     """Write the shards that are not there yet, and yield the record of each."""
     with progress("Writing shards", plan.row_of.size) as advance:
         for piece, record in zip(
-            plan.pieces, mapped(partial(_shard, folder, spool), plan.pieces), strict=True
+            plan.pieces, mapped(partial(_shard, folder, spool), plan.pieces, n_threads=WRITERS), strict=True
         ):
             yield record
             advance(piece.stop - piece.first)
@@ -278,20 +207,32 @@ def _shard(folder: Path, spool: Spool, piece: Piece) -> ShardRecord:
     except (OSError, ValidationError):
         pass
     part = spool.read(piece.first, piece.stop)
-    files = {f"{piece.name}.{kind}.npy": getattr(part, kind) for kind in KINDS}
-    for name, array in files.items():
-        with atomic_file(folder / name) as aside, aside.open("wb") as stream:
-            np.lib.format.write_array(stream, array, allow_pickle=False)
     record = ShardRecord(
         name=piece.name,
         split=piece.split,
         first_row=piece.first,
         n_cells=piece.stop - piece.first,
         n_nonzeros=int(part.indptr[-1]),
-        files={name: _record(folder / name) for name in files},
+        files={
+            name: _write(folder / name, getattr(part, kind))
+            for kind in KINDS
+            for name in [f"{piece.name}.{kind}.npy"]
+        },
     )
     record.save(note)
     return record
+
+
+def _write(path: Path, array: NDArray[np.generic]) -> FileRecord:
+    """Write an array as NumPy does; what is written is hashed on the way, and not read again."""
+    header = BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    digest = hashlib.sha256(header.getvalue())
+    with atomic_file(path) as aside, aside.open("wb") as stream:
+        stream.write(header.getvalue())
+        stream.write(array.data)
+        digest.update(array.data)
+    return FileRecord(n_bytes=len(header.getvalue()) + array.nbytes, sha256=digest.hexdigest())
 
 
 def _record(path: Path) -> FileRecord:

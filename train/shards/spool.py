@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import mmap
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from curate.atomic import atomic_file
 from curate.errors import ShardError
-from curate.train.shards.kernels import take_rows
+from curate.train.shards.kernels import copy_rows, lay_down_counts, sift_counts, sort_genes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import scipy.sparse as sp
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 
     from curate.passes.counts import Counts
 
+    Entries = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+    """Numbers of cells, numbers of genes and counts, as many of each."""
+
 SMALL, LARGE = np.uint16, np.uint32
+_SMALL_MAX = np.iinfo(SMALL).max
 
 
 @dataclass(frozen=True)
@@ -42,81 +45,159 @@ class Spooled:
     indices: NDArray[np.unsignedinteger]
     data: NDArray[np.unsignedinteger]
 
+    @property
+    def n_bytes(self) -> int:
+        """What it takes in memory."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
+
     def save(self, path: Path) -> None:
-        """Write it, aside and renamed."""
-        arrays = {"rows": self.rows, "indptr": self.indptr, "indices": self.indices, "data": self.data}
-        with atomic_file(path) as aside:
-            save_file(arrays, aside)
+        """Write it, aside and renamed: the arrays one after the other as NumPy writes them."""
+        with atomic_file(path) as aside, aside.open("wb") as stream:
+            for field in fields(self):
+                np.lib.format.write_array(stream, getattr(self, field.name), allow_pickle=False)
+
+    @classmethod
+    def open(cls, path: Path) -> Spooled:
+        """Open it memory-mapped.
+
+        Raises
+        ------
+        OSError, ValueError
+            When the file is not there, or not whole.
+        """
+        arrays = []
+        with path.open("rb") as stream:
+            held = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            for _ in fields(cls):
+                np.lib.format.read_magic(stream)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+                arrays.append(np.frombuffer(held, dtype, shape[0], stream.tell()))
+                stream.seek(arrays[-1].nbytes, 1)
+        return cls(*arrays)
 
 
 def spool_unit(runs: Sequence[NDArray[np.int64]], rows: NDArray[np.int64], *, counts: Counts) -> Spooled:
-    """Read the counts of a unit of cells and sort them by their rows in the shards."""
-    return spooled([block.counts for block in counts.blocks(runs)], rows)
+    """Read the counts of a unit of cells into the order of their rows in the shards."""
+    return spooled(
+        counts.entries(runs), np.concatenate(runs), rows, column=counts.columns, n_genes=counts.n_genes
+    )
 
 
-def spooled(blocks: Sequence[sp.csr_array], rows: NDArray[np.int64]) -> Spooled:
-    """Put blocks of cells, whose rows in the shards are `rows`, into the order of those rows.
+def spooled(
+    entries: Iterable[Entries],
+    cells: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    *,
+    column: NDArray[np.int32],
+    n_genes: int,
+) -> Spooled:
+    """Put the entries of cells, whose rows in the shards are `rows`, into the order of those rows.
+
+    Memory: 4 bytes an entry twice, and 6 bytes an entry of what `entries` yields at a time.
+
+    Parameters
+    ----------
+    cells
+        int64 [n] ascending, the numbers of the cells wanted.
+    column
+        The column of each number of a gene, -1 where it is not wanted.
 
     Raises
     ------
     ShardError
         When a value is no count.
     """
-    indptr = _joined_indptr(blocks)
-    n_genes = blocks[0].shape[1]
-    indices = np.concatenate([block.indices for block in blocks]).astype(_index_type(n_genes))
-    values = np.concatenate([block.data for block in blocks])
-    data = values.astype(LARGE if values.max(initial=0) > np.iinfo(SMALL).max else SMALL)
-    if not np.array_equal(data, values):
-        wrong = values[data != values][0]
-        raise ShardError(
-            f"a count is {wrong:g}, and counts are whole numbers from 0; name a layer of raw counts"
-        )
+    index_type = SMALL if n_genes - 1 <= _SMALL_MAX else LARGE
+    n_of_cell, most, parts = np.zeros(cells.size, np.int64), 0, []
+    for numbers, genes, values in entries:
+        n = numbers.size
+        runs, kept, counts = np.empty((n, 2), np.int32), np.empty(n, index_type), np.empty(n, LARGE)
+        found = sift_counts(numbers, genes, values, cells, column, n_of_cell, runs, kept, counts)
+        n_kept, n_runs, largest, are_counts = found
+        if not are_counts:
+            _refuse(values[(column[genes] >= 0) & np.isin(numbers, cells)])
+        most = max(most, int(largest))
+        data_type = SMALL if largest <= _SMALL_MAX else LARGE
+        # Copies, to let go of the rest.
+        parts.append((runs[:n_runs].copy(), kept[:n_kept].copy(), counts[:n_kept].astype(data_type)))
     order = np.argsort(rows)
-    return Spooled(rows[order], *take_rows(indptr, indices, data, order))
+    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(n_of_cell[order])])
+    following = np.empty(cells.size, np.int64)
+    following[order] = indptr[:-1]
+    indices = np.empty(indptr[-1], index_type)
+    data = np.empty(indptr[-1], SMALL if most <= _SMALL_MAX else LARGE)
+    last, ascends = np.full(cells.size, -1, np.int64), True
+    for part in parts:
+        ascends &= lay_down_counts(*part, following, last, indices, data)
+    if not ascends:
+        # Tiles of one fragment come in order; other fragments do not.
+        sort_genes(indptr, indices, data)
+    return Spooled(rows[order], indptr, indices, data)
+
+
+def entries_of(blocks: Iterable[sp.csr_array]) -> Iterator[Entries]:
+    """Yield the entries of blocks of cells, which count from 0 on."""
+    first = 0
+    for block in blocks:
+        cells = np.repeat(np.arange(first, first + block.shape[0]), np.diff(block.indptr))
+        yield cells, block.indices.astype(np.int64), block.data
+        first += block.shape[0]
 
 
 class Spool:
-    """The spooled units of a folder, opened; parts of them are read when asked for."""
+    """Units that wait for the shards: in memory while they fit into `budget` bytes, else all on disk."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._files: list[Any] = [safe_open(path, "numpy") for path in paths]
-        self._rows = [file.get_tensor("rows") for file in self._files]
-        self._indptr = [file.get_tensor("indptr") for file in self._files]
+    def __init__(self, *, budget: int) -> None:
+        self._budget = budget
+        self._held: dict[Path, Spooled] = {}
+        self._opened: list[Spooled] = []
+
+    def found(self, path: Path, rows: NDArray[np.int64]) -> bool:
+        """Take a unit that an earlier run has left on disk; tell whether it is there and whole."""
+        try:
+            unit = Spooled.open(path)
+        except (OSError, ValueError):
+            return False
+        if not np.array_equal(unit.rows, np.sort(rows)):
+            return False
+        self._opened.append(unit)
+        return True
+
+    def add(self, unit: Spooled, path: Path) -> None:
+        """Take a unit; `path` is where it waits if it has to wait on disk."""
+        self._held[path] = unit
+        if sum(each.n_bytes for each in self._held.values()) > self._budget:
+            self._budget = 0
+            for held_path, held in self._held.items():
+                held.save(held_path)
+                self._opened.append(Spooled.open(held_path))
+            self._held.clear()
 
     def read(self, first: int, stop: int) -> Spooled:
         """Return the counts of rows `first` … `stop` - 1, in their order."""
-        rows, lengths, indices, data = [], [], [], []
-        for file, held, indptr in zip(self._files, self._rows, self._indptr, strict=True):
-            low, high = np.searchsorted(held, [first, stop])
-            if low == high:
-                continue
-            rows.append(held[low:high])
-            lengths.append(np.diff(indptr[low : high + 1]))
-            span = slice(int(indptr[low]), int(indptr[high]))
-            indices.append(file.get_slice("indices")[span])
-            data.append(file.get_slice("data")[span])
-        together = np.concatenate(rows)
-        indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
-        order = np.argsort(together)
-        return Spooled(
-            together[order], *take_rows(indptr, np.concatenate(indices), np.concatenate(data), order)
-        )
+        units = [*self._opened, *self._held.values()]
+        spans = [np.searchsorted(unit.rows, [first, stop]) for unit in units]
+        parts = [(u, low, high) for u, (low, high) in zip(units, spans, strict=True) if low < high]
+        indptr = np.zeros(stop - first + 1, np.int64)
+        for unit, low, high in parts:
+            indptr[unit.rows[low:high] - first + 1] = np.diff(unit.indptr[low : high + 1])
+        np.cumsum(indptr, out=indptr)
+        indices = np.empty(indptr[-1], _widest(unit.indices for unit, _, _ in parts))
+        data = np.empty(indptr[-1], _widest(unit.data for unit, _, _ in parts))
+        for unit, low, high in parts:
+            at = indptr[unit.rows[low:high] - first]
+            held = (unit.indptr, unit.indices, unit.data)
+            copy_rows(*held, np.arange(low, high), at, indices, data)
+        return Spooled(np.arange(first, stop), indptr, indices, data)
 
 
-def is_whole(path: Path, rows: NDArray[np.int64]) -> bool:
-    """Tell whether a file is there, and holds the counts of these rows."""
-    try:
-        with safe_open(path, "numpy") as file:
-            return np.array_equal(file.get_tensor("rows"), np.sort(rows))
-    except (OSError, SafetensorError):
-        return False
+def _widest(arrays: Iterable[NDArray[np.unsignedinteger]]) -> np.dtype[np.unsignedinteger]:
+    return max((array.dtype for array in arrays), key=lambda dtype: dtype.itemsize)
 
 
-def _joined_indptr(blocks: Sequence[sp.csr_array]) -> NDArray[np.int64]:
-    lengths: list[Any] = [np.diff(block.indptr) for block in blocks]
-    return np.concatenate([[0], np.cumsum(np.concatenate(lengths), dtype=np.int64)])
-
-
-def _index_type(n_genes: int) -> type[np.unsignedinteger]:
-    return SMALL if n_genes - 1 <= np.iinfo(SMALL).max else LARGE
+def _refuse(values: NDArray[np.floating]) -> None:
+    with np.errstate(invalid="ignore"):
+        wrong = values[(values < 0) | (values != np.floor(values)) | ~(values < 2**32)]
+    raise ShardError(
+        f"a count is {wrong[0]:g}, and counts are whole numbers from 0; name a layer of raw counts"
+    )

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import errno
 import shutil
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,14 +12,14 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 
-from curate.errors import CensusError, ShardError
+from curate.errors import CensusError, ShardError, WriteError
 from curate.manifests.document import CENSUS
 from curate.sources.source import find_source
-from curate.train.shards import Shards
+from curate.train.shards import Shards, reading
 from curate.train.shards import materialize as module
 from curate.train.shards.kernels import take_rows
 from curate.train.shards.materialize import materialize
-from curate.train.shards.spool import spooled
+from curate.train.shards.spool import Spool, Spooled, entries_of, spooled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +121,7 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_in_the_same_bytes(
         written += 1
         return real(*arguments)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(reading, "HELD_BYTES", 0)
     monkeypatch.setattr(module, "_shard", break_down)
     with pytest.raises(CensusError, match="network"):
         materialize(manifests[1], tmp_path / "broken", shard_cells=50)
@@ -126,9 +131,90 @@ def test_a_run_that_was_interrupted_goes_on_and_ends_in_the_same_bytes(
     def refuse(*arguments: object, **named: object) -> None:
         raise AssertionError("counts are read again")
 
-    monkeypatch.setattr(module, "corpus_counts", refuse)
+    monkeypatch.setattr(reading, "corpus_counts", refuse)
     materialize(manifests[1], tmp_path / "broken", shard_cells=50)
     assert files_of(tmp_path / "broken") == files_of(shards.path)
+
+
+KILLED_IN_THE_MIDST = """
+import os, signal, sys
+from pathlib import Path
+from curate.manifests.manifest import Manifest
+from curate.train.shards import materialize as module, reading
+from curate.workspace import Workspace
+
+folder, home, path, held_bytes, n_files = sys.argv[1:]
+reading.HELD_BYTES = int(held_bytes)
+write, left = module._write, int(n_files)
+
+def write_and_die(to, array):
+    global left
+    left -= 1
+    if left < 0:
+        (to.parent / f".{to.name}.00000000.partial").write_bytes(array.data[: array.size // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(to, array)
+
+module._write = write_and_die
+workspace = Workspace.find(home)
+module.materialize(Manifest.open(folder, workspace=workspace), Path(path), shard_cells=50)
+"""
+
+
+@pytest.mark.parametrize(("held_bytes", "n_files"), [(0, 7), (2**30, 7), (0, 0)])
+def test_a_run_killed_in_the_midst_of_a_file_goes_on_and_ends_in_the_same_bytes(
+    shards: Shards,
+    manifests: list[Manifest],
+    screen_workspace: Path,
+    tmp_path: Path,
+    held_bytes: int,
+    n_files: int,
+) -> None:
+    path = tmp_path / "killed"
+    arguments = (manifests[1].folder, screen_workspace, path, held_bytes, n_files)
+    done = subprocess.run([sys.executable, "-c", KILLED_IN_THE_MIDST, *map(str, arguments)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not path.exists()
+    left = {each.name for each in (tmp_path / ".killed.partial").iterdir()}
+    assert any(name.endswith(".partial") for name in left)
+    assert len(list((tmp_path / ".killed.partial" / "spool").glob("*.spool"))) == (0 if held_bytes else 2)
+    materialize(manifests[1], path, shard_cells=50)
+    assert {each.name for each in tmp_path.iterdir()} == {"killed"}
+    assert files_of(path) == files_of(shards.path)
+    Shards.open(path).verify()
+
+
+def test_a_full_disk_is_told_in_one_line_and_the_next_run_goes_on(
+    shards: Shards, manifests: list[Manifest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module._write
+
+    def fill(path: Path, array: NDArray[np.generic]) -> object:
+        if path.name == "train-00002.data.npy":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real(path, array)
+
+    monkeypatch.setattr(module, "_write", fill)
+    with pytest.raises(WriteError, match=r"could not write .*: No space left on device") as caught:
+        materialize(manifests[1], tmp_path / "full", shard_cells=50)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "full").exists()
+    assert not list((tmp_path / ".full.partial").glob("train-00002.json"))
+    monkeypatch.setattr(module, "_write", real)
+    materialize(manifests[1], tmp_path / "full", shard_cells=50)
+    assert files_of(tmp_path / "full") == files_of(shards.path)
+
+
+def test_a_spooled_unit_that_is_not_whole_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "unit.spool"
+    unit = spooled_counts([[2, 0], [3, 1]], [1, 0])
+    unit.save(path)
+    assert Spool(budget=0).found(path, np.array([1, 0]))
+    assert not Spool(budget=0).found(path, np.array([1, 2]))
+    content = path.read_bytes()
+    for n in range(0, len(content), 7):
+        path.write_bytes(content[:n])
+        assert not Spool(budget=0).found(path, np.array([1, 0]))
 
 
 def test_a_file_that_changed_is_named(shards: Shards, tmp_path: Path) -> None:
@@ -160,14 +246,46 @@ def test_a_folder_without_shards_says_how_to_make_some(tmp_path: Path) -> None:
         Shards.open(tmp_path)
 
 
-def test_values_that_are_no_counts_are_refused_and_large_ones_kept() -> None:
-    rows = np.array([1, 0])
-    with pytest.raises(ShardError, match=r"a count is 0\.5"):
-        spooled([sp.csr_array(np.array([[0.5, 0], [0, 1]], np.float32))], rows)
-    kept = spooled([sp.csr_array(np.array([[70_000, 0], [0, 1]], np.float32))], rows)
+def spooled_counts(counts: list[list[float]], rows: list[int]) -> Spooled:
+    matrix = np.array(counts, np.float32)
+    return spooled(
+        entries_of([sp.csr_array(matrix)]),
+        np.arange(len(matrix)),
+        np.array(rows),
+        column=np.arange(matrix.shape[1], dtype=np.int32),
+        n_genes=matrix.shape[1],
+    )
+
+
+@pytest.mark.parametrize("wrong", [0.5, -1, np.nan, np.inf, 2**32])
+def test_values_that_are_no_counts_are_refused(wrong: float) -> None:
+    with pytest.raises(ShardError, match=rf"a count is {wrong:g}".replace("+", r"\+")):
+        spooled_counts([[2, 0], [wrong, 1]], [1, 0])
+
+
+def test_large_counts_are_kept() -> None:
+    kept = spooled_counts([[70_000, 0], [0, 1]], [1, 0])
     assert kept.data.dtype == np.uint32
     np.testing.assert_array_equal(kept.data, [1, 70_000])
     np.testing.assert_array_equal(kept.indices, [1, 0])
+
+
+def test_entries_in_any_order_with_others_among_them_are_put_into_the_order_of_the_rows() -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.integers(0, 3, (40, 30))
+    cells, column = np.flatnonzero(rng.random(40) < 0.6), np.full(30, -1, np.int32)
+    wanted = rng.permutation(30)[:20]
+    column[wanted] = np.arange(20)
+    numbers, genes = rng.permutation(np.argwhere(dense)).T
+    rows = rng.permutation(cells.size) + 7
+    values = dense[numbers, genes].astype(np.float32)
+    halves = [(numbers[part], genes[part], values[part]) for part in (slice(0, 300), slice(300, None))]
+    found = spooled(halves, cells, rows, column=column, n_genes=20)
+    np.testing.assert_array_equal(found.rows, np.arange(cells.size) + 7)
+    expected = sp.csr_array(dense[cells][np.argsort(rows)][:, wanted])
+    np.testing.assert_array_equal(found.indptr, expected.indptr)
+    np.testing.assert_array_equal(found.indices, expected.indices)
+    np.testing.assert_array_equal(found.data, expected.data)
 
 
 def test_rows_are_taken_as_scipy_takes_them() -> None:

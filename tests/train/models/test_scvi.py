@@ -214,7 +214,7 @@ def test_a_cell_without_counts_has_finite_losses_and_gradients(atlas_shards: Sha
 
 
 @pytest.mark.parametrize(
-    ("batch_key", "n_batches"), [((), 1), (("suspension_type",), 1), (("dataset_id",), 3)], ids=str
+    ("batch_key", "n_batches"), [((), 1), (("source",), 1), (("dataset_id",), 6)], ids=str
 )
 def test_no_batch_key_and_one_batch_are_well(
     atlas_shards: Shards, train: Train, batch_key: tuple[str, ...], n_batches: int

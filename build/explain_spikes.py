@@ -64,9 +64,12 @@ def explain_spike_ins(
     """
     candidates = find_candidates(corpus, where, exclusions)
     requests = make_requests(fraction, n_cells, seed, candidates.n_cells)
+    sources = [source for source, _ in spike_ins.shares]
     foreseen = {
-        source.name: foresee_pool(source, evaluations, by=by, uncompared=spike_ins.allow_uncompared)
-        for source, _ in spike_ins.shares
+        source.name: foresee_pool(
+            source, evaluations, by=by, before=sources[:at], uncompared=spike_ins.allow_uncompared
+        )
+        for at, source in enumerate(sources)
     }
     splits = make_splits(
         corpus,

@@ -318,7 +318,7 @@ def _refuse_strangers(mapping: GeneMapping, organism: str | None, of: str) -> No
         f"or a Census of {other} for this one (`curate census create --organism {other}`)"
         if len(strangers) > mapping.n_mapped
         else f"they are called {examples}, …: name the column of var with Ensembl ids or symbols "
-        "(--gene-column), or make the Census with a table that has them (`curate census create --genes-table`)"
+        "(--gene-column), or a table that has them (`curate census create --genes-table`)"
     )
     raise SourceError(
         f"{of}: {mapping.n_mapped:,} of its {len(mapping.names):,} genes are among the "

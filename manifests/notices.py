@@ -43,9 +43,10 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
             )
         unknown = spike_in.parameters.get("not_compared_with")
         if isinstance(unknown, list):
+            others = ", ".join(map(str, unknown))
             lines.append(
-                f"source {spike_in.source} was not compared with source {', '.join(map(str, unknown))}, "
-                f"whose cells it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
+                f"source {spike_in.source} was not compared with source {others}, whose cells it may "
+                f"hold; run `curate corpus compare-source {spike_in.source}` and build again"
             )
     return lines
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.build.exclusions import Exclusion, exclude
+from curate.build.leakage import doubles
 from curate.build.leakage.compared import SourceCells
 from curate.build.leakage.doubles import kept_doubles, what_it_takes
 from curate.build.leakage.explain import CONTENT_METHODS, MOST_READ, evaluation_size
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.pools import Pool, pool_of
 from curate.build.leakage.scan import kept_scan
+from curate.build.leakage.shared import kept_shared, seconds_to_compare
 from curate.errors import LeakageError
 
 if TYPE_CHECKING:
@@ -43,7 +45,12 @@ class ForeseenPool:
 
 
 def foresee_pool(
-    source: Source, paths: Sequence[str | Path] = (), *, by: Sequence[Method], uncompared: bool = False
+    source: Source,
+    paths: Sequence[str | Path] = (),
+    *,
+    by: Sequence[Method],
+    before: Sequence[Source] = (),
+    uncompared: bool = False,
 ) -> ForeseenPool:
     """Return the cells of a source that a build may draw, as `pool_of`, from what earlier runs have kept.
 
@@ -51,22 +58,29 @@ def foresee_pool(
     ----------
     paths, by
         Evaluation sets whose cells are left out, and how they are looked for.
-    uncompared
+    before, uncompared
         As of `pool_of`.
 
     Raises
     ------
     SourceError
-        When the source was not compared with the corpus, and that takes long: the build will refuse it.
+        When the source was not compared with the corpus, or with one before it, and that takes long: the
+        build will refuse it.
     SourceError, CensusError
         When an evaluation set cannot be opened.
     """
-    pending = []
+    later_sources = [
+        other
+        for other in before
+        if kept_shared(source, other) is None and seconds_to_compare(source, other) <= doubles.AT_ONCE_S
+    ]
+    pending = [f"its cells that source {other.name} holds" for other in later_sources]
     if kept_doubles(source) is None and what_it_takes(source).is_small:
         pool = Pool(np.arange(source.n_cells), (), was_compared=False)
         pending.append(f"its cells that corpus {source.corpus.name} holds")
     else:
-        pool = pool_of(source, uncompared=uncompared)
+        known = [other for other in before if other not in later_sources]
+        pool = pool_of(source, before=known, uncompared=uncompared)
     for path in paths:
         pool, later = _without(pool, source, path, by)
         if later:

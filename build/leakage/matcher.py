@@ -145,8 +145,10 @@ class Matcher:
         counts that some cell may have by chance), equal_nats (-log of the chance of one cell).
         """
         cells, is_exact = found.pairs["cell"].to_numpy(), found.pairs["is_exact"].to_numpy()
-        compared = Background.of(found.sample, self.background.shared, prior=self.background)
         nearest, stands_out = self._stand_out(found)
+        compared = self.background
+        if (stands_out | is_exact).any():
+            compared = Background.of(found.sample, self.background.shared, prior=self.background)
         is_near = stands_out & (self._pair_nats(found, stands_out, compared) >= least_nats(self.n_pairs))
         nats = np.full(len(cells), np.nan)
         nats[is_exact] = np.minimum(

@@ -12,6 +12,7 @@ from curate.cli.model_names import need_torch
 if TYPE_CHECKING:
     from curate.train.artifact import Artifact
 
+WIDTH = 160
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -130,7 +131,10 @@ def _print(found: list[Artifact], problems: list[str]) -> None:
     table = Table(box=None, header_style="bold cyan")
     left = ("model", "is", "manifest")
     for title in (*left, "dims", "val loss", "cells seen", "seconds", "MB"):
-        table.add_column(title, justify="left" if title in left else "right")
+        is_left = title in left
+        table.add_column(
+            title, justify="left" if is_left else "right", no_wrap=title == "model", overflow="fold"
+        )
     for row in map(_row, found):
         untrained = " untrained" if row["stopped"] == "untrained" else ""
         table.add_row(
@@ -144,6 +148,8 @@ def _print(found: list[Artifact], problems: list[str]) -> None:
             f"{row['n_bytes'] / 1e6:,.1f}",
         )
     console = console_of_data()
+    if not console.is_terminal:
+        console.width = WIDTH
     console.print(table)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)

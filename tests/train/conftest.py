@@ -120,6 +120,16 @@ def shards(manifests: list[Manifest], tmp_path_factory: pytest.TempPathFactory) 
     return materialize(manifests[1], tmp_path_factory.mktemp("shards") / "spiked", shard_cells=50)
 
 
+@pytest.fixture(scope="session")
+def atlas_shards(atlas_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    """Shards of at most 300 cells of the whole simulated atlas. Read them, never write to them."""
+    corpus = Workspace.find(atlas_workspace).corpus()
+    registry = Registry(tmp_path_factory.mktemp("atlas-manifests"))
+    [built] = build(corpus, registry=registry, strategy="random", n_cells=corpus.n_cells)
+    manifest = type(built)(built.document, built.folder, Workspace.find(atlas_workspace), corpus)
+    return materialize(manifest, tmp_path_factory.mktemp("atlas-shards") / "all", shard_cells=300)
+
+
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> type[Toy]:
     """Toy, for this test, a key of MODELS."""

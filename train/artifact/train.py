@@ -104,7 +104,8 @@ def train(
     is_untrained
         Take no step: the control, of the same initialisation.
     name
-        Of the folder in the workspace; by default model, manifest and version, and eight digits of the id.
+        Of the folder in the workspace; by default model ("-untrained"), manifest and version, and eight
+        digits of the id.
     shards
         A folder of shards of the manifest; by default that of the workspace, made when it is not there.
     verify
@@ -138,7 +139,8 @@ def train(
         check_name(name)
     if (found := _found(folder, asked, name)) is not None:
         return Trained(found, is_new=False)
-    name = name or f"{model}-{manifest.name}-v{manifest.version}-{asked.id[:8]}"
+    kept = f"{model}-untrained" if is_untrained else model
+    name = name or f"{kept}-{manifest.name}-v{manifest.version}-{asked.id[:8]}"
     # 2. The shards.
     held = shards_of(
         manifest,

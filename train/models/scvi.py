@@ -213,7 +213,7 @@ class Scvi(Network):
         if numbers is None:
             numbers = torch.zeros(len(counts), dtype=torch.int64, device=counts.device)
         # -1, a cell whose batch is not known, stands last.
-        tensors = {"X": counts, "batch": self._decoded_as[numbers][:, None]}
+        tensors = {"X": counts, "batch": self._decoded_as[numbers][:, None], "labels": None}
         warmup = self.settings.kl_warmup_steps
         weight = min(1.0, step / warmup) if self.training and warmup else 1.0
         _, _, found = self.vae(tensors, loss_kwargs={"kl_weight": weight})
@@ -273,13 +273,14 @@ def _vae(*, dispersion: str, gene_likelihood: str, **sizes: Any) -> Any:
 
 @contextmanager
 def _as_it_was() -> Iterator[None]:
-    """Keep what importing scvi-tools changes for the whole process: warning filters, a variable of JAX."""
+    """Undo what importing scvi-tools changes of the process: warning filters, JAX's memory, cuDNN."""
     variable = "XLA_PYTHON_CLIENT_PREALLOCATE"
-    before = os.environ.get(variable)
+    value, benchmark = os.environ.get(variable), torch.backends.cudnn.benchmark
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-    if before is None:
+    torch.backends.cudnn.benchmark = benchmark
+    if value is None:
         os.environ.pop(variable, None)
     else:
-        os.environ[variable] = before
+        os.environ[variable] = value

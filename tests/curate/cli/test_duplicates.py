@@ -134,10 +134,9 @@ def test_a_store_without_counts_is_one_line(write_release: WriteRelease, tmp_pat
 
 
 def test_of_several_corpora_one_is_to_be_named_as_the_command_takes_it(workspace: Workspace) -> None:
-    import shutil
-
-    (name,) = workspace.corpus_names()
-    shutil.copytree(workspace.corpora_path / name, workspace.corpora_path / "other")
+    for name in ("one", "two"):
+        (workspace.corpora_path / name).mkdir(parents=True)
+        (workspace.corpora_path / name / "corpus.json").touch()
     failed = CliRunner().invoke(curate, ["-C", str(workspace.root), "duplicates"])
     assert isinstance(failed.exception, CorpusError)
     assert "name one as `curate duplicates CORPUS`" in str(failed.exception)

@@ -142,7 +142,9 @@ def test_bytes_do_not_depend_on_how_much_is_read_at_a_time(
             assert after.read_bytes() == path.read_bytes()
 
 
-def test_an_h5ad_file_keeps_obs_and_says_by_which_model(trained: Artifact, data: Path, tmp_path: Path) -> None:
+def test_an_h5ad_file_keeps_obs_and_says_by_which_model(
+    trained: Artifact, data: Path, tmp_path: Path
+) -> None:
     result = embed_cells(trained, data, tmp_path / "out.h5ad")
     written, original = ad.read_h5ad(tmp_path / "out.h5ad"), ad.read_h5ad(data)
     assert result.key == "X_toy"

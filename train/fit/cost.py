@@ -19,7 +19,8 @@ class Meter:
 
     def __init__(self, progress: Progress, stream: Stream, energy: Energy) -> None:
         self._progress, self._stream, self._energy = progress, stream, energy
-        self._began = (progress.seconds, progress.waiting_s)
+        # The first batch has been made before the clock starts.
+        self._began = (progress.seconds, progress.waiting_s - stream.waiting_s)
         self._started = self._step_began = time.perf_counter()
         self._energy.taken()
 

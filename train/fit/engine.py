@@ -28,7 +28,6 @@ LOGGERS = ("lightning.pytorch", "lightning.fabric")
 WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Found .* module\(s\) in eval mode",
-    r"find_unused_parameters=True was specified in DDP constructor, but did not find any unused",
 )
 
 

@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import traceback
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from curate.train.fit.checkpoint import Checkpoint
 from curate.train.fit.rank import train_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
     from curate.gene_space import GeneSpace
@@ -49,7 +51,8 @@ def train_ranks(network: Network, shards: Shards, plan: FitPlan) -> None:
         for rank in range(plan.devices):
             ours, theirs = spawn.Pipe(duplex=False)
             process = spawn.Process(target=_run_rank, args=(parts, shards, plan, rank, port, theirs))
-            process.start()
+            with _torch_is_quiet():
+                process.start()
             theirs.close()
             processes.append(process)
             pipes.append(ours)
@@ -113,6 +116,19 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
+
+
+@contextmanager
+def _torch_is_quiet() -> Iterator[None]:
+    """Let a process that is started begin without torch's advice on how we use DDP, which comes from C++."""
+    name = "TORCH_CPP_LOG_LEVEL"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "ERROR")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from curate.train.fit import budget
 from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run
 from curate.train.fit.plan import FitReport
 from curate.train.fit.seeds import generators_kept
+from curate.train.fit.stream import check_cells
 
 if TYPE_CHECKING:
     from curate.train.fit.plan import FitPlan
@@ -56,6 +57,7 @@ def _train(network: Network, shards: Shards, plan: FitPlan, checkpoint: Checkpoi
     from curate.train.fit.engine import check_devices
 
     check_devices(plan)
+    check_cells(network, shards, plan)
     if plan.devices == 1:
         from curate.train.fit.rank import train_rank
 

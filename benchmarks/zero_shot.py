@@ -37,8 +37,8 @@ CORPUS = (
 N_SPLITS = 10
 RECIPES = Path(__file__).parent / "recipes"
 NOTES = [
-    f"macro-F1, mean and standard deviation over {N_SPLITS} splits 80/20 of the held-out file, k-NN (k = 5) on "
-    "the embedding, as in DenAdel et al. 2026",
+    f"macro-F1, mean and standard deviation over {N_SPLITS} splits 80/20 of the held-out file; k-NN (k = 5) "
+    "on the embedding, as in DenAdel et al. 2026",
     "ours: trained; peer: its untrained control, the same initialisation and no step (hvg: genes at random)",
     f"corpus: {', '.join(CORPUS)}; held out: {', '.join(HELD_OUT)}; subsets at random, seed 0",
     "target: trained above untrained by more than the standard deviation of the difference over the splits",

@@ -25,6 +25,8 @@ BENCHMARKS: dict[str, str] = {
     "explain": "benchmarks.explain",
     "shards": "benchmarks.shards",
     "loader": "benchmarks.loader",
+    "zero-shot": "benchmarks.zero_shot",
+    "scvi": "benchmarks.scvi",
 }
 
 

@@ -4,8 +4,9 @@
 2. candidates: the rows of the corpus that pass the filter and that nothing excludes, nor the task;
 3. the number of cells, from a fraction or as given;
 4. the split of every cell of the corpus;
-5. for each size and seed, rows are chosen among the candidates and written down (`curate.build.builder`);
-6. where asked for, Perturb-seq cells join its training cells, in a manifest of its own (`spike_ins.py`).
+5. what cannot be spiked is refused before anything is written (`spike_sizes.py`);
+6. for each size and seed, rows are chosen among the candidates and written down (`curate.build.builder`);
+7. where asked for, Perturb-seq cells join its training cells, in a manifest of its own (`spike_ins.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from curate.build.candidates import find_candidates
 from curate.build.chooser import check_task_used, make_ready
 from curate.build.requests import make_requests
 from curate.build.spike_ins import guarded, spike
+from curate.build.spike_sizes import choose_open
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
@@ -100,7 +102,8 @@ def build(
     Raises
     ------
     SelectionError
-        When the strategy is unknown, a size is 0 or more than there is, or a parameter is out of range.
+        When the strategy is unknown, a size is 0 or more than there is, or a parameter is out of range; when
+        a spike-in is no cell of a subset, or more than the source has or may give. Nothing is written then.
     EmbeddingError
         When the strategy needs an embedding and there is none, or its values are not those recorded.
     FilterError
@@ -131,9 +134,14 @@ def build(
     # Several choices share one reading of all rows; a single one needs no more than its own.
     obs = corpus.columns(OBS_COLUMNS) if len(requests) > 1 else None
     builder = Builder(registry, corpus, candidates, splits, chosen, where=where, obs=obs)
+    names = {each: _name(name, chosen.label, each, several=len(requests) > 1) for each in requests}
+    for each in names.values():
+        registry.check_name(each + (spike_ins.suffix if spike_ins else ""))
+    chosen_before = {} if spike_ins is None else choose_open(spike_ins, requests, builder)
     manifests = []
     for request in requests:
-        base = builder.build(_name(name, chosen.label, request, several=len(requests) > 1), request)
+        selection = chosen_before.pop(request, None) or builder.choose(request)
+        base = builder.write(names[request], request, selection)
         manifests.append(base)
         if spike_ins is not None:
             manifests.append(spike(base, spike_ins, registry=registry, corpus=corpus, seed=request.seed))

@@ -71,10 +71,6 @@ class Builder:
         """What all choices share, read when the first is made."""
         return Chooser.prepare(self.corpus, self.candidates, self.chosen)
 
-    def build(self, name: str, request: Request, *, parents: Sequence[ParentRecord] = ()) -> Manifest:
-        """Choose, and write the choice down."""
-        return self.write(name, request, self.choose(request), parents=parents)
-
     def choose(self, request: Request) -> Selection:
         """Choose rows among the candidates."""
         return self.chooser.choose(request.n_cells, seed=request.seed)

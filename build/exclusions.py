@@ -84,8 +84,10 @@ def exclude(
 
 
 def counted_reasons(exclusions: Sequence[Exclusion], records: Sequence[ExclusionRecord]) -> str:
-    """Return "min_counts 500 takes 1,200 cells, …": what each reason took, for a message."""
-    return ", ".join(
+    """Return "min_counts 500 takes 1,200 cells, …": what each reason took that took any, for a message."""
+    took = [
         f"{exclusion.told} takes {record.n_cells:,}"
         for exclusion, record in zip(exclusions, records, strict=True)
-    )
+        if record.n_cells
+    ]
+    return ", ".join(took)

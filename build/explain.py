@@ -78,13 +78,22 @@ def counts_line(name: str, n_tiles: float, size: CountsSize) -> Line:
     return Line(name, round(n_tiles * size.bytes_per_tile), "bytes", is_estimate=True, source=source)
 
 
-def process_lines(root: Path, work: str, amount: float, unit: Unit, *, held_bytes: float) -> list[Line]:
-    """Return memory, and time at the rate of the last run, else at the default one."""
+def process_lines(
+    root: Path, work: str, amount: float, unit: Unit, *, held_bytes: float, fixed_s: float = 0.0
+) -> list[Line]:
+    """Return memory, and time at the rate of the last run, else at the default one.
+
+    Parameters
+    ----------
+    fixed_s
+        What a run takes however few its cells; a rate that was measured here holds it already.
+    """
+    held_s = 0.0 if rate_of(root, work).measured else fixed_s
     rate = rate_of(root, work)
     when = f", {rate.measured:%Y-%m-%d}" if rate.measured else ""
     memory = round(BASE_BYTES + held_bytes)
     speed = f"{rate.per_s:,.3g} {unit}/s, {rate.source}{when}"
     return [
         Line("memory", memory, "bytes", is_estimate=True, source="the process, its arrays, mapped files"),
-        Line("time", amount / rate.per_s, "s", is_estimate=True, source=speed),
+        Line("time", held_s + amount / rate.per_s, "s", is_estimate=True, source=speed),
     ]

@@ -36,6 +36,8 @@ BYTES_PER_CANDIDATE = 8 + 8
 """Identity and key of each cell to choose from."""
 BYTES_PER_CHOSEN = 38
 """Row, joinid, split and codes of each chosen cell, and what writing them down takes for a moment."""
+FIXED_S = 4.0
+"""Of a strategy for a task: reading the ontology and the reference, and bringing it into the embedding."""
 BYTES_PER_COVERED = 6 * 4
 """Boxes of each cell, for the sides of the covering that are tried at once."""
 BYTES_PER_OBS = 8 + 4 * 6
@@ -97,6 +99,7 @@ def explain_build(
                     f"build {settled.name}",
                     candidates.n_cells,
                     "cells",
+                    fixed_s=FIXED_S if chosen.needs_task else 0.0,
                     held_bytes=_build_bytes(corpus, candidates, requests, request, chosen, embedding),
                 ),
             ),

@@ -18,13 +18,15 @@ from curate.build.builder import OBS_COLUMNS, Builder
 from curate.build.candidates import find_candidates
 from curate.build.chooser import check_task_used, make_ready
 from curate.build.ladder_lines import build_line, step_name
-from curate.build.ladder_spikes import check_spike_sizes, ladder_spike_ins
+from curate.build.ladder_spikes import ladder_spike_ins
 from curate.build.requests import cells_of_fraction, check_seeds
 from curate.build.spike_ins import guarded
+from curate.build.spike_sizes import check_spike_sizes
 from curate.build.splits.cells import RATIOS
 from curate.build.splits.splits import make_splits
 from curate.build.splits.units import CELL
 from curate.build.strategies import STRATEGIES
+from curate.build.strategies.combine import not_nesting
 from curate.build.strategies.named import settle_all
 from curate.build.task.exclusions import task_exclusions
 from curate.errors import SelectionError
@@ -190,8 +192,10 @@ def _settle(
         raise SelectionError(f"{again[0]} is there {names.count(again[0])} times; make a ladder for each")
     if nested and (others := [each.name for each in settled if not each.strategy.nested]):
         able = ", ".join(name for name, strategy in STRATEGIES.items() if strategy.nested)
+        parts = [part for each in settled if "parts" in each.settings for part in not_nesting(each.settings)]
+        which = f" (of the parts of combine: {', '.join(parts)})" if parts else ""
         raise SelectionError(
-            f"{' and '.join(others)} cannot nest; those that can: {able}; choose among them, or build "
+            f"{' and '.join(others)} cannot nest{which}; those that can: {able}; choose among them, or build "
             "without nesting"
         )
     check_task_used(settled, task)

@@ -52,6 +52,8 @@ class Parameter:
         SelectionError when it is out of range.
     names_columns
         Its value is a corpus column, or several, which `select` is to be given.
+    is_chosen
+        Whether a user may give it; else it is only recorded.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Parameter:
     metavar: str
     help: str
     names_columns: bool = False
+    is_chosen: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Strategy:
         names = [parameter.name for parameter in self.parameters]
         unknown = sorted(set(given) - set(names))
         if unknown:
-            known = ", ".join(names) or "none"
+            known = ", ".join(each.name for each in self.parameters if each.is_chosen) or "none"
             raise SelectionError(f"{self.select.__name__} has no parameter {unknown[0]!r}; it has: {known}")
         return {p.name: p.parse(given.get(p.name, p.default)) for p in self.parameters}
 

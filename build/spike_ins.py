@@ -1,6 +1,7 @@
 """Spike a subset with Perturb-seq cells: they take the place of training cells, or join them.
 
-1. which cells of each source may be drawn at all (`curate.build.leakage.pools`);
+1. which cells of each source may be drawn at all (`curate.build.leakage.pools`); one that two sources hold
+   is drawn of the first;
 2. how many of them, exactly;
 3. which of them: those of the smallest keys, overall or evenly over perturbations;
 4. which training cells make room for them: those of the smallest keys again;
@@ -146,11 +147,14 @@ def guarded(spike_ins: SpikeIns, exclusions: Sequence[Exclusion] = ()) -> SpikeI
     Raises
     ------
     SourceError
-        When a source was not compared with the corpus, and that takes long.
+        When a source was not compared with the corpus or another source, and that takes long.
     """
+    sources = [source for source, _ in spike_ins.shares]
     pools = {
-        source.name: pool_of(source, exclusions, uncompared=spike_ins.allow_uncompared)
-        for source, _ in spike_ins.shares
+        source.name: pool_of(
+            source, exclusions, before=sources[:number], uncompared=spike_ins.allow_uncompared
+        )
+        for number, source in enumerate(sources)
     }
     return replace(spike_ins, pools=pools)
 
@@ -206,7 +210,8 @@ def spike(base: Manifest, spike_ins: SpikeIns, *, registry: Registry, corpus: Co
             fraction=share,
             mode=spike_ins.mode,
             parameters={"balance": spike_ins.balance, "seed": seed}
-            | ({} if pools[source.name].was_compared else {"compared_with_corpus": False}),
+            | ({} if pools[source.name].was_compared else {"compared_with_corpus": False})
+            | _not_compared_with(pools[source.name]),
         )
         for source, share, _ in drawn
     ]
@@ -225,6 +230,10 @@ def spike(base: Manifest, spike_ins: SpikeIns, *, registry: Registry, corpus: Co
         parents=[ParentRecord(id=base.id, relation=BASE, ref=base.ref)],
         sources={source.name: source for source, _, _ in drawn},
     )
+
+
+def _not_compared_with(pool: Pool) -> dict[str, list[str]]:
+    return {"not_compared_with": list(pool.not_compared_with)} if pool.not_compared_with else {}
 
 
 def n_spiked(source: Source, share: float, n_train: int, *, pool: Pool | None = None) -> int:

@@ -14,14 +14,14 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from curate.errors import CensusError, CurateError, WriteError
+from curate.errors import CensusError, CurateError, TrainingError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Errors of disk and network: the same run may end well another time.
-PASSING_ERRORS = (CensusError, WriteError)
+#: Errors of disk, network and device: the same run may end well another time.
+PASSING_ERRORS = (CensusError, WriteError, TrainingError)
 _TOKEN = "[0-9a-f]{8}"
 
 
@@ -61,7 +61,7 @@ def atomic_folder(path: Path, *, resumable: bool = False) -> Iterator[Path]:
     resumable
         Keep what an interrupted run has written, under the same name, for the next run to go on from; only
         the files that it was in the midst of are removed. After an error that would come again (a
-        CurateError, but for those of disk and network) nothing is kept. Without it an interrupted run leaves
+        CurateError, but for PASSING_ERRORS) nothing is kept. Without it an interrupted run leaves
         nothing.
 
     Raises

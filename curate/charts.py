@@ -14,16 +14,22 @@ from curate.atomic import atomic_file
 from curate.errors import WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import altair as alt
 
 FORMATS = (".png", ".svg", ".html")
 #: Okabe & Ito's colours, told apart with every common kind of colour vision; not their yellow, which is pale.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-#: Beside the colour, so that lines are told apart in grey too.
+#: From the eighth on, of Tol's muted ones.
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"),
+    *("#882255", "#999933", "#8a8a8a", "#332288", "#661100"),
+)
+#: Beside the colour, so that lines are told apart in grey too, and where colours begin again.
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
+#: Of lines that lie on others, or whose colours began again: solid, then ever shorter.
+DASHES = ((1, 0), (7, 4), (3, 3), (1, 3))
 INK, FAINT, GRID = "#222222", "#6b6b6b", "#e6e6e6"
 PIXELS_PER_UNIT = 2.0
 
@@ -76,35 +82,81 @@ def framed(
     return whole
 
 
-def colour_of(series: Sequence[str]) -> alt.Color:
-    """Return the colour of the field "series", the same in every panel; `series_legend` explains it."""
+def colour_of(series: Sequence[str], like: Mapping[str, str] | None = None) -> alt.Color:
+    """Return the colour of the field "series", the same in every panel; `series_legend` explains it.
+
+    Parameters
+    ----------
+    like
+        Series that have the colour of another one.
+    """
     import altair as alt
 
-    colours = [COLOURS[at % len(COLOURS)] for at in range(len(series))]
+    colours = [COLOURS[at % len(COLOURS)] for at, _ in _places(series, like)]
     return alt.Color("series:N", scale=alt.Scale(domain=list(series), range=colours), legend=None)
 
 
-def shape_of(series: Sequence[str]) -> alt.Shape:
-    """Return the shape of the field "series", the same in every panel."""
+def shape_of(series: Sequence[str], like: Mapping[str, str] | None = None) -> alt.Shape:
+    """Return the shape of the field "series", the same in every panel; series of one colour differ in it."""
     import altair as alt
 
-    shapes = [SHAPES[at % len(SHAPES)] for at in range(len(series))]
+    shapes = [SHAPES[(at + at // len(COLOURS) + nth) % len(SHAPES)] for at, nth in _places(series, like)]
     return alt.Shape("series:N", scale=alt.Scale(domain=list(series), range=shapes), legend=None)
 
 
-def series_legend(series: Sequence[str], *, width: int = 900) -> alt.LayerChart:
+def _places(series: Sequence[str], like: Mapping[str, str] | None) -> list[tuple[int, int]]:
+    """Return the number of the colour of each series, and the how manieth it is of that colour."""
+    leading = list(dict.fromkeys((like or {}).get(name, name) for name in series))
+    n_of: dict[str, int] = {}
+    places = []
+    for name in series:
+        leader = (like or {}).get(name, name)
+        n_of[leader] = n_of.get(leader, -1) + 1
+        places.append((leading.index(leader), n_of[leader]))
+    return places
+
+
+def dash_of(
+    series: Sequence[str], levels: Sequence[int], like: Mapping[str, str] | None = None
+) -> alt.StrokeDash:
+    """Return the dashes of the field "series": by its level (`levels`), and where colours began again."""
+    import altair as alt
+
+    begun = [at // len(COLOURS) for at, _ in _places(series, like)]
+    dashes = [list(DASHES[(level + again) % len(DASHES)]) for level, again in zip(levels, begun, strict=True)]
+    return alt.StrokeDash("series:N", scale=alt.Scale(domain=list(series), range=dashes), legend=None)
+
+
+def series_legend(
+    series: Sequence[str],
+    *,
+    levels: Sequence[int] | None = None,
+    like: Mapping[str, str] | None = None,
+    width: int = 900,
+) -> alt.LayerChart:
     """Return a legend for charts of several panels, to stand above them in lines of up to `width` pixels.
 
     A legend of Vega-Lite's own would stand above the title, or shift one of the panels.
+
+    Parameters
+    ----------
+    levels
+        Of lines, as `dash_of`; without, the legend is of points.
+    like
+        As `colour_of`.
     """
     import altair as alt
 
     rows, x, y = [], 8.0, 9.0
+    sample = 0.0 if levels is None else 30.0
     for name in series:
-        needed = 30 + 6.3 * len(name)
+        needed = sample + 30 + 6.3 * len(name)
         if x + needed > width and x > 8:
             x, y = 8.0, y + 18
-        rows.append({"series": name, "x": x, "text": x + 11, "y": y})
+        text = x + 11 + sample
+        rows.append(
+            {"series": name, "x": x, "end": x + sample, "middle": x + sample / 2, "text": text, "y": y}
+        )
         x += needed
     height = y + 9
     base = alt.Chart(alt.InlineData(values=rows), width=width, height=height)
@@ -115,12 +167,24 @@ def series_legend(series: Sequence[str], *, width: int = 900) -> alt.LayerChart:
 
     x_extent = float(width)
     points = base.mark_point(size=65, filled=True, opacity=1).encode(
-        x=at(alt.X, "x", x_extent), y=at(alt.Y, "y", height), color=colour_of(series), shape=shape_of(series)
+        x=at(alt.X, "middle", x_extent),
+        y=at(alt.Y, "y", height),
+        color=colour_of(series, like),
+        shape=shape_of(series, like),
     )
     texts = base.mark_text(align="left", baseline="middle", fontSize=12, color=INK).encode(
         x=at(alt.X, "text", x_extent), y=at(alt.Y, "y", height), text="series:N"
     )
-    return alt.LayerChart(layer=[points, texts])
+    if levels is None:
+        return alt.LayerChart(layer=[points, texts])
+    lines = base.mark_rule(strokeWidth=2).encode(
+        x=at(alt.X, "x", x_extent),
+        x2=alt.X2("end:Q"),
+        y=at(alt.Y, "y", height),
+        color=colour_of(series, like),
+        strokeDash=dash_of(series, levels, like),
+    )
+    return alt.LayerChart(layer=[lines, points, texts])
 
 
 def theme() -> dict[str, Any]:

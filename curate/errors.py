@@ -17,6 +17,7 @@
     ├── SaturationError      runs from which no learning curve can be read
     ├── ShardError           shards that are missing, damaged or of another manifest
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
+    │   └── TrainingError    one whose training ended before its time; what it had reached is kept
     ├── EvaluationError      evaluation data, labels or results that cannot be used
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
@@ -89,6 +90,10 @@ class EvaluationError(CurateError):
 
 class ModelError(CurateError):
     """A model that is missing, damaged, cannot be made from its cells, or diverged."""
+
+
+class TrainingError(ModelError):
+    """Training that ended before its time; its last good checkpoint is kept."""
 
 
 class WorkspaceError(CurateError):

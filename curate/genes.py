@@ -314,11 +314,11 @@ def _refuse_strangers(mapping: GeneMapping, organism: str | None, of: str) -> No
         return
     examples = ", ".join(repr(name) for name in (strangers or mapping.unmapped)[:_N_NAMED])
     hint = (
-        f"{len(strangers):,} of them are genes of {other} ({examples}, …): take {other} for the organism, or "
-        f"a file of {organism}"
+        f"{len(strangers):,} of them are genes of {other} ({examples}, …): take a file of {organism}, "
+        f"or a Census of {other} for this one (`curate census create --organism {other}`)"
         if len(strangers) > mapping.n_mapped
         else f"they are called {examples}, …: name the column of var with Ensembl ids or symbols "
-        "(--gene-column), or a table that has them (--genes-table)"
+        "(--gene-column), or a table that has them (`curate census create --genes-table`)"
     )
     raise SourceError(
         f"{of}: {mapping.n_mapped:,} of its {len(mapping.names):,} genes are among the "

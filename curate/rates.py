@@ -142,9 +142,12 @@ def measured(root: Path, work: str, amount: float, *, unit: str, is_whole: bool 
     """
     start = time.perf_counter()
     yield
-    seconds = time.perf_counter() - start
-    if not is_whole:
-        return
+    if is_whole:
+        keep_rate(root, work, amount, time.perf_counter() - start, unit=unit)
+
+
+def keep_rate(root: Path, work: str, amount: float, seconds: float, *, unit: str) -> None:
+    """Keep a rate in the workspace, unless the amount was too small to tell."""
     rates = _load(root).rates
     before = rates.get(work)
     machine = this_machine()

@@ -139,12 +139,22 @@ class Workspace:
         """Materialised manifests, NAME/vVERSION each."""
         return self.root / "shards"
 
+    @property
+    def models_path(self) -> Path:
+        """Trained models, one folder each."""
+        return self.root / "models"
+
     def corpus_names(self) -> list[str]:
         """Return the names of the finished corpora, sorted."""
         return sorted(path.parent.name for path in self.corpora_path.glob("[!.]*/corpus.json"))
 
-    def corpus(self, name: str | None = None) -> Corpus:
+    def corpus(self, name: str | None = None, *, how: str = "with --corpus") -> Corpus:
         """Open a corpus by name; without one, the default of curate.toml or the only one there is.
+
+        Parameters
+        ----------
+        how
+            How a command is told which corpus, for messages.
 
         Raises
         ------
@@ -161,7 +171,7 @@ class Workspace:
         chosen = name or self.settings.defaults.corpus or (names[0] if len(names) == 1 else None)
         if chosen is None:
             raise CorpusError(
-                f"{len(names)} corpora ({', '.join(names)}): name one with --corpus, "
+                f"{len(names)} corpora ({', '.join(names)}): name one {how}, "
                 f"or set `corpus` under [defaults] in {SETTINGS_FILE}"
             )
         if chosen not in names:

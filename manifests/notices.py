@@ -30,6 +30,7 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
     for spike_in in document.spike_ins:
         taken = [
             f"{record.n_cells:,} by {record.reason}"
+            + (f" with {record.parameters['with']}" if "with" in record.parameters else "")
             for record in document.exclusions
             if record.parameters.get("source") == spike_in.source and record.n_cells
         ]
@@ -39,6 +40,13 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
             lines.append(
                 f"source {spike_in.source} was not compared with the corpus, whose validation and test cells "
                 f"it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
+            )
+        unknown = spike_in.parameters.get("not_compared_with")
+        if isinstance(unknown, list):
+            others = ", ".join(map(str, unknown))
+            lines.append(
+                f"source {spike_in.source} was not compared with source {others}, whose cells it may "
+                f"hold; run `curate corpus compare-source {spike_in.source}` and build again"
             )
     return lines
 

@@ -85,7 +85,7 @@ def check_above(above: float) -> None:
     """
     if not 0 < above < 1:
         raise SelectionError(
-            f"cosine {above:g} tells no near-duplicates; give one above 0 and below 1, such as 0.95"
+            f"dedup: cosine {above:g} tells no near-duplicates; give one above 0 and below 1, such as 0.95"
         )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.build.diversity.indices import INDICES
+from curate.build.diversity.overlays import find_overlays, levels_of, told
 from curate.build.diversity.page import diversity_table
 from curate.build.diversity.report import VECTORS
-from curate.charts import FAINT, colour_of, framed, series_legend, shape_of
+from curate.charts import FAINT, colour_of, dash_of, framed, series_legend, shape_of
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -56,27 +57,45 @@ def diversity_chart(report: DiversityReport) -> alt.VConcatChart:
         .with_columns(pl.col("value", "low", "high").round_sig_figs(6))
     )
     is_ladder = is_a_ladder(report)
-    draw = _ladder_panel if is_ladder else _points_panel
+    series = _series(report)
+    overlays = find_overlays(table.filter(~pl.col("is_corpus")), series) if is_ladder else []
+    levels = [
+        max(level, name in report.bases)
+        for name, level in zip(series, levels_of(series, overlays), strict=True)
+    ]
     rows = []
     for subject in (*report.settings.columns, VECTORS):
         of_subject = table.filter(pl.col("subject") == subject)
         shown = [name for name in DRAWN if name in of_subject["index"].to_list()]
         panels = [
-            draw(report, of_subject.filter(pl.col("index") == name), subject, name, is_first=at == 0)
+            _ladder_panel(report, of_index, subject, name, levels=levels)
+            if is_ladder
+            else _points_panel(report, of_index, subject, name, is_first=at == 0)
             for at, name in enumerate(shown)
+            for of_index in [of_subject.filter(pl.col("index") == name)]
         ]
         if panels:
             rows.append(alt.hconcat(*panels, spacing=SPACING, bounds="flush"))
-    series = _series(report)
-    legend = [series_legend(series)] if is_ladder or len(series) > 1 else []
-    chart = alt.vconcat(*legend, *rows, spacing=22).resolve_scale(color="independent", shape="independent")
+    legend = (
+        [series_legend(series, levels=levels if is_ladder else None, like=report.bases)]
+        if is_ladder or len(series) > 1
+        else []
+    )
+    chart = alt.vconcat(*legend, *rows, spacing=22).resolve_scale(
+        color="independent", shape="independent", strokeDash="independent"
+    )
     subtitle = (
         "One line a strategy: mean over seeds, and from the smallest to the largest of them"
         if is_ladder
         else "One point a manifest"
     )
-    dashed = "; dashed: all cells of the corpus" if report.settings.has_corpus else ""
-    return framed(chart, title=_title(report), subtitle=[subtitle + dashed], source=_source(report))
+    dashed = "; dashed across: all cells of the corpus" if report.settings.has_corpus else ""
+    return framed(
+        chart,
+        title=_title(report),
+        subtitle=[subtitle + dashed, *told(overlays, report.bases)],
+        source=_source(report),
+    )
 
 
 def is_a_ladder(report: DiversityReport) -> bool:
@@ -89,11 +108,10 @@ def is_a_ladder(report: DiversityReport) -> bool:
 
 
 def _ladder_panel(
-    report: DiversityReport, table: pl.DataFrame, subject: str, index: str, *, is_first: bool
+    report: DiversityReport, table: pl.DataFrame, subject: str, index: str, *, levels: list[int]
 ) -> alt.LayerChart:
     import altair as alt
 
-    del is_first
     manifests = table.filter(~pl.col("is_corpus")).with_columns(pl.col("size").round_sig_figs(3))
     rows = (
         manifests.group_by("series", "size", maintain_order=True)
@@ -116,17 +134,31 @@ def _ladder_panel(
     y = _axis(alt.Y, "mean:Q", index, _shown(table, index))
     base = alt.Chart(alt.InlineData(values=rows))
     band = base.mark_area(opacity=0.18).encode(
-        x=x, y=alt.Y("least:Q"), y2=alt.Y2("most:Q"), color=colour_of(series)
+        x=x, y=alt.Y("least:Q"), y2=alt.Y2("most:Q"), color=colour_of(series, report.bases)
     )
-    line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour_of(series))
-    point = base.mark_point(size=45, filled=True, opacity=1).encode(
-        x=x,
-        y=y,
-        color=colour_of(series),
-        shape=shape_of(series),
-        tooltip=["series:N", "size:Q", "mean:Q", "least:Q", "most:Q", "seeds:Q"],
-    )
-    return _panel([band, line, point, *_corpus_rules(table, index, alt.Y)], subject, index, report)
+    marks: list[Any] = [band]
+    # Level by level: what lies on others is drawn over them, dashed and hollow, so that they show through.
+    for level in sorted(set(levels)):
+        names = {name for name, of in zip(series, levels, strict=True) if of == level}
+        base = alt.Chart(alt.InlineData(values=[row for row in rows if row["series"] in names]))
+        marks.append(
+            base.mark_line(strokeWidth=2).encode(
+                x=x,
+                y=y,
+                color=colour_of(series, report.bases),
+                strokeDash=dash_of(series, levels, report.bases),
+            )
+        )
+        marks.append(
+            base.mark_point(size=45 + 40 * level, filled=level == 0, opacity=1, strokeWidth=1.5).encode(
+                x=x,
+                y=y,
+                color=colour_of(series, report.bases),
+                shape=shape_of(series, report.bases),
+                tooltip=["series:N", "size:Q", "mean:Q", "least:Q", "most:Q", "seeds:Q"],
+            )
+        )
+    return _panel([*marks, *_corpus_rules(table, index, alt.Y)], subject, index, report)
 
 
 def _points_panel(
@@ -146,13 +178,13 @@ def _points_panel(
     )
     base = alt.Chart(alt.InlineData(values=rows))
     interval = base.mark_rule(strokeWidth=2).encode(
-        y=y, x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour_of(series)
+        y=y, x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour_of(series, report.bases)
     )
     point = base.mark_point(size=80, filled=True, opacity=1).encode(
         y=y,
         x=_axis(alt.X, "value:Q", index, _shown(table, index)),
-        color=colour_of(series),
-        shape=shape_of(series),
+        color=colour_of(series, report.bases),
+        shape=shape_of(series, report.bases),
         tooltip=["ref:N", "series:N", "value:Q", "low:Q", "high:Q"],
     )
     has_interval = any(row["low"] is not None for row in rows)

@@ -20,7 +20,7 @@ from curate.build.diversity.indices import LabelDiversity
 from curate.build.diversity.labels import gini_simpson, inverse_simpson, rarefied_richness, shannon_bits
 from curate.build.diversity.rare import rare_held, rare_labels
 from curate.build.diversity.report import CellSet, CorpusFacts, DiversityReport
-from curate.build.diversity.series import name_series
+from curate.build.diversity.series import name_bases, name_series
 from curate.build.diversity.space import Space
 from curate.errors import ManifestError
 from curate.manifests.document import CENSUS, SPLITS
@@ -58,7 +58,8 @@ def measure_diversity(
     for manifest in manifests:
         grouped.setdefault(manifest.document.corpus.id, []).append(manifest)
     corpora = {key: _Side(of[0].corpus(), settings, n_threads) for key, of in grouped.items()}
-    series = name_series([manifest.document for manifest in manifests])
+    documents = [manifest.document for manifest in manifests]
+    series, bases = name_series(documents), name_bases(documents)
     drafts = []
     n_cells = sum(side.n_cells(grouped[key]) for key, side in corpora.items())
     with progress("Diversity", n_cells) as advance:
@@ -69,7 +70,10 @@ def measure_diversity(
                 side.measure(manifest, series[manifest.document.id], advance) for manifest in grouped[key]
             ]
     return DiversityReport(
-        settings, tuple(side.facts() for side in corpora.values()), tuple(_finished(drafts, settings))
+        settings,
+        tuple(side.facts() for side in corpora.values()),
+        tuple(_finished(drafts, settings)),
+        bases,
     )
 
 

@@ -15,11 +15,14 @@ from curate.manifests.page import bar, percent, simulated
 from curate.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from curate.build.diversity.report import CorpusFacts, DiversityReport
 
 BAR_WIDTH = 8
+MOST_NOTICES = 3
 HEADINGS = {
     "labels": "labels",
     "rarefied": "rarefied",
@@ -190,17 +193,23 @@ def notices(report: DiversityReport) -> list[str]:
     without = [held.ref for held in report.sets if asked and not held.is_corpus and held.split is None]
     if without:
         found.append(f"no {asked} cells in {', '.join(without)}: all their cells are counted")
-    found += [
-        f"{held.ref}: {counted(held.n_elsewhere, 'cell')} of other sources than the corpus left out"
-        for held in report.sets
-        if held.n_elsewhere
-    ]
-    found += [
-        f"{held.ref}: {counted(held.space.n_without_direction, 'cell')} with a zero vector left out of Vendi"
+    elsewhere = {held.ref: held.n_elsewhere for held in report.sets if held.n_elsewhere}
+    found += _folded(elsewhere, "of other sources than the corpus left out")
+    without_direction = {
+        held.ref: held.space.n_without_direction
         for held in report.sets
         if held.space and held.space.n_without_direction
-    ]
-    return found
+    }
+    return found + _folded(without_direction, "with a zero vector left out of Vendi")
+
+
+def _folded(counts: Mapping[str, int], what: str) -> list[str]:
+    """Return a notice a manifest, or one of many."""
+    if len(counts) <= MOST_NOTICES:
+        return [f"{ref}: {counted(n, 'cell')} {what}" for ref, n in counts.items()]
+    least, most = min(counts.values()), max(counts.values())
+    n = counted(most, "cell") if least == most else f"{least:,} to {counted(most, 'cell')}"
+    return [f"{len(counts)} manifests, {next(iter(counts))} the first: {n} {what}"]
 
 
 def _counted(report: DiversityReport) -> str:

@@ -5,7 +5,7 @@ Measured by `curate.build.diversity.measure.measure_diversity`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from curate.build.diversity.indices import (
@@ -19,6 +19,8 @@ from curate.build.diversity.indices import (
 from curate.build.diversity.rare import RARE_BELOW, RARE_CELLS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curate.build.diversity.space import SpaceSettings
     from curate.manifests.document import Split
 
@@ -111,11 +113,18 @@ class CorpusFacts:
 
 @dataclass(frozen=True)
 class DiversityReport:
-    """Sets of cells side by side; each corpus comes before its manifests."""
+    """Sets of cells side by side; each corpus comes before its manifests.
+
+    Attributes
+    ----------
+    bases
+        Of series of spiked subsets, the series of those without (`name_bases`).
+    """
 
     settings: DiversitySettings
     corpora: tuple[CorpusFacts, ...]
     sets: tuple[CellSet, ...]
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, held: CellSet) -> dict[tuple[str, str], Value]:
         """Return the values of a set by subject (a column, or the embedding) and index."""

@@ -34,6 +34,27 @@ def name_series(documents: Sequence[ManifestDocument]) -> dict[str, str]:
     }
 
 
+def name_bases(documents: Sequence[ManifestDocument]) -> dict[str, str]:
+    """Return the series that a spiked one is a variant of: the same but for what it was spiked with.
+
+    Returns
+    -------
+    Names of series, by that of the spiked one; without those of which only the spiked are there.
+    """
+    names = name_series(documents)
+    series = {canonical_digest(_whole(document)): names[document.id] for document in documents}
+    bases = {}
+    for document in documents:
+        described = _whole(document)
+        if described.pop("spike-in", None) and (base := series.get(canonical_digest(described))):
+            bases[names[document.id]] = base
+    return bases
+
+
+def _whole(document: ManifestDocument) -> dict[str, str]:
+    return _description(document) | {"strategy": document.selection.strategy}
+
+
 def _name(strategy: str, description: dict[str, str], others: list[dict[str, str]]) -> str:
     keys = sorted({key for other in others for key in other})
     differing = [key for key in keys if len({other.get(key) for other in others}) > 1]

@@ -52,7 +52,7 @@ class Cells:
     @classmethod
     def of(cls, corpus: Corpus, folder: Path, *, fit_fraction: float, hvg_fraction: float, seed: int) -> Self:
         """Choose the windows that are fitted on; the joinids are laid down in `folder`."""
-        joinids = _joinids(corpus, folder)
+        joinids = joinids_on_disk(corpus, folder)
         windows = Windows.of(joinids)
 
         def chosen(fraction: float) -> NDArray[np.bool_]:
@@ -70,7 +70,7 @@ class Cells:
         )
 
 
-def _joinids(corpus: Corpus, folder: Path) -> NDArray[np.int64]:
+def joinids_on_disk(corpus: Corpus, folder: Path) -> NDArray[np.int64]:
     """Map the joinids from a file of their own, so that they take no memory."""
     path = folder / "joinids.npy"
     if not path.exists():

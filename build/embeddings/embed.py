@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import ValidationError
 
 from curate.atomic import atomic_file, atomic_folder
 from curate.build.embeddings.cells import Cells
@@ -36,9 +35,10 @@ from curate.build.embeddings.embedding import (
     software,
 )
 from curate.build.embeddings.hvg import highly_variable_genes
+from curate.build.embeddings.interrupted import PASSES, opened_again, prepare
 from curate.build.embeddings.passes import add_up, unit_gram, unit_moments, unit_projection, write_projection
 from curate.build.embeddings.pca import GeneMoments, PcaModel, fit, gram_size
-from curate.documents import Document, file_digest
+from curate.documents import file_digest
 from curate.errors import EmbeddingError
 from curate.passes.counts import corpus_counts
 from curate.passes.schedule import Schedule, Task, schedule
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from curate.passes.counts import Counts
 
 HVG_FRACTION = 0.1
-PASSES = "passes"
 BLOCK_CELLS = 2048
 
 
@@ -148,13 +147,13 @@ def embed(
     _check(parameters, corpus)
     path = corpus.embeddings_path / name
     if path.exists():
-        return _opened_again(path, corpus, parameters)
+        return opened_again(path, corpus, asdict(parameters))
     with (
         corpus_counts(corpus, block_cells=block_cells) as counts,
         schedule(workers=workers, scheduler=scheduler) as runner,
         atomic_folder(path, resumable=True) as folder,
     ):
-        _prepare(folder, corpus, parameters)
+        prepare(folder, corpus, asdict(parameters))
         cells = Cells.of(
             corpus, folder / PASSES, fit_fraction=fit_fraction, hvg_fraction=hvg_fraction, seed=seed
         )
@@ -165,13 +164,6 @@ def embed(
         _write_down(folder, name, corpus, parameters, cells, model, genes, n_empty)
         shutil.rmtree(folder / PASSES)
     return Embedding.open(path, corpus)
-
-
-class Plan(Document):
-    """What the passes found in a folder were made for."""
-
-    corpus: str
-    parameters: dict[str, int | float]
 
 
 def _check(parameters: Parameters, corpus: Corpus) -> None:
@@ -193,33 +185,6 @@ def _check(parameters: Parameters, corpus: Corpus) -> None:
     for name in ("target_sum", "max_value"):
         if not 0 < (value := getattr(p, name)) < np.inf:
             raise EmbeddingError(f"{name} {value} must be a number above 0")
-
-
-def _opened_again(path: Path, corpus: Corpus, parameters: Parameters) -> Embedding:
-    embedding = Embedding.open(path, corpus)
-    asked, made = asdict(parameters), embedding.header.parameters
-    other = [name for name in asked if made.get(name) != asked[name]]
-    if other:
-        settings = ", ".join(f"{name} {made.get(name)}, not {asked[name]}" for name in other)
-        raise EmbeddingError(
-            f"corpus {corpus.name} has an embedding {path.name!r} with other settings ({settings}); "
-            "give this one another name"
-        )
-    return embedding
-
-
-def _prepare(folder: Path, corpus: Corpus, parameters: Parameters) -> None:
-    """Remove what an interrupted run with other settings has left."""
-    passes = folder / PASSES
-    plan = Plan(corpus=corpus.id, parameters=asdict(parameters))
-    try:
-        found = Plan.model_validate_json((passes / "plan.json").read_text())
-    except (OSError, ValidationError):
-        found = None
-    if found != plan:
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        plan.save(passes / "plan.json")
 
 
 def _moments(

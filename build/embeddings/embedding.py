@@ -8,7 +8,8 @@
         model.safetensors  the fitted model (pca); absent for an imported embedding
         genes.parquet      the genes of the model, in its order
 
-Made by `curate.build.embeddings.embed.embed`.
+Made by `curate.build.embeddings.embed.embed`, by `embed_trained.embed_trained` from a trained model, or taken
+over from elsewhere (`embed_file`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class EmbeddingDocument(Document):
     sha256
         Of embedding.npy; checked whenever a manifest is built on it.
     model
-        "pca"; "file" or "census" for values that were imported.
+        "pca"; "trained" for one that `curate train` made; "file" or "census" for values that were imported.
     parameters
         Everything that decides the values, given the corpus.
     n_genes
@@ -71,7 +72,7 @@ class EmbeddingDocument(Document):
     id: str
     name: str
     corpus: str
-    model: Literal["pca", "file", "census"]
+    model: Literal["pca", "trained", "file", "census"]
     parameters: dict[str, int | float | str]
     n_cells: int
     n_components: int
@@ -167,7 +168,8 @@ class Embedding:
             When they differ.
         """
         header, found = self.header, file_digest(self.path / VALUES_FILE)
-        made_from = header.parameters if header.model == "pca" else {"sha256": found}
+        is_computed = header.model in ("pca", "trained")
+        made_from = header.parameters if is_computed else {"sha256": found}
         expected = embedding_id(header.corpus, model=header.model, made_from=made_from)
         if (header.id, header.sha256) != (expected, found):
             raise EmbeddingError(

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def highly_variable_genes(
-    mean: NDArray[np.float64], variance: NDArray[np.float64], *, n_top: int, n_bins: int = 20
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    *,
+    n_top: int,
+    n_bins: int = 20,
+    keep_ties: bool = True,
 ) -> NDArray[np.int64]:
     """Choose the genes whose dispersion is highest among genes of like mean (flavour "seurat").
 
@@ -22,16 +27,22 @@ def highly_variable_genes(
     ----------
     mean, variance
         float64 [n_genes], of the normalised counts before the logarithm; variance with n - 1.
+    keep_ties
+        Take all genes that tie for the last place, as scanpy does; else the first of them, up to `n_top`.
 
     Returns
     -------
-    int64, ascending indices. More than `n_top` when genes tie for the last place, fewer when fewer vary.
+    int64, ascending indices. More than `n_top` when ties are kept, fewer when fewer vary.
 
     References
     ----------
     Satija et al., Nature Biotechnology 33 (2015), doi 10.1038/nbt.3192; scanpy 1.11.
     """
     normalised = _normalised_dispersion(mean, variance, n_bins=n_bins)
+    if not keep_ties:
+        # NaN comes last.
+        order = np.argsort(-normalised, kind="stable")[: np.count_nonzero(~np.isnan(normalised))]
+        return np.sort(order[:n_top])
     known = np.sort(normalised[~np.isnan(normalised)])[::-1]
     if known.size == 0:
         return np.empty(0, dtype=np.int64)

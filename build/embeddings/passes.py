@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from pydantic import ValidationError
@@ -23,13 +23,13 @@ from curate.errors import EmbeddingError
 from curate.progress import progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from curate.build.embeddings.pca import PcaModel, Scaling
-    from curate.passes.counts import Counts
     from curate.passes.schedule import Schedule, Task
     from curate.passes.units import Unit
 
@@ -38,21 +38,44 @@ if TYPE_CHECKING:
 CHECKPOINT_S = 60.0
 
 
+class CellBlock(Protocol):
+    """The counts of some cells."""
+
+    @property
+    def counts(self) -> sp.csr_array:
+        """[b, n_genes], raw, of the genes that were asked for."""
+
+    @property
+    def totals(self) -> NDArray[np.float64]:
+        """float64 [b], over all genes."""
+
+
+class CellCounts(Protocol):
+    """Where the counts of cells come from: a corpus, or shards."""
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+
+    def blocks(self, runs: Runs, genes: NDArray[np.int64] | None = None) -> Iterator[CellBlock]:
+        """Yield the counts of some cells and of some genes, or of all."""
+
+
 def unit_moments(
-    runs: Runs, sampled: NDArray[np.bool_], *, counts: Counts, target_sum: float
+    runs: Runs, sampled: NDArray[np.bool_], *, counts: CellCounts, target_sum: float
 ) -> NDArray[np.float64]:
     """Return the sums of `moment_sums` over the cells of a unit."""
-    sums = np.zeros((counts.var_joinids.size, 4))
+    sums = np.zeros((counts.n_genes, 4))
     first = 0
     for block in counts.blocks(runs):
-        last = first + block.joinids.size
+        last = first + block.totals.size
         moment_sums(block.counts, block.totals, sampled[first:last], sums, target_sum=target_sum)
         first = last
     return sums
 
 
 def unit_gram(
-    runs: Runs, *, counts: Counts, genes: NDArray[np.int64], scaling: Scaling
+    runs: Runs, *, counts: CellCounts, genes: NDArray[np.int64], scaling: Scaling
 ) -> NDArray[np.float64]:
     """Return the sums of `gram_sums` over the cells of a unit."""
     sums = np.zeros(gram_size(genes.size))
@@ -62,7 +85,7 @@ def unit_gram(
 
 
 def unit_projection(
-    runs: Runs, *, counts: Counts, genes: NDArray[np.int64], model: PcaModel
+    runs: Runs, *, counts: CellCounts, genes: NDArray[np.int64], model: PcaModel
 ) -> tuple[NDArray[np.float32], int]:
     """Return the embedding of the cells of a unit, and how many of them have no counts."""
     parts, n_empty = [], 0
@@ -73,16 +96,23 @@ def unit_projection(
 
 
 def add_up(
-    kept: Path, task: Task, units: Sequence[Unit], *, shape: tuple[int, ...], schedule: Schedule, title: str
+    kept: Path | None,
+    task: Task,
+    units: Sequence[Unit],
+    *,
+    shape: tuple[int, ...],
+    schedule: Schedule,
+    title: str,
 ) -> NDArray[np.float64]:
     """Return the sum of what `task` returns for each unit, float64 of this shape.
 
     Parameters
     ----------
     kept
-        Where the sum so far is kept, and in the end the whole: a pass that is finished is not run again.
+        Where the sum so far is kept, and in the end the whole: a pass that is finished is not run again. None
+        keeps nothing.
     """
-    total, n_done = _read_sum(kept, shape)
+    total, n_done = (np.zeros(shape), 0) if kept is None else _read_sum(kept, shape)
     with progress(title, sum(unit.n_cells for unit in units)) as advance:
         advance(sum(unit.n_cells for unit in units[:n_done]))
         saved_at = time.monotonic()
@@ -90,7 +120,8 @@ def add_up(
             total += part
             advance(units[n_done].n_cells)
             n_done += 1
-            if time.monotonic() - saved_at > CHECKPOINT_S or n_done == len(units):
+            is_due = time.monotonic() - saved_at > CHECKPOINT_S or n_done == len(units)
+            if kept is not None and is_due:
                 with atomic_file(kept) as aside:
                     save_file({"sum": total, "n_done": np.array([n_done])}, aside)
                 saved_at = time.monotonic()

@@ -16,6 +16,7 @@
     guard.py        the way through: compare; leave cells out of a build
     doubles.py      cells of a source that its corpus holds, kept beside the source
     pools.py        the cells of a source that may be drawn
+    foreseen_pools.py  the same before a build looks for them
     found.py        what was found, counted
     report.py       a manifest compared: counts by split, source, dataset and donor
 """

@@ -133,7 +133,7 @@ class Takes:
         where = f" from {corpus.census_uri()}" if self.is_remote else ""
         return (
             f"that reads the counts of {corpus.n_cells:,} cells {once} "
-            f"({self.n_passes * self.n_bytes / 1e9:,.1f} GB{where}, about {_minutes(self.seconds)})"
+            f"({self.n_passes * self.n_bytes / 1e9:,.1f} GB{where}, about {minutes(self.seconds)})"
         )
 
     @property
@@ -302,5 +302,6 @@ def _keep(
     return Doubles(by, header)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Return a time for a message."""
     return f"{seconds / 3600:,.1f} h" if seconds >= 5400 else f"{max(1, round(seconds / 60)):,} min"

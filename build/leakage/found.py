@@ -22,7 +22,8 @@ class MethodCount:
     Attributes
     ----------
     n_cells, n_evaluation_cells
-        Cells of the manifest that are of the corpus, or of one source, and cells of the evaluation set.
+        Cells of the manifest that are of the corpus, or of one source, and the cells of the evaluation set
+        that have one among them.
     splits
         The former by split.
     why_not

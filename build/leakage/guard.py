@@ -37,7 +37,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 CELL_METHODS: tuple[Method, ...] = ("joinid", "exact", "near")
 """Those that find the same cell; the others find the same donor."""
 
-BY_OBS: dict[Method, Callable[[Compared, EvaluationSet], Same]] = {
+BY_OBS: dict[Method, Callable[[Compared, EvaluationSet, NDArray[np.bool_] | None], Same]] = {
     "joinid": same_joinids,
     "donor": same_donors,
     "possible-donor": possible_donors,
@@ -53,7 +53,7 @@ class Overlap:
     compared
         bool [n_cells], the cells that were asked about.
     same
-        What each method found, on both sides; on this one among the cells compared.
+        What each method found among the cells compared, on both sides.
     scan
         The pairs of like content; None when content was not asked for.
     """
@@ -115,7 +115,7 @@ def find_overlap(
         raise LeakageError(f"no method named {unknown[0]!r}; there are: {', '.join(METHODS)}")
     wanted = np.ones(cells.n_cells, np.bool_) if compared is None else compared
     same: dict[Method, Same] = {
-        method: _among(BY_OBS[method](cells, evaluation), wanted) for method in by if method in BY_OBS
+        method: BY_OBS[method](cells, evaluation, wanted) for method in by if method in BY_OBS
     }
     by_content: list[Method] = [method for method in ("exact", "near") if method in by]
     found = None
@@ -157,7 +157,7 @@ def overlap_exclusions(
     cells = CorpusCells(corpus, census)
     usable = [method for method in METHODS if method in by]
     for method in usable.copy():
-        why_not = BY_OBS[method](cells, evaluation).why_not if method in BY_OBS else None
+        why_not = BY_OBS[method](cells, evaluation, None).why_not if method in BY_OBS else None
         if why_not is not None:
             tell(f"{evaluation.name} was not compared by {method}: {why_not}")
             usable.remove(method)
@@ -199,10 +199,6 @@ def _tell_undecided(cells: Compared, overlap: Overlap, tell: Callable[[str], Non
             f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few genes that they share "
             f"with {cells.called} to be decided by content: not found is not clean"
         )
-
-
-def _among(same: Same, wanted: NDArray[np.bool_]) -> Same:
-    return Same(same.cells & wanted, same.evaluation, same.why_not)
 
 
 def _same_in_file(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:

@@ -55,7 +55,14 @@ class NearIndex:
     keys: NDArray[np.uint32]
 
     @classmethod
-    def of(cls, cells: Packed, shared: NDArray[np.bool_], *, n_compared: int) -> NearIndex:
+    def of(
+        cls,
+        cells: Packed,
+        shared: NDArray[np.bool_],
+        *,
+        n_compared: int,
+        usable: NDArray[np.bool_] | None = None,
+    ) -> NearIndex:
         """Index evaluation cells.
 
         Memory: 8 bytes a cell and band, 2 bytes a gene and hash, and the null's sample (4 KB a gene).
@@ -64,10 +71,13 @@ class NearIndex:
         ----------
         n_compared
             Cells of the corpus that will be searched with, for the number of false hits to expect.
+        usable
+            bool [n_cells], those that detect enough to be decided, for the same; all by default.
         """
-        nats = gene_nats(cells, shared)
-        weights = nats**2
-        null = Null.of(cells, weights, n_compared=n_compared)
+        weights = gene_nats(cells, shared) ** 2
+        if usable is None:
+            usable = np.ones(cells.n_cells, np.bool_)
+        null = Null.of(cells, weights, usable, n_compared=n_compared)
         bands = choose_bands(null.jaccards, n_cells=cells.n_cells)
         ranks = gene_ranks(weights, bands.n_hashes)
         starts, members, keys = _buckets(band_keys(cells, ranks, bands))
@@ -120,8 +130,7 @@ class NearIndex:
 def gene_nats(cells: Packed, shared: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return what detecting a gene says, -log of the share of cells that do, float64 [n_genes].
 
-    It is 0 for genes that are not shared. Their sum over the genes of a cell is -log of the chance to detect
-    just these, were they independent.
+    It is 0 for genes that are not shared.
     """
     return np.where(shared, -np.log((cells.detected_in() + 0.5) / (cells.n_cells + 1)), 0.0)
 

@@ -8,7 +8,9 @@ score s has the excess
 
 0 for a cell that is no more like x than its nearest neighbour, 1 for a copy. A pair counts from e = 0.5, or
 from a higher excess, where the tail of e among distinct cells, seen in a sample, says that so many
-comparisons would bring a false hit.
+comparisons would bring a false hit. That tail is taken of cells that detect enough to be decided: of two
+cells with a handful of genes each, half of one may be in the other by chance, and such pairs are left to
+`evidence`, which refuses them.
 """
 
 from __future__ import annotations
@@ -40,77 +42,108 @@ _COPIES = 16
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Distinct cells to score others with.
+
+    Attributes
+    ----------
+    weights
+        float64 [n_genes].
+    detected
+        float32 [n_genes, n], the weight of each gene where a cell detects it.
+    norms
+        float64 [n], the weight of the genes of each.
+    cells
+        Which of the evaluation cells they are, int64 [n]; None for cells compared.
+    """
+
+    weights: NDArray[np.float64]
+    detected: NDArray[np.float32]
+    norms: NDArray[np.float64]
+    cells: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls, held: Packed, weights: NDArray[np.float64], cells: NDArray[np.int64] | None = None
+    ) -> Reference:
+        """Hold some cells, 4 bytes a gene and cell."""
+        detected = np.zeros((held.n_genes, held.n_cells), np.float32)
+        of_cell = np.repeat(np.arange(held.n_cells), np.diff(held.indptr))
+        detected[held.genes, of_cell] = weights[held.genes]
+        return cls(weights, detected, held.row_sums(weights), cells)
+
+    def nearest(self, cells: Packed, which: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the score of the nearest distinct cell of some evaluation cells, float64 [len(which)]."""
+        parts = [
+            nearest_distinct(self.scores(cells, which[start : start + SAMPLED_CELLS]))
+            for start in range(0, len(which), SAMPLED_CELLS)
+        ]
+        return np.concatenate([np.empty(0), *parts])
+
+    def scores(self, cells: Packed, which: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the scores of some evaluation cells, [len(which), n]; -1 of a cell with itself."""
+        scores = np.zeros((len(which), len(self.norms)))
+        _overlaps(cells.indptr, cells.genes, which, self.detected, scores)
+        norms = cells.take(which).row_sums(self.weights)
+        sizes = np.sqrt(np.outer(norms, self.norms))
+        scores = np.divide(scores, sizes, out=np.zeros_like(scores), where=sizes > 0)
+        if self.cells is not None:
+            scores[which[:, None] == self.cells[None, :]] = -1.0
+        return scores
+
+
+@dataclass(frozen=True)
 class Null:
     """What distinct cells score, over some shared genes.
 
     Attributes
     ----------
     reference
-        The evaluation cells compared with, int64 [n], ascending.
-    detected
-        float32 [n_genes, n], the weight of each gene where a reference cell detects it.
+        Of the evaluation cells.
     jaccards
         Weighted Jaccard index of pairs of distinct cells, for the choice of bands.
     excess
         From which a pair counts.
     n_expected
-        False hits to expect, by the tail: at most about FALSE_HITS.
+        False hits to expect, by the tail of pairs of usable cells: at most about FALSE_HITS; NaN where next
+        to none are usable.
     undecidable_fraction
         Share of the sampled cells whose nearest score is above MOST_NEAREST.
     """
 
-    reference: NDArray[np.int64]
-    detected: NDArray[np.float32]
-    norms: NDArray[np.float64]
+    reference: Reference
     jaccards: NDArray[np.float64]
     excess: float
     n_expected: float
     undecidable_fraction: float
 
     @classmethod
-    def of(cls, cells: Packed, weights: NDArray[np.float64], *, n_compared: int) -> Null:
-        """Take the null from a sample of the evaluation cells, always the same one."""
+    def of(
+        cls, cells: Packed, weights: NDArray[np.float64], usable: NDArray[np.bool_], *, n_compared: int
+    ) -> Null:
+        """Take the null from a sample of the evaluation cells, always the same one.
+
+        Parameters
+        ----------
+        usable
+            bool [n_cells], the evaluation cells that detect enough to be decided.
+        """
         order = np.random.default_rng(cells.n_cells).permutation(cells.n_cells)
-        reference = np.sort(order[:REFERENCE_CELLS])
-        detected = np.zeros((cells.n_genes, len(reference)), np.float32)
-        held = cells.take(reference)
-        of_cell = np.repeat(np.arange(len(reference)), np.diff(held.indptr))
-        detected[held.genes, of_cell] = weights[held.genes]
-        norms = cells.row_sums(weights)
-        bare = cls(reference, detected, norms, np.empty(0), LEAST_EXCESS, 0.0, 0.0)
+        chosen = np.sort(order[:REFERENCE_CELLS])
+        reference = Reference.of(cells.take(chosen), weights, chosen)
         sampled = order[:SAMPLED_CELLS]
-        scores = bare._scores(cells, sampled)
+        scores = reference.scores(cells, sampled)
         nearest = nearest_distinct(scores)
-        excesses = _excesses(scores, nearest)
-        excess, n_expected = tail_excess(excesses, n_pairs=float(cells.n_cells) * n_compared)
+        excesses = _excesses(scores, nearest, np.outer(usable[sampled], usable[chosen]))
+        excess, n_expected = tail_excess(excesses, n_pairs=float(usable.sum()) * n_compared)
+        norms = cells.take(sampled).row_sums(weights)
         return cls(
             reference=reference,
-            detected=detected,
-            norms=norms,
-            jaccards=_jaccards(scores, norms[sampled], norms[reference], nearest),
+            jaccards=_jaccards(scores, norms, reference.norms, nearest),
             excess=excess,
             n_expected=n_expected,
             undecidable_fraction=float(np.mean(nearest > MOST_NEAREST)) if len(nearest) else 1.0,
         )
-
-    def nearest(self, cells: Packed, which: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the score of the nearest distinct cell of some evaluation cells, float64 [len(which)]."""
-        if not len(which):
-            return np.empty(0)
-        parts = [
-            nearest_distinct(self._scores(cells, which[start : start + SAMPLED_CELLS]))
-            for start in range(0, len(which), SAMPLED_CELLS)
-        ]
-        return np.concatenate(parts)
-
-    def _scores(self, cells: Packed, which: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the scores of some cells with the reference, [len(which), n]; -1 of a cell with itself."""
-        scores = np.zeros((len(which), len(self.reference)))
-        _overlaps(cells.indptr, cells.genes, which, self.detected, scores)
-        sizes = np.sqrt(np.outer(self.norms[which], self.norms[self.reference]))
-        scores = np.divide(scores, sizes, out=np.zeros_like(scores), where=sizes > 0)
-        scores[which[:, None] == self.reference[None, :]] = -1.0
-        return scores
 
 
 def nearest_distinct(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,14 +182,20 @@ def tail_excess(excesses: NDArray[np.float64], *, n_pairs: float) -> tuple[float
     return excess, n_pairs * 0.5 * math.erfc(z / math.sqrt(2))
 
 
-def _excesses(scores: NDArray[np.float64], nearest: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the excess of pairs over the nearest of the other half of the reference, without the copies."""
+def _excesses(
+    scores: NDArray[np.float64], nearest: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the excess of pairs over the nearest of the other half of the reference, without the copies.
+
+    Of the pairs counted, bool [n, n_reference].
+    """
     half = np.arange(scores.shape[1]) % 2 == 0
     found = []
     for of_nearest, of_pairs in ((half, ~half), (~half, half)):
         r = np.minimum(nearest_distinct(scores[:, of_nearest]), nearest)[:, None]
         s = scores[:, of_pairs]
         distinct = (s >= 0) & (s <= nearest[:, None]) & (nearest[:, None] <= MOST_NEAREST)
+        distinct &= counted[:, of_pairs]
         found.append(((s - r) / (1 - r + 1e-12))[distinct])
     return np.concatenate(found)
 

@@ -63,6 +63,20 @@ class Packed:
             counts.append(np.minimum(block.data, MAX_COUNT).astype(np.uint16))
         return cls(np.cumsum(np.concatenate(lengths)), np.concatenate(genes), np.concatenate(counts), n_genes)
 
+    @classmethod
+    def joined(cls, parts: list[Packed], *, n_genes: int) -> Packed:
+        """Join the parts, giving up each as it is copied: what is held is held twice at most."""
+        lengths = [np.diff(part.indptr) for part in parts]
+        indptr = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
+        genes, counts = np.empty(indptr[-1], np.uint16), np.empty(indptr[-1], np.uint16)
+        end = len(genes)
+        while parts:
+            part = parts.pop()
+            piece = slice(end - len(part.genes), end)
+            genes[piece], counts[piece] = part.genes, part.counts
+            end = piece.start
+        return cls(indptr, genes, counts, n_genes)
+
     @property
     def n_cells(self) -> int:
         """Number of cells."""

@@ -1,7 +1,8 @@
-"""The cells of a source that may be drawn: all but those that the corpus or an evaluation set holds.
+"""The cells of a source that may be drawn: all but those of the corpus, another source or an evaluation set.
 
 1. cells that the corpus holds: they would bring its validation and test cells into train;
-2. cells that the build excludes for a reason that goes for sources too.
+2. cells of the sources that are named before it: they would be drawn twice;
+3. cells that the build excludes for a reason that goes for sources too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 
 from curate.build.exclusions import Exclusion, exclude
 from curate.build.leakage.doubles import find_doubles, kept_doubles, what_it_takes
+from curate.build.leakage.guard import CELL_METHODS
 from curate.build.leakage.scan import METHOD_VERSION
+from curate.build.leakage.shared import shared_when_small
 from curate.errors import SourceError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from curate.sources.source import Source
 
 CORPUS_OVERLAP = "corpus overlap"
+SOURCE_OVERLAP = "source overlap"
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,14 @@ class Pool:
         How many cells of the source were left out, reason by reason; each names the source.
     was_compared
         Whether the source was compared with the corpus.
+    not_compared_with
+        The sources named before it that it was not compared with.
     """
 
     rows: NDArray[np.int64]
     exclusions: tuple[ExclusionRecord, ...]
     was_compared: bool
+    not_compared_with: tuple[str, ...] = ()
 
     def reasons(self) -> str:
         """Return "corpus overlap takes 1,200, …", for a message; empty when nothing was left out."""
@@ -53,22 +60,32 @@ class Pool:
         )
 
 
-def pool_of(source: Source, exclusions: Sequence[Exclusion] = (), *, uncompared: bool = False) -> Pool:
+def pool_of(
+    source: Source,
+    exclusions: Sequence[Exclusion] = (),
+    *,
+    before: Sequence[Source] = (),
+    uncompared: bool = False,
+) -> Pool:
     """Return the cells of a source that may be drawn.
 
-    Whether the corpus holds its cells is looked for when it was not before, unless that takes long.
+    Whether the corpus or a source before it holds its cells is looked for when it was not before, unless that
+    takes long.
 
     Parameters
     ----------
     exclusions
         Those of the build; the ones without `drop_of_source` do not go for sources.
+    before
+        Sources that cells are drawn from too; those that both hold are left to them.
     uncompared
-        Take a source that was not compared with the corpus as it is, where comparing takes long.
+        Take a source that was not compared with the corpus, or those before it, as it is, where comparing
+        takes long.
 
     Raises
     ------
     SourceError
-        When the source was not compared with the corpus, and that takes long.
+        When the source was not compared with the corpus or those before it, and that takes long.
     CensusError, LeakageError
         When it cannot be compared.
     """
@@ -86,6 +103,22 @@ def pool_of(source: Source, exclusions: Sequence[Exclusion] = (), *, uncompared:
     if doubles is not None:
         by = {"source": source.name, "by": list(doubles.by), "method_version": METHOD_VERSION}
         reasons.append(Exclusion(CORPUS_OVERLAP, by, drop=doubles.rows))
+    not_compared_with = []
+    for other in before:
+        shared, why_not = shared_when_small(source, other)
+        if shared is None and not uncompared:
+            raise SourceError(f"{why_not}, or take both as they are with --allow-uncompared")
+        if shared is None:
+            not_compared_with.append(other.name)
+            continue
+        by = {
+            "source": source.name,
+            "with": other.name,
+            "with_id": other.id,
+            "by": list(CELL_METHODS),
+            "method_version": METHOD_VERSION,
+        }
+        reasons.append(Exclusion(SOURCE_OVERLAP, by, drop=shared.rows[source.id]))
     reasons += [
         Exclusion(
             each.reason,
@@ -96,7 +129,12 @@ def pool_of(source: Source, exclusions: Sequence[Exclusion] = (), *, uncompared:
         if each.drop_of_source is not None
     ]
     kept, records = exclude(source.corpus, np.ones(source.n_cells, np.bool_), reasons)
-    return Pool(np.flatnonzero(kept), records, was_compared=doubles is not None)
+    return Pool(
+        np.flatnonzero(kept),
+        records,
+        was_compared=doubles is not None,
+        not_compared_with=tuple(not_compared_with),
+    )
 
 
 def _of_source(

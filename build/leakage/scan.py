@@ -3,47 +3,46 @@
 1. cells of datasets that measured the same genes are taken together: one index for each such set of genes;
 2. their counts are read once, in parts, and each part's pairs are kept as it is done, so that a run that was
    killed goes on behind the last of them;
-3. a cell that holds too little to be decided by itself counts where its counts stand in a dataset that is
-   known to hold other cells of the evaluation set;
+3. equal counts that some cell may have by chance count in a dataset that is known to hold other cells of the
+   evaluation set;
 4. what was found is kept under the corpus or the source, and a second question about these cells and the
    same evaluation set reads nothing.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 from pydantic import ValidationError
 
 from curate.atomic import atomic_file, atomic_folder
-from curate.build.leakage.exact import ExactIndex
-from curate.build.leakage.near import NearIndex, gene_nats
-from curate.build.leakage.nulls import FALSE_HITS, MOST_NEAREST
+from curate.build.leakage.matcher import Candidates, Matcher
 from curate.documents import Document, canonical_digest
 from curate.progress import progress
 from curate.scratch import kept_in, scratch_of
 from curate.threads import mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import scipy.sparse as sp
     from numpy.typing import NDArray
 
     from curate.build.leakage.compared import Compared, GeneSet
-    from curate.build.leakage.evaluation import EvaluationSet, GeneGroup
+    from curate.build.leakage.evaluation import EvaluationSet
 
     Advance = Callable[[int], None]
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 """Enters manifests: raised whenever the same input would give other pairs."""
-MARGIN_NATS = 8.0
-"""Beyond what the number of pairs asks for, as the genes of a cell type go together."""
+DOUBT = 0.05
+"""Chance of being a false hit that weak equal counts may have, by the others found in their dataset."""
+SAMPLED_CELLS = 1024
+"""Cells of a part that stand for those compared."""
 PART_CELLS = 131_072
 FOLDER = "leakage"
 _HEADER, _PAIRS, _COVERED = "scan.json", "pairs.parquet", "covered.npy"
@@ -55,13 +54,14 @@ _SCHEMA = {
     "is_exact": pl.Boolean,
     "is_near": pl.Boolean,
 }
-_PART_SCHEMA = {**_SCHEMA, "is_weak": pl.Boolean}
+_PART_SCHEMA = {**_SCHEMA, "is_weak": pl.Boolean, "equal_nats": pl.Float32}
 
 
 class GeneSetRecord(Document):
     """A comparison over the genes that some datasets and some evaluation cells share.
 
-    `n_few` of the evaluation cells detect too few of the genes to be decided by themselves;
+    `n_few` of the evaluation cells detect too few of the genes to be decided, if their copies were altered
+    where near copies were looked for;
     `undecidable_fraction`, from a sample, are as like distinct cells as copies are. A near pair counts from
     `excess`, and so many false ones are to be expected, of all cells of the corpus or source; None where near
     copies were not looked for.
@@ -100,7 +100,8 @@ class Scan:
         row (of the cells), cell (of the evaluation set), score, nearest (the score of the nearest distinct
         evaluation cell), is_exact, is_near; by row and cell.
     few
-        Evaluation cells that detect too few shared genes to be decided against some of the cells.
+        Evaluation cells that detect too few shared genes to be decided against some of the cells, or that are
+        like cells which do.
     """
 
     covered: NDArray[np.bool_]
@@ -143,8 +144,10 @@ def scan(
                 records.append(record)
                 few.append(undecided)
                 pairs += parts
-        found = _corroborated(cells, pl.concat([pl.DataFrame(schema=_PART_SCHEMA), *pairs]))
-        some_few = np.setdiff1d(np.concatenate([np.empty(0, np.int64), *few]), found["cell"].to_numpy())
+        every_pair = pl.concat([pl.DataFrame(schema=_PART_SCHEMA), *pairs])
+        found = _corroborated(cells, every_pair, n_evaluation=evaluation.n_cells)
+        undecided = np.concatenate([every_pair["cell"].to_numpy(), *few])
+        some_few = np.setdiff1d(undecided, found["cell"].to_numpy())
         found.write_parquet(folder / _PAIRS)
         np.save(folder / _COVERED, np.packbits(wanted))
         for part in folder.glob("part-*"):
@@ -173,22 +176,27 @@ def kept_scan(
     return next((kept for home in homes if (kept := _kept(home, wanted)) is not None), None)
 
 
-def least_information(n_pairs: int) -> float:
-    """Return the nats that an evaluation cell must hold to be decided among so many pairs.
+def _corroborated(cells: Compared, pairs: pl.DataFrame, *, n_evaluation: int) -> pl.DataFrame:
+    """Return the pairs that count: weak ones only of datasets that hold other evaluation cells for sure.
 
-    The chance of a pair of independent cells alike in that many nats is e to the minus of it: FALSE_HITS over
-    all pairs, and MARGIN_NATS beyond. Among 200,000 x 22.2 million pairs this is 39, among 2,000 x 5,000 26.
+    With s the share of the evaluation cells that a dataset of n cells holds for sure, and p the chance that
+    one of these has the counts of an evaluation cell by chance, n p / s of such pairs are false: at most
+    DOUBT.
     """
-    return math.log(max(n_pairs, 1) / FALSE_HITS) + MARGIN_NATS
-
-
-def _corroborated(cells: Compared, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Return the pairs that count: weak ones only of datasets that hold other evaluation cells for sure."""
     if pairs["is_weak"].any():
-        dataset = cells.columns(["dataset_id"])["dataset_id"][pairs["row"]].cast(pl.String)
-        holding = dataset.filter(pairs["is_exact"] & ~pairs["is_weak"]).unique()
-        pairs = pairs.filter(~pairs["is_weak"] | dataset.is_in(holding.implode()))
-    return pairs.select(*_SCHEMA).sort("row", "cell")
+        of_all = cells.columns(["dataset_id"])["dataset_id"].cast(pl.String).fill_null("")
+        sizes = of_all.value_counts(name="n").rename({"dataset_id": "dataset"})
+        held = pairs.with_columns(dataset=of_all.gather(pairs["row"]))
+        shares = (
+            held.filter(pl.col("is_exact") & ~pl.col("is_weak"))
+            .group_by("dataset")
+            .agg(share=pl.col("cell").n_unique() / n_evaluation)
+        )
+        held = held.join(sizes, on="dataset", how="left").join(shares, on="dataset", how="left")
+        least = (pl.col("n") / (DOUBT * pl.col("share"))).log()
+        is_sure = (~pl.col("is_weak") | (pl.col("equal_nats") >= least)).fill_null(value=False)
+        pairs = held.with_columns(is_exact=pl.col("is_exact") & is_sure)
+    return pairs.filter(pl.col("is_exact") | pl.col("is_near")).select(*_SCHEMA).sort("row", "cell")
 
 
 def _key(cells: Compared, evaluation: EvaluationSet, *, is_near: bool) -> str:
@@ -225,7 +233,7 @@ def _compare(
     for start in range(0, len(genes.rows), PART_CELLS):
         rows = genes.rows[start : start + PART_CELLS]
         path = folder / f"part-{number:05}-{start:09}.parquet"
-        if not matcher.usable.any():
+        if not matcher.is_telling:
             # Nothing could be found: reading is spared.
             advance(len(rows))
             continue
@@ -252,79 +260,23 @@ def _compare(
     return record, genes.group.cells[few], parts
 
 
-def _search(matcher: Matcher, cells: Compared, rows: NDArray[np.int64], advance: Advance) -> pl.DataFrame:
-    """Return the pairs of some cells; `row` counts within them, `cell` within the group."""
-    blocks = cells.counts(rows, matcher.genes)
-    found, start = [matcher.search(_no_counts(len(matcher.genes)))], 0
-    for pairs, n in mapped(lambda counts: (matcher.search(counts), counts.shape[0]), blocks):
-        found.append(pairs.with_columns(pl.col("row") + start))
-        start += n
+def _search(matcher: Matcher, cells: Compared, rows: NDArray[np.int64], advance: Advance) -> Candidates:
+    """Return the pairs of some cells that may count; `row` counts within them, `cell` within the group."""
+    every = -(-len(rows) // SAMPLED_CELLS)
+
+    def blocks() -> Iterator[tuple[int, sp.csr_array]]:
+        start = 0
+        for counts in cells.counts(rows, matcher.genes):
+            yield start, counts
+            start += counts.shape[0]
+
+    def search(block: tuple[int, sp.csr_array]) -> tuple[int, Candidates, int]:
+        start, counts = block
+        sampled = np.arange(-start % every, counts.shape[0], every)
+        return start, matcher.search(counts, sampled=sampled), counts.shape[0]
+
+    found = []
+    for start, candidates, n in mapped(search, blocks()):
+        found.append((start, candidates))
         advance(n)
-    return pl.concat(found)
-
-
-def _no_counts(n_genes: int) -> sp.csr_array:
-    parts = (np.empty(0, np.float32), np.empty(0, np.int64), np.zeros(1, np.int64))
-    return sp.csr_array(parts, shape=(0, n_genes))
-
-
-@dataclass(frozen=True)
-class Matcher:
-    """A group of evaluation cells, indexed over the genes that it shares with some datasets.
-
-    Attributes
-    ----------
-    genes
-        int64, the genes to read, as places in the var of the Census.
-    usable
-        bool [n_cells of the group], which detect enough of the shared genes to be decided by themselves.
-    exact
-        Of these, and of those that few cells of the corpus would equal by chance: their pairs are weak.
-    """
-
-    group: GeneGroup
-    genes: NDArray[np.int64]
-    near: NearIndex | None
-    exact: ExactIndex
-    usable: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls, group: GeneGroup, shared: NDArray[np.bool_], *, n_compared: int, is_near: bool = True
-    ) -> Matcher:
-        """Index a group; a cell without known counts detects genes, but equals no other."""
-        near = NearIndex.of(group.packed, shared, n_compared=n_compared) if is_near else None
-        information = group.packed.row_sums(gene_nats(group.packed, shared))
-        usable = information >= least_information(group.packed.n_cells * n_compared)
-        least = math.log(max(n_compared, 2))
-        exact = ExactIndex.of(group.packed, shared, (information >= least) & group.is_count)
-        return cls(group, group.genes, near, exact, usable)
-
-    def search(self, counts: sp.csr_array) -> pl.DataFrame:
-        """Return the pairs that may count: row of `counts`, cell of the group, score, is_exact."""
-        row, cell = self.exact.search(counts)
-        exact = pl.DataFrame({"row": row, "cell": cell, "score": np.ones(len(row), np.float32)})
-        near = exact.clear()
-        if self.near is not None:
-            near_row, near_cell, score = self.near.search(counts)
-            near = pl.DataFrame({"row": near_row, "cell": near_cell.astype(np.int64), "score": score})
-        both = pl.concat([near.with_columns(is_exact=pl.lit(value=False)), exact.with_columns(is_exact=True)])
-        return both.group_by("row", "cell").agg(pl.col("score", "is_exact").max()).sort("row", "cell")
-
-    def decide(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """Return the pairs that count, `cell` as the number in the evaluation set."""
-        cells = pairs["cell"].to_numpy()
-        nearest = np.full(len(cells), np.nan)
-        is_near = np.zeros(len(cells), np.bool_)
-        if self.near is not None:
-            which, place = np.unique(cells, return_inverse=True)
-            nearest = self.near.null.nearest(self.group.packed, which)[place]
-            excess = (pairs["score"].to_numpy() - nearest) / (1 - nearest + 1e-12)
-            is_near = (excess >= self.near.null.excess) & (nearest <= MOST_NEAREST) & self.usable[cells]
-        decided = pairs.with_columns(
-            nearest=pl.Series(nearest, dtype=pl.Float32),
-            is_near=pl.Series(is_near, dtype=pl.Boolean),
-            is_weak=pl.Series(~self.usable[cells], dtype=pl.Boolean),
-            cell=pl.Series(self.group.cells[cells], dtype=pl.Int64),
-        )
-        return decided.filter(pl.col("is_near") | pl.col("is_exact"))
+    return Candidates.joined(found, n_genes=len(matcher.genes))

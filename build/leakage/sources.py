@@ -194,7 +194,7 @@ class _Read:
         release_joinids: tuple[str, NDArray[np.int64]] | None = None,
     ) -> EvaluationSet:
         is_count, hashes = np.concatenate(self.is_count), np.concatenate(self.hashes)
-        packed = _joined(self.parts, len(self.places))
+        packed = Packed.joined(self.parts, n_genes=len(self.places))
         if measured is None:
             every_gene = np.ones(len(self.places), np.bool_)
             groups = [self._group(packed, np.arange(packed.n_cells), every_gene, is_count)]
@@ -229,20 +229,6 @@ class _Read:
         held = packed if len(cells) == packed.n_cells else packed.take(cells)
         genes = genes & (held.detected_in() > 0)
         return GeneGroup(cells, self.places[genes], held.only(genes), is_count[cells])
-
-
-def _joined(parts: list[Packed], n_genes: int) -> Packed:
-    """Join the parts, giving up each as it is copied: what is held is held twice at most."""
-    lengths = [np.diff(part.indptr) for part in parts]
-    indptr = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    genes, counts = np.empty(indptr[-1], np.uint16), np.empty(indptr[-1], np.uint16)
-    end = len(genes)
-    while parts:
-        part = parts.pop()
-        piece = slice(end - len(part.genes), end)
-        genes[piece], counts[piece] = part.genes, part.counts
-        end = piece.start
-    return Packed(indptr, genes, counts, n_genes)
 
 
 def _opened(path: Path, layer: str | None) -> H5adSource:

@@ -5,6 +5,8 @@
 3. a label that train still lacks gets a unit into train, where one can be moved;
 4. a split without a unit gets the one that costs the least;
 5. single units move for as long as that brings the shares nearer.
+
+Of few units the best of all assignments is taken instead (`few.py`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.build.splits.cells import split_bounds
+from curate.build.splits.few import FEW, assign_few
 from curate.build.splits.kernels import Table, assign
 from curate.identity import cell_keys
 
@@ -35,6 +38,10 @@ def assign_units(units: Units, *, ratios: Sequence[float], seed: int) -> NDArray
     largest part of all cells or of a label first: the iterative stratification of Sechidis et al., for units
     of many cells with many labels. Units of like importance (within a factor of two) come in the order of a
     keyed hash of their names, so that another seed gives another split.
+
+    Of up to FEW units, one by one can end far from what is possible: there all assignments are compared, or
+    many tries, and of those nearly as near as can be to the ratios the one that keeps the most labels in
+    train is taken. The seed decides between equals.
 
     A label that lives in one unit only is put into train with it, and one that would be missing there is
     brought there, for as long as train exceeds its share by no more than half of what val and test are to
@@ -73,7 +80,17 @@ def assign_units(units: Units, *, ratios: Sequence[float], seed: int) -> NDArray
         n_cells=int(units.sizes.sum()),
     )
     order = np.lexsort((keys, -np.floor(np.log2(importance))))
-    return assign(table, order, _exclusive(units, label_sizes, keys))
+    exclusive = _exclusive(units, label_sizes, keys)
+    if is_few(units):
+        by_key = np.argsort(keys)
+        seeds = keys[by_key].tolist()
+        return assign_few(table, by_key, exclusive, rng=np.random.default_rng(seeds))
+    return assign(table, order, exclusive)
+
+
+def is_few(units: Units) -> bool:
+    """Whether the best of all assignments is taken."""
+    return units.n <= FEW
 
 
 def hash_units(units: Units, ratios: Sequence[float], seed: int) -> NDArray[np.uint8]:

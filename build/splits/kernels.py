@@ -78,26 +78,31 @@ def assign(table: Table, order: NDArray[np.int64], exclusive: NDArray[np.int64])
     exclusive
         Units that are the only home of a label, in the order in which they go to train.
     """
+    state = empty_state(table)
+    if table.ratios[TRAIN] > 0:
+        _place_exclusive(table, state, exclusive)
+    _place_others(table, state, order)
+    if table.ratios[TRAIN] > 0:
+        bring_labels(table, state, order)
+    _fill_empty(table, state, order)
+    _improve(table, state, order)
+    return state.split.astype(np.uint8)
+
+
+def empty_state(table: Table) -> State:
+    """Return the state of units that are nowhere."""
     n_splits, n_labels = table.ratios.size, table.label_sizes.size
-    state = State(
+    return State(
         split=np.full(table.sizes.size, NOWHERE),
         n_cells=np.zeros(n_splits, np.int64),
         n_by_label=np.zeros((n_splits, n_labels), np.int64),
         n_units=np.zeros(n_splits, np.int64),
         in_train=np.zeros(n_labels, np.int64),
     )
-    if table.ratios[TRAIN] > 0:
-        _place_exclusive(table, state, exclusive)
-    _place_others(table, state, order)
-    if table.ratios[TRAIN] > 0:
-        _bring_labels(table, state, order)
-    _fill_empty(table, state, order)
-    _improve(table, state, order)
-    return state.split.astype(np.uint8)
 
 
 @compiled
-def _put(table, state, unit, to):  # type: ignore[no-untyped-def]
+def put(table, state, unit, to):  # type: ignore[no-untyped-def]
     """Move a unit to a split, or out of it to NOWHERE."""
     sign = 1 if to != NOWHERE else -1
     at = to if to != NOWHERE else state.split[unit]
@@ -138,9 +143,9 @@ def _best(table, state, unit):  # type: ignore[no-untyped-def]
 @compiled
 def _cost_of_moving(table, state, unit, to):  # type: ignore[no-untyped-def]
     here = state.split[unit]
-    _put(table, state, unit, NOWHERE)
+    put(table, state, unit, NOWHERE)
     added = _cost(table, state, unit, to) - _cost(table, state, unit, here)
-    _put(table, state, unit, here)
+    put(table, state, unit, here)
     return added
 
 
@@ -173,18 +178,19 @@ def _place_exclusive(table, state, exclusive):  # type: ignore[no-untyped-def]
     n_others = (table.ratios > 0).sum() - 1
     for unit in exclusive:
         if state.n_units[TRAIN] < table.sizes.size - n_others and _fits_train(table, state, unit):
-            _put(table, state, unit, TRAIN)
+            put(table, state, unit, TRAIN)
 
 
 @compiled
 def _place_others(table, state, order):  # type: ignore[no-untyped-def]
     for unit in order:
         if state.split[unit] == NOWHERE:
-            _put(table, state, unit, _best(table, state, unit))
+            put(table, state, unit, _best(table, state, unit))
 
 
 @compiled
-def _bring_labels(table, state, order):  # type: ignore[no-untyped-def]
+def bring_labels(table, state, order):  # type: ignore[no-untyped-def]
+    """Bring a unit of each label that train lacks there, where one fits and leaves its split another."""
     # Labels of the fewest units first: they have the least choice.
     for label in np.argsort(table.label_units, kind="mergesort"):
         if state.in_train[label] > 0:
@@ -200,8 +206,8 @@ def _bring_labels(table, state, order):  # type: ignore[no-untyped-def]
                 if added < least - LEAST_GAIN:
                     chosen, least = unit, added
         if chosen != NOWHERE:
-            _put(table, state, chosen, NOWHERE)
-            _put(table, state, chosen, TRAIN)
+            put(table, state, chosen, NOWHERE)
+            put(table, state, chosen, TRAIN)
 
 
 @compiled
@@ -220,8 +226,8 @@ def _fill_empty(table, state, order):  # type: ignore[no-untyped-def]
             added = _cost_of_moving(table, state, unit, to)
             if (keeps_here and not keeps) or added < least - LEAST_GAIN:
                 chosen, least, keeps = unit, added, keeps_here
-        _put(table, state, chosen, NOWHERE)
-        _put(table, state, chosen, to)
+        put(table, state, chosen, NOWHERE)
+        put(table, state, chosen, to)
 
 
 @compiled
@@ -232,10 +238,10 @@ def _improve(table, state, order):  # type: ignore[no-untyped-def]
             here = state.split[unit]
             if state.n_units[here] < 2 or not _keeps_labels(table, state, unit):
                 continue
-            _put(table, state, unit, NOWHERE)
+            put(table, state, unit, NOWHERE)
             to = _best(table, state, unit)
             is_better = _cost(table, state, unit, to) < _cost(table, state, unit, here) - LEAST_GAIN
-            _put(table, state, unit, to if is_better else here)
+            put(table, state, unit, to if is_better else here)
             n_moved += is_better
         if n_moved == 0:
             return

@@ -86,7 +86,7 @@ def make_splits(
     if not columns:
         return Splits(SplitRecord(ratios=shares, seed=seed), corpus.identity())
     # Compiled code: not loaded where cells are split one by one.
-    from curate.build.splits.groups import assign_units, hash_units
+    from curate.build.splits.groups import assign_units, hash_units, is_few
 
     labels = parse_stratify_by(stratify_by, corpus)
     units = find_units(corpus, candidates, columns, labels)
@@ -105,7 +105,7 @@ def make_splits(
         unit=",".join(columns),
         ratios=shares,
         seed=seed,
-        parameters={"stratify_by": list(labels)},
+        parameters={"stratify_by": list(labels)} | ({"best_of": "all"} if labels and is_few(units) else {}),
         n_units={split: int((of_unit == code).sum()) for code, split in enumerate(SPLITS)},
     )
     # Cells without a unit are not to be chosen; their code is that of no split.

@@ -169,6 +169,12 @@ def _of_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def not_nesting(settings: Mapping[str, Any]) -> list[str]:
+    """Return the names of the parts of a recipe that cannot nest, distinct."""
+    parts = _settled(parse_parts(settings["parts"]))
+    return list(dict.fromkeys(part.name for part in parts if not part.strategy.nested))
+
+
 def _settled(recipe: Sequence[Mapping[str, Any]]) -> list[Settled]:
     from curate.build.strategies.parts import settle_part
 

@@ -10,6 +10,7 @@ Only what a user names is run. The name and the hash that a manifest records are
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import linecache
@@ -44,6 +45,26 @@ def is_path(name: str) -> bool:
     """Tell whether a name is that of a function in a file."""
     path, colon, _ = name.rpartition(":")
     return bool(colon) and (path.endswith(".py") or "/" in path)
+
+
+def check_function_named(name: str) -> None:
+    """Refuse a file without a function, naming those that it has; the file is not run.
+
+    Raises
+    ------
+    SelectionError
+        When the name is that of a Python file alone.
+    """
+    if not name.endswith(".py"):
+        return
+    try:
+        body = ast.parse(Path(name).expanduser().read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        raise SelectionError(f"{name} names no function; name one as {USAGE}") from None
+    functions = [each.name for each in body if isinstance(each, ast.FunctionDef) and each.name[0] != "_"]
+    has = f"it has {', '.join(functions)}" if functions else "it has none"
+    example = functions[0] if functions else "function"
+    raise SelectionError(f"{name} names no function ({has}); name one as {name}:{example}")
 
 
 def load_custom(name: str) -> tuple[str, Strategy]:
@@ -237,4 +258,4 @@ def _digest_parameter(name: str, digest: str) -> Parameter:
             )
         return digest
 
-    return Parameter(DIGEST, digest, parse, "SHA256", "Of the file; it is recorded, not chosen.")
+    return Parameter(DIGEST, digest, parse, "SHA256", "Of the file; it is recorded.", is_chosen=False)

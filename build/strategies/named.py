@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from curate.build.strategies import STRATEGIES
-from curate.build.strategies.custom import custom_strategy, is_path, load_custom
+from curate.build.strategies.custom import check_function_named, custom_strategy, is_path, load_custom
 from curate.build.strategies.written import read_strategy
 from curate.errors import SelectionError
 from curate.nearest import nearest
@@ -118,6 +118,7 @@ def find_strategy(name: str) -> tuple[str, Strategy]:
         return name, STRATEGIES[name]
     if is_path(name):
         return load_custom(name)
+    check_function_named(name)
     raise SelectionError(
         f"no strategy named {name!r}; there are: {', '.join(STRATEGIES)}; your own: path/file.py:function"
     )

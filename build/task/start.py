@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from curate.build.task.halves import split_halves, value_texts
-from curate.build.task.terms import find_term
+from curate.build.task.terms import PLACEHOLDER, find_term
 from curate.census.layout import UNKNOWN
 from curate.errors import TaskError
 from curate.h5ad.source import H5adSource
@@ -124,7 +124,10 @@ _NO_REFERENCE = """
 # h5ad = "reference.h5ad"  # relative to this file
 # label_column = "cell_type"
 """
-_EXAMPLE = 'cell_types = ["T cell", "CL:0000236"]  # ids, labels or exact synonyms of the Cell Ontology'
+_EXAMPLE = (
+    f'cell_types = ["{PLACEHOLDER}"]  # such as "T cell", "CL:0000236": labels, ids or exact synonyms of the '
+    "Cell Ontology"
+)
 _WANTED = """
 [wanted]
 # Without cell_types, the types of the labels of the reference.

@@ -135,15 +135,15 @@ class Task:
             self._vectors[embedding.id] = found
         return self._vectors[embedding.id]
 
-    def aim(self, candidates: Candidates, embedding: Embedding | None) -> Aim:
-        """Return what a strategy is told.
+    def aim(self, candidates: Candidates | None, embedding: Embedding | None) -> Aim:
+        """Return what a strategy, or a model, is told.
 
         Parameters
         ----------
         candidates
-            Those of them that match are the reference of a description.
+            Those of them that match are the reference of a description; not looked at without an embedding.
         embedding
-            None for a strategy that reads none; then no counts of the reference are read either.
+            None for a strategy that reads none, and for a model; then no counts of the reference are read.
 
         Raises
         ------
@@ -162,6 +162,7 @@ class Task:
             if vectors is not None:
                 values, deciding["reference"] = vectors.values, vectors.digest
             else:
+                assert candidates is not None
                 rows, n_matching = self._matching(candidates)
                 values = np.ascontiguousarray(embedding.values[candidates.to_corpus(rows)])
                 deciding["description"] = self.document.wanted.model_dump(

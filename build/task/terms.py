@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from curate.ontology import Ontology
 
+PLACEHOLDER = "TO BE NAMED"
+"""What `curate task init` writes where a person has to name cell types."""
 _ID = re.compile(r"[A-Z]+:\d+")
 
 
@@ -35,6 +37,11 @@ def terms_of(texts: Iterable[str], ontology: Ontology, *, where: str) -> tuple[s
     found = set()
     for text in texts:
         term_id = find_term(text, ontology)
+        if text == PLACEHOLDER:
+            raise TaskError(
+                f"{where} still holds the placeholder {text!r}: name the cell types that the task wants, "
+                'such as "T cell" or "CL:0000236"'
+            )
         if term_id is None:
             raise TaskError(
                 f"{where}: {text!r} is no term of the Cell Ontology ({ontology.release}); "
@@ -62,5 +69,11 @@ def _nearest(text: str, ontology: Ontology) -> str:
     in_use = [term_id for term_id in ontology.terms if term_id in ontology]
     if _ID.fullmatch(text):
         near = get_close_matches(text, in_use, n=3, cutoff=0.0)
-        return f"the nearest are {', '.join(f'{each} ({ontology.label(each)})' for each in near)}"
+        if text in ontology.terms:
+            return f"it is obsolete ({ontology.label(text)}), and nothing is said to replace it; give a label"
+        named = ", ".join(f"{each} ({ontology.label(each)})" for each in near)
+        return (
+            f"no term has this id; give the label of the type instead, labels are matched (ids of like "
+            f"digits, which need not be like types: {named})"
+        )
     return nearest_few(text, [ontology.label(term_id) for term_id in in_use])

@@ -28,6 +28,9 @@ COMMANDS = {
     "diversity": "Compare how diverse manifests are: labels, Vendi score, coverage.",
     "materialize": "Write the counts of a manifest's cells as shards, for training.",
     "shards": "Show, verify and export shards.",
+    "train": "Train a model on the cells of a manifest.",
+    "models": "List, show and verify trained models.",
+    "embed-cells": "Embed cells of any data by a trained model.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }
 
@@ -43,7 +46,7 @@ class LazyGroup(click.Group):
         """Import `curate.cli.NAME` and return its command `command`."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"curate.cli.{cmd_name}").command
+        command: click.Command = import_module(f"curate.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

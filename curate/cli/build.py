@@ -11,14 +11,14 @@ from curate.build.strategies import STRATEGIES
 from curate.build.strategies.custom import is_path
 from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
-from curate.cli.dedup_options import dedup_exclusions, dedup_option, explain_dedup
-from curate.cli.leakage_options import explain_overlaps, overlap_exclusions_of, overlap_options
+from curate.cli.dedup_options import dedup_exclusions, dedup_option
+from curate.cli.leakage_options import overlap_exclusions_of, overlap_options
 from curate.cli.numbers import Numbers
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
 from curate.cli.strategy_names import StrategyNames, name_of
-from curate.cli.task_options import explain_task, open_task, task_option
+from curate.cli.task_options import open_task, task_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,35 +182,31 @@ def command(
     }
     sizes: dict[str, Any] = {"fraction": ladder or fraction, "n_cells": n_cells, "seed": seed}
     by_quality = quality_exclusions(source, quality)
-    near = dedup_exclusions(opened, dedup)
     task = open_task(task_path, source)
     spiked = spike_ins.of(source)
     if is_explained:
-        from curate.build.explain_build import explain_build
-        from curate.cli.explanation import show
+        from curate.cli.build_explained import explain
 
-        explained, known, pending = explain_overlaps(
+        explain(
+            workspace,
             source,
-            exclude_overlap,
-            root=workspace.root,
-            by=exclude_overlap_by,
-            where=where,
+            settled,
+            strategies=strategies,
+            given=given,
+            embedding=opened,
+            dedup=dedup,
             exclusions=by_quality,
+            evaluations=exclude_overlap,
+            by=exclude_overlap_by,
+            task=task,
             spike_ins=spiked,
+            where=where,
+            sizes=sizes,
+            splits=splits,
+            as_json=as_json,
         )
-        of_task = explain_task(task, root=workspace.root)
-        by_dedup, thinned = explain_dedup(source, opened, dedup, root=workspace.root)
-        choice |= {"exclusions": [*by_quality, *known, *of_task.exclusions], "spike_ins": spiked}
-        choice |= {"pending": [*pending, *of_task.pending, *thinned]}
-        choice |= {"train_ratio": splits["split_ratios"][0]}
-        explained += [*of_task.explained, *by_dedup]
-        for strategy, held in zip(strategies, settled, strict=True):
-            choice["parameters"] = {key: given[key] for key in given if key in held.settings}
-            explained += explain_build(source, root=workspace.root, strategy=strategy, **choice, **sizes)
-        show(explained, as_json=as_json)
-        if spiked is not None:
-            click.echo(f"notice: {spiked.explained()}", err=True)
         return
+    near = dedup_exclusions(opened, dedup)
     with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps, *near], **splits}
         choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}

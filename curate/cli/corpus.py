@@ -146,7 +146,7 @@ def show(
     """
     from curate.workspace import Workspace
 
-    corpus = Workspace.find(home).corpus(name)
+    corpus = Workspace.find(home).corpus(name, how="as `curate corpus show NAME`")
     genes = genes_report(corpus) if with_genes else None
     _report(corpus, columns or SHOWN, top=top, as_json=as_json, genes=genes)
 

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from curate.build.leakage.doubles import Doubles
+    from curate.build.leakage.shared import Shared
     from curate.sources.source import Source
 
 N_LISTED = 5
@@ -28,11 +29,12 @@ N_LISTED = 5
 def compare_source(
     home: str | None, /, *, name: str, corpus: str | None, is_explained: bool, as_json: bool
 ) -> None:
-    """Look for the cells of a source in its corpus, by name and by content.
+    """Look for the cells of a source in its corpus and in the other sources, by name and by content.
 
     A source may hold cells of the corpus: they would bring validation and test cells into train. The counts
     of the corpus are read once, what was found is kept beside the source, and `curate build --spike-in` draws
-    none of these cells. `add-source` and `build` do it by themselves where the corpus is local and small.
+    none of these cells, nor one of two sources twice. `add-source` and `build` do it by themselves where the
+    corpus is local and it takes little.
 
     \b
     Examples:
@@ -50,12 +52,15 @@ def compare_source(
         show([explain_doubles(source)], as_json=as_json)
         return
     from curate.build.leakage.doubles import find_doubles
+    from curate.build.leakage.shared import find_shared, other_sources
 
     doubles = find_doubles(source)
+    shared = {other.name: find_shared(source, other) for other in other_sources(source)}
     if as_json:
-        click.echo(json.dumps(doubles.header.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        report = doubles.header.model_dump(mode="json") | {"sources": sources_json(shared)}
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
-    for line in lines_of(source, doubles):
+    for line in [*lines_of(source, doubles), *lines_of_shared(source, shared)]:
         click.echo(line)
 
 
@@ -77,6 +82,55 @@ def compared_when_added(source: Source) -> tuple[Doubles | None, str]:
         return find_doubles(source), ""
     except CensusError as error:
         return None, f"not compared with the corpus: {error}; {remedy} does it later"
+
+
+def compared_with_sources(source: Source, doubles: Doubles | None) -> tuple[dict[str, Shared], list[str]]:
+    """Compare a source that was added with the others, as long as all comparisons together take little.
+
+    Returns
+    -------
+    What was found, by source, and why others were not compared.
+    """
+    from curate.build.leakage.doubles import AT_ONCE_S, what_it_takes
+    from curate.build.leakage.shared import kept_shared, other_sources, seconds_to_compare, shared_when_small
+    from curate.errors import CensusError
+
+    left = AT_ONCE_S - (what_it_takes(source).seconds if doubles else 0.0)
+    shared: dict[str, Shared] = {}
+    reasons = []
+    for other in other_sources(source):
+        is_known = kept_shared(source, other) is not None
+        try:
+            found, why_not = shared_when_small(source, other, allowed_s=left)
+        except CensusError as error:
+            found, why_not = None, f"not compared with source {other.name}: {error}"
+        if found is None:
+            reasons.append(why_not)
+            continue
+        shared[other.name] = found
+        left -= 0.0 if is_known else seconds_to_compare(source, other)
+    return shared, reasons
+
+
+def sources_json(shared: dict[str, Shared]) -> dict[str, object]:
+    """Return what was found of other sources as JSON knows it."""
+    return {name: each.header.model_dump(mode="json") for name, each in shared.items()}
+
+
+def lines_of_shared(source: Source, shared: dict[str, Shared]) -> list[str]:
+    """Return what is to be said of the cells of a source that other sources hold."""
+    lines = []
+    for name, each in shared.items():
+        if n := each.n_of(source):
+            lines.append(
+                f"{n:,} of its {source.n_cells:,} cells are in source {name} too; a build with both draws "
+                "them from the one that is named first"
+            )
+        if each.header.why_not.get("exact"):
+            lines.append(f"not compared with source {name}: {each.header.why_not['exact']}")
+    if shared and not lines:
+        lines.append(f"no cell of it was found in source {', '.join(shared)}")
+    return lines
 
 
 def lines_of(source: Source, doubles: Doubles) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from curate.build.leakage.doubles import Doubles
+    from curate.build.leakage.shared import Shared
     from curate.sources.descriptions import Description
     from curate.sources.register import Registered
     from curate.sources.source import Source
@@ -87,7 +88,7 @@ def add_source(
             --perturbation-column gene --control non-targeting
         curate build --fraction 0.1 --strategy random --spike-in screen=0.1
     """
-    from curate.cli.corpus_compare import compared_when_added
+    from curate.cli.corpus_compare import compared_when_added, compared_with_sources, sources_json
     from curate.errors import SourceError
     from curate.h5ad.obs import parse_map, read_cell_types
     from curate.ontology import Ontology
@@ -120,14 +121,18 @@ def add_source(
     doubles, why_not = compared_when_added(registered.source)
     if why_not:
         click.echo(f"notice: {why_not}", err=True)
+    shared, reasons = compared_with_sources(registered.source, doubles)
+    for reason in reasons:
+        click.echo(f"notice: {reason}", err=True)
     if as_json:
         report: dict[str, Any] = registered.source.header.model_dump(mode="json")
         report["alignment"] = registered.genes.to_json()
         report |= {"filled": registered.filled, "ignored": registered.ignored}
         report["doubles"] = doubles.header.model_dump(mode="json") if doubles else None
+        report["sources"] = sources_json(shared)
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
-    _show(registered, doubles)
+    _show(registered, doubles, shared)
 
 
 @click.command("sources")
@@ -208,10 +213,10 @@ def _list(held: list[Source], shipped: dict[str, Description]) -> None:
     console.print(table)
 
 
-def _show(registered: Registered, doubles: Doubles | None) -> None:
+def _show(registered: Registered, doubles: Doubles | None, shared: dict[str, Shared]) -> None:
     from rich.console import Console
 
-    from curate.cli.corpus_compare import lines_of
+    from curate.cli.corpus_compare import lines_of, lines_of_shared
     from curate.wording import counted
 
     source, genes = registered.source, registered.genes
@@ -240,6 +245,8 @@ def _show(registered: Registered, doubles: Doubles | None) -> None:
         lines["not taken"] = f"obs columns {_listed(registered.ignored)} (see --map)"
     if doubles:
         lines["in corpus"] = "; ".join(lines_of(source, doubles))
+    if of_sources := lines_of_shared(source, shared):
+        lines["in sources"] = "; ".join(of_sources)
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for name, text in lines.items():
         console.print(f"{name:<11}{text}")

@@ -148,7 +148,7 @@ def _in_corpus(
     from curate.rates import measured
 
     root, shared = workspace.root, request["shared_genes"]
-    corpus = workspace.corpus(name)
+    corpus = workspace.corpus(name, how="as `curate duplicates CORPUS`")
     explanation = explain_corpus_content(corpus, root=root, shared_genes=shared)
     if is_explained:
         return explanation, None

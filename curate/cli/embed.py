@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.companions import goes_with
+from curate.cli.train_options import ACCELERATORS
 
 if TYPE_CHECKING:
     from curate.build.embeddings.embedding import Embedding
@@ -40,8 +41,16 @@ if TYPE_CHECKING:
     "source",
     metavar="SOURCE",
     help="Take over an embedding: FILE.npy, one row a cell in the order of the corpus, or census:NAME, one "
-    "that the Census carries or hosts (scvi).",
+    "that the Census carries or hosts (scvi); or a trained model, by which every cell is embedded.",
 )
+@click.option(
+    "--min-overlap",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Least share of a trained model's genes that the corpus must have.",
+)
+@click.option("--accelerator", type=click.Choice(ACCELERATORS), default="auto", help="For a trained model.")
 @click.option(
     "--explain",
     "is_explained",
@@ -57,12 +66,22 @@ if TYPE_CHECKING:
         "fit_fraction",
         "hvg_fraction",
         "seed",
-        "workers",
-        "scheduler",
         "is_explained",
     ),
-    needs="an embedding that is computed; --from takes over what is there",
+    needs="a PCA that is computed; --from takes over what is there, or embeds by a trained model",
     is_met=lambda values: values["source"] is None,
+)
+@goes_with(
+    "workers",
+    "scheduler",
+    needs="an embedding that is computed; --from takes over what is there",
+    is_met=lambda values: values["source"] is None or _is_model(values["source"]),
+)
+@goes_with(
+    "min_overlap",
+    "accelerator",
+    needs="--from and a trained model",
+    is_met=lambda values: values["source"] is not None and _is_model(values["source"]),
 )
 def command(
     home: str | None,
@@ -72,6 +91,8 @@ def command(
     name: str | None,
     source: str | None,
     is_explained: bool,
+    min_overlap: float,
+    accelerator: str,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -84,6 +105,8 @@ def command(
     never held as a whole. A run that was killed goes on where it was, less a minute, when the command is
     given again.
 
+    With --from and a trained model (`curate models`) every cell is embedded by it, in a stream too.
+
     With --workers or --scheduler Dask works on the cells (pip install 'cellcurate[dask]'); the numbers are
     the same.
 
@@ -93,6 +116,7 @@ def command(
         curate embed sctab --fit-fraction 1 --name pca-all --workers 8
         curate embed sctab --from census:scvi
         curate embed sctab --from vectors.npy --name mine
+        curate embed sctab --from scvi-sketch-0.01-s0-v1-3f2a9c1d --name scvi
         curate embed --explain
     """
     from curate.memory import keep_memory
@@ -103,12 +127,27 @@ def command(
     if settings["workers"] and settings["scheduler"]:
         raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
     workspace = Workspace.find(home)
-    found = workspace.corpus(corpus)
+    found = workspace.corpus(corpus, how="as `curate embed CORPUS`")
     if is_explained:
         _explain(found, workspace, settings, as_json=as_json)
         return
     if source is None:
         embedding = _computed(found, workspace, name or "pca", settings)
+    elif _is_model(source):
+        from curate.build.embeddings.embed_trained import embed_trained
+        from curate.cli.model_names import need_torch
+        from curate.cli.models import find
+
+        need_torch()
+        embedding = embed_trained(
+            found,
+            find(home, source),
+            name=name,
+            min_overlap=min_overlap,
+            accelerator=accelerator,
+            workers=settings["workers"],
+            scheduler=settings["scheduler"],
+        )
     else:
         embedding = _take_over(found, source, name)
     if as_json:
@@ -139,18 +178,18 @@ def _computed(corpus: Corpus, workspace: Workspace, name: str, settings: dict[st
         return embed(corpus, name=name, **settings)
 
 
+def _is_model(source: str) -> bool:
+    """Whether --from names a trained model: anything but a file of vectors and what a Census has."""
+    return not source.endswith(".npy") and not source.startswith("census:")
+
+
 def _take_over(corpus: Corpus, source: str, name: str | None) -> Embedding:
     from curate.build.embeddings.embed_file import import_census_embedding, import_embedding
-    from curate.errors import EmbeddingError
 
-    kind, _, hosted = source.partition(":")
-    if kind == "census" and hosted:
-        return import_census_embedding(corpus, hosted, name=name or hosted)
     if source.endswith(".npy"):
         return import_embedding(corpus, Path(source), name=name or Path(source).stem)
-    raise EmbeddingError(
-        f"--from {source}: trained models cannot embed a corpus yet; give FILE.npy or census:NAME"
-    )
+    hosted = source.removeprefix("census:")
+    return import_census_embedding(corpus, hosted, name=name or hosted)
 
 
 def _print(embedding: Embedding, corpus: Corpus) -> None:
@@ -170,6 +209,10 @@ def _print(embedding: Embedding, corpus: Corpus) -> None:
         )
         table.add_row("without counts", f"{header.n_cells_without_counts:,} cells, embedded as zeros")
         table.add_row("variance explained", f"{sum(ratios):.1%}, the first dimensions {first}")
+    elif header.model == "trained":
+        table.add_row("by", f"{header.parameters['architecture']} {str(header.parameters['artifact'])[:12]}")
+        table.add_row("genes", f"{header.n_genes:,} of {corpus.header.genes.n:,} are the model's")
+        table.add_row("without counts", f"{header.n_cells_without_counts:,} cells")
     else:
         table.add_row("taken from", f"{header.model} {header.parameters[header.model]}")
     table.add_row("folder", str(embedding.path))

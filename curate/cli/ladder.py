@@ -45,17 +45,17 @@ def list_(home: str | None, *, as_json: bool) -> None:
     titles = ("ladder", "id", "corpus", "strategies", "fractions", "seeds", "manifests", "")
     table = Table(box=None, header_style="bold cyan")
     for title in titles:
-        table.add_column(title, no_wrap=title != "strategies", overflow="fold")
+        table.add_column(title, no_wrap=title != "corpus", overflow="fold")
     for ladder in ladders:
         table.add_row(
             ladder.ref,
             ladder.id[:8],
             ladder.corpus.name,
-            ", ".join(each.strategy for each in ladder.strategies),
+            "\n".join(each.strategy for each in ladder.strategies),
             f"{len(ladder.fractions)}: {ladder.fractions[0]:g} to {ladder.fractions[-1]:g}",
             str(len(ladder.seeds)),
             str(len(ladder.steps)),
-            ", ".join(
+            "\n".join(
                 name for name, held in (("nested", ladder.nested), ("spiked", ladder.spike_ins)) if held
             ),
         )

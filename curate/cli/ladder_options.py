@@ -82,7 +82,7 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
         "the mean; the most types that training cells lack",
         caption_justify="left",
     )
-    table.add_column("strategy", overflow="fold")
+    table.add_column("strategy", no_wrap=True, overflow="fold")
     for title in ("fraction", "cells", "seeds", "train", "types", "bits", "lacking"):
         table.add_column(title, justify="right")
     table.add_column("")
@@ -92,7 +92,8 @@ def report(ladder: Ladder, *, as_json: bool) -> None:
         lacking = [len((d.splits.labels_outside_train or {}).get("cell_type", {})) for d in documents]
         n_new = sum(step.is_new for step in steps)
         table.add_row(
-            ladder.document.called(steps[0].record),
+            # Broken where the spike-ins begin: the name of a strategy stays whole.
+            ladder.document.called(steps[0].record).replace("+", "\n+"),
             f"{steps[0].record.fraction:g}",
             f"{max(document.n_cells for document in documents):,}",
             f"{len(steps)}",
@@ -123,17 +124,19 @@ def _rungs(ladder: Ladder) -> list[list[Step]]:
 
 
 def _told(ladder: Ladder, notices: Callable[[Any], list[str]]) -> list[str]:
-    """Return a notice for each strategy and fraction that has one: the first, and how many seeds have one."""
+    """Return a notice for each strategy that has any: the first, and how many more manifests have some."""
+    by_line: dict[str, list[tuple[Step, list[str]]]] = {}
+    for step in ladder.steps:
+        if lines := notices(step.document):
+            by_line.setdefault(ladder.document.called(step.record), []).append((step, lines))
     told = []
-    for steps in _rungs(ladder):
-        having = [(step, lines) for step in steps if (lines := notices(step.document))]
-        if having:
-            step, lines = having[0]
-            others = f" ({len(having)} of {len(steps)} seeds have notices)" if len(steps) > 1 else ""
-            told.append(f"{step.record.ref}: {lines[0]}{others}")
+    for having in by_line.values():
+        step, lines = having[0]
+        others = f" ({len(having) - 1} more of its manifests have notices)" if len(having) > 1 else ""
+        told.append(f"{step.record.ref}: {lines[0]}{others}")
     if len(told) > MOST_NOTICES:
         more = len(told) - MOST_NOTICES
-        told = [*told[:MOST_NOTICES], f"and {more} more steps; see `curate manifests show MANIFEST`"]
+        told = [*told[:MOST_NOTICES], f"and {more} more strategies; see `curate manifests show MANIFEST`"]
     return told
 
 

@@ -93,7 +93,7 @@ def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--allow-uncompared",
             is_flag=True,
-            help="Spike with a source that was not compared with a large or remote corpus.",
+            help="Spike with a source that was not compared with a large or remote corpus, or source.",
         ),
     )
     for option in reversed(options):

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from curate.build.strategies import STRATEGIES
-from curate.build.strategies.custom import is_path
+from curate.build.strategies.custom import check_function_named, is_path
 from curate.build.strategies.written import read_strategy, split_outside
 from curate.cli.numbers import repeated
 from curate.errors import SelectionError
@@ -27,6 +27,7 @@ class StrategyNames(click.ParamType[list[str]]):
         except SelectionError as error:
             self.fail(str(error))
         for name in names:
+            check_function_named(name)
             if name not in STRATEGIES and not is_path(name):
                 self.fail(f"{name!r} is not one; {nearest(name, STRATEGIES)}")
         texts = [text.strip() for text in given]

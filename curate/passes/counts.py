@@ -42,6 +42,11 @@ class Counts:
     var_joinids: NDArray[np.int64]
     block_cells: int
 
+    @property
+    def n_genes(self) -> int:
+        """Number of genes of the corpus."""
+        return self.var_joinids.size
+
     def blocks(
         self, runs: Sequence[NDArray[np.int64]], genes: NDArray[np.int64] | None = None
     ) -> Iterator[CountsBlock]:
@@ -77,11 +82,6 @@ class Counts:
             entries = _opened(self.place).entries(self.organism, var_joinids=self.var_joinids)
         for joinids in runs:
             yield from entries.read(joinids)
-
-    @property
-    def n_genes(self) -> int:
-        """Number of genes of the corpus."""
-        return len(self.var_joinids)
 
     @cached_property
     def columns(self) -> NDArray[np.int32]:

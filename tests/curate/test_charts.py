@@ -1,12 +1,23 @@
 """Charts: the house theme and the files."""
 
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import pytest
 
 from curate import charts
-from curate.charts import COLOURS, SHAPES, colour_of, framed, save_chart, series_legend, shape_of
+from curate.charts import (
+    COLOURS,
+    DASHES,
+    SHAPES,
+    colour_of,
+    dash_of,
+    framed,
+    save_chart,
+    series_legend,
+    shape_of,
+)
 from curate.errors import WriteError
 
 
@@ -15,6 +26,11 @@ def chart_of(series: list[str]) -> alt.Chart:
     points = alt.Chart(alt.InlineData(values=rows)).mark_point()
     encoded: alt.Chart = points.encode(x="x:Q", y="y:Q", color=colour_of(series), shape=shape_of(series))
     return encoded
+
+
+def range_of(channel: Any) -> list[Any]:
+    held: list[Any] = channel.to_dict()["scale"]["range"]
+    return held
 
 
 def test_a_chart_has_a_title_above_and_its_source_below(tmp_path: Path) -> None:
@@ -30,18 +46,40 @@ def test_a_chart_has_a_title_above_and_its_source_below(tmp_path: Path) -> None:
 
 
 def test_series_differ_in_colour_and_in_shape() -> None:
-    series = [f"series {at}" for at in range(7)]
+    series = [f"series {at}" for at in range(12)]
     encoding = chart_of(series).to_dict()["encoding"]
-    for channel, values in (("color", COLOURS), ("shape", SHAPES)):
+    for channel, values, n in (("color", COLOURS, 12), ("shape", SHAPES, 7)):
         assert encoding[channel]["scale"]["domain"] == series
-        assert encoding[channel]["scale"]["range"] == list(values)
-        assert len(set(values)) == 7
+        assert encoding[channel]["scale"]["range"][:n] == list(values)
+        assert len(set(values)) == n
         assert encoding[channel]["legend"] is None
 
 
-def test_more_series_than_colours_begin_again() -> None:
-    ranges = chart_of([str(at) for at in range(9)]).to_dict()["encoding"]["color"]["scale"]["range"]
-    assert ranges == [*COLOURS, *COLOURS[:2]]
+def test_where_colours_begin_again_shapes_and_dashes_differ() -> None:
+    series = [str(at) for at in range(40)]
+    encoding = chart_of(series).to_dict()["encoding"]
+    looks = [encoding[channel]["scale"]["range"] for channel in ("color", "shape")]
+    dashes = range_of(dash_of(series, [0] * 40))
+    assert looks[0][12:14] == list(COLOURS[:2])
+    assert len(set(zip(*looks, strict=True))) == 40
+    assert len(set(zip(looks[0], map(tuple, dashes), strict=True))) == 40
+
+
+def test_a_series_like_another_has_its_colour_and_another_shape() -> None:
+    series = ["a", "a spiked", "b", "b spiked"]
+    like = {"a spiked": "a", "b spiked": "b"}
+    colours, shapes = range_of(colour_of(series, like)), range_of(shape_of(series, like))
+    assert colours == [COLOURS[0], COLOURS[0], COLOURS[1], COLOURS[1]]
+    assert len(set(zip(colours, shapes, strict=True))) == 4
+    many = [f"{name}{spiked}" for name in range(12) for spiked in ("", " spiked")]
+    of_many = {name: name.removesuffix(" spiked") for name in many if "spiked" in name}
+    dashes = range_of(dash_of(many, [0, 1] * 12, of_many))
+    assert dashes == [list(DASHES[0]), list(DASHES[1])] * 12
+
+
+def test_a_line_above_another_is_dashed() -> None:
+    dashes = range_of(dash_of(["a", "b", "c"], [0, 1, 2]))
+    assert dashes == [list(each) for each in DASHES[:3]]
 
 
 def test_a_legend_names_every_series_in_lines_that_fit() -> None:

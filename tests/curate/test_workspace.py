@@ -78,7 +78,9 @@ def test_several_corpora_must_be_named(tmp_path: Path) -> None:
         (workspace.corpora_path / name / "corpus.json").touch()
     (workspace.corpora_path / ".three.partial").mkdir()
     assert workspace.corpus_names() == ["one", "two"]
-    with pytest.raises(CorpusError, match=r"2 corpora \(one, two\): name one"):
+    with pytest.raises(CorpusError, match=r"2 corpora \(one, two\): name one as `curate embed CORPUS`"):
+        workspace.corpus(how="as `curate embed CORPUS`")
+    with pytest.raises(CorpusError, match=r"2 corpora \(one, two\): name one with --corpus"):
         workspace.corpus()
     with pytest.raises(CorpusError, match="no corpus named 'three'; there are: one, two"):
         workspace.corpus("three")

@@ -57,6 +57,18 @@ def test_cells_of_spike_ins_are_left_out_and_told(write: Write, corpus: Corpus) 
     assert notices(report) == ["spiked@v1: 3 cells of other sources than the corpus left out"]
 
 
+def test_what_is_told_of_many_manifests_is_one_line(write: Write, corpus: Corpus) -> None:
+    spiked = []
+    for n in (3, 4, 5, 6):
+        rows = list(range(n))
+        screen = pl.DataFrame({"source": ["screen"] * n, "soma_joinid": rows, "split": ["train"] * n})
+        cells = pl.concat([cells_of(corpus, range(8)), screen])
+        spiked.append(write(f"m{n}", cells=cells, spike_ins=[SpikeInRecord(source="screen", id="1" * 64)]))
+    assert notices(measure_diversity(spiked, DiversitySettings(split=None))) == [
+        "4 manifests, m3@v1 the first: 3 to 6 cells of other sources than the corpus left out"
+    ]
+
+
 def test_no_manifest_is_an_error() -> None:
     with pytest.raises(ManifestError, match="no manifest to measure; name one or more"):
         measure_diversity([], DiversitySettings())

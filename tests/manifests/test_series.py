@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.build.diversity.series import name_series
+from curate.build.diversity.series import name_bases, name_series
 from curate.manifests.document import SelectionRecord, SpikeInRecord, SplitRecord
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ def named(write: Write, *selections: SelectionRecord, **changes: Any) -> list[st
     ]
     found = name_series([manifest.document for manifest in manifests])
     return [found[manifest.id] for manifest in manifests]
+
+
+def test_a_spiked_series_is_a_variant_of_the_one_without(write: Write) -> None:
+    plain, other = write("a", range(0, 600, 7)).document, write("b", range(1, 600, 9)).document
+    record = SpikeInRecord(source="screen", id="5" * 64, fraction=0.1)
+    other = other.model_copy(update={"selection": selection("sketch")})
+    spiked = plain.model_copy(update={"id": "1" * 64, "spike_ins": (record,)})
+    alone = other.model_copy(update={"id": "2" * 64, "spike_ins": (record,)})
+    assert name_bases([plain, spiked, alone]) == {"random (spike-in screen 0.1)": "random"}
 
 
 def test_sizes_and_seeds_are_one_series_named_as_the_strategy(write: Write) -> None:

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING
 from curate.errors import ModelError
 
 if TYPE_CHECKING:
-    from curate.train.fit.plan import Budget, Stopped
+    from curate.train.fit.plan import Budget, FitPlan, Stopped
     from curate.train.fit.state import Progress
     from curate.train.models.settings import NetworkSettings
 
 
-def check(budget: Budget) -> None:
-    """Refuse a budget that allows nothing.
+def check(plan: FitPlan) -> None:
+    """Refuse a plan that allows no step, or whose intervals are none.
 
     Raises
     ------
     ModelError
-        When a limit is not above 0.
+        Naming the number.
     """
+    for what, steps in {"checkpoints": plan.checkpoint_steps, "validation": plan.validation_steps}.items():
+        if steps is not None and steps < 1:
+            raise ModelError(f"{what} every {steps} steps; give 1 or more")
+    budget = plan.budget
     limits = {"steps": budget.max_steps, "cells": budget.max_cells, "minutes": budget.max_minutes}
     for unit, limit in limits.items():
         if limit is not None and not limit > 0:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer
+import torch
 
+from curate.errors import ModelError
 from curate.train.fit.budget import known_steps
-from curate.train.fit.quiet import quiet
+from curate.train.fit.display import Display
+from curate.train.fit.engine import make_trainer, quiet
+from curate.train.fit.events import Events
 from curate.train.fit.run import Run
 from curate.train.fit.step import Step
 from curate.train.fit.stream import Stream, training_loader
@@ -23,33 +26,40 @@ if TYPE_CHECKING:
 
 def train_rank(network: Network, shards: Shards, plan: FitPlan, checkpoint: Checkpoint, *, rank: int) -> None:
     """Train until something ends the run; `checkpoint`, whose weights the network has, follows it."""
+    progress = checkpoint.progress
     loader = training_loader(network, shards, plan, rank=rank)
     n_batches = len(loader)
     step_cells = min(loader.batch_size, loader.n_cells) * plan.devices
     n_steps = known_steps(plan.budget, network.settings, n_batches=n_batches, step_cells=step_cells)
     validation = Validation(network, shards, plan, rank=rank)
-    stream = Stream(loader, checkpoint.progress)
-    step = Step(network, checkpoint.progress, checkpoint.losses, seed=plan.seed, rank=rank, n_steps=n_steps)
-    run = Run(network, plan, checkpoint, stream, validation, n_batches=n_batches)
-    network.train()
-    try:
-        with quiet():
-            trainer = Trainer(
-                accelerator=plan.accelerator,
-                devices=plan.devices,
-                precision="bf16-mixed" if plan.precision == "bf16" else "32-true",
-                plugins=[LightningEnvironment()],
-                callbacks=[run],
-                max_epochs=-1,
-                limit_val_batches=0,
-                num_sanity_val_steps=0,
-                use_distributed_sampler=False,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                default_root_dir=plan.folder,
-            )
-            trainer.fit(step, stream)
-    finally:
-        stream.close()
+    with ExitStack() as stack:
+        stream = stack.enter_context(closing(Stream(loader, progress)))
+        display = events = None
+        if rank == 0:
+            display = stack.enter_context(closing(Display(network.name, progress)))
+            if plan.tensorboard is not None:
+                events = stack.enter_context(closing(Events(plan.tensorboard, step=progress.step)))
+        step = Step(network, progress, checkpoint.losses, seed=plan.seed, rank=rank, n_steps=n_steps)
+        run = Run(
+            network,
+            plan,
+            checkpoint,
+            stream=stream,
+            validation=validation,
+            n_batches=n_batches,
+            n_steps=n_steps,
+            display=display,
+            events=events,
+        )
+        network.train()
+        try:
+            with quiet():
+                make_trainer(plan, run).fit(step, stream)
+        except torch.cuda.OutOfMemoryError as fault:
+            raise ModelError(_out_of_memory(network.settings.batch_size, plan)) from fault
+
+
+def _out_of_memory(batch_size: int, plan: FitPlan) -> str:
+    less = f"batch_size {batch_size // 2}" if batch_size > 1 else "a smaller preset"
+    other = "" if plan.precision == "bf16" else ", or precision bf16"
+    return f"the GPU has not enough memory for batches of {batch_size:,} cells; try {less}{other}"

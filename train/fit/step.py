@@ -73,7 +73,7 @@ class Step(LightningModule):
         [optimiser] = self.trainer.optimizers
         for group in optimiser.param_groups:
             group["lr"] = self._rate
-        seed_step(self._seed, rank=self._rank, step=self._progress.step)
+        seed_step(self._seed, self.device, rank=self._rank, step=self._progress.step)
         losses = self.network.losses(batch, step=self._progress.step)
         self.values = dict(losses)
         self._losses.check(self.values, where=self.where)

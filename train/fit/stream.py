@@ -29,7 +29,7 @@ def training_loader(network: Network, shards: Shards, plan: FitPlan, *, rank: in
     Raises
     ------
     ModelError
-        When there are too few cells for one batch a rank, or cells are to be drawn by two sorts of weights.
+        When cells are to be drawn by two sorts of weights.
     """
     size, n_cells = network.settings.batch_size, shards.n_cells("train")
     weights = network.sampling_weights(shards)
@@ -38,7 +38,7 @@ def training_loader(network: Network, shards: Shards, plan: FitPlan, *, rank: in
             f"model {network.name} draws training cells by weights of its own, and those of the manifest "
             "were asked for; leave these out"
         )
-    loader = ShardLoader(
+    return ShardLoader(
         shards,
         network.training_encoding(),
         batch_size=size,
@@ -52,12 +52,22 @@ def training_loader(network: Network, shards: Shards, plan: FitPlan, *, rank: in
         n_ranks=plan.devices,
         n_threads=plan.n_threads,
     )
-    if not len(loader):
+
+
+def check_cells(network: Network, shards: Shards, plan: FitPlan) -> None:
+    """Refuse training cells that are no batch for each rank.
+
+    Raises
+    ------
+    ModelError
+        Saying which batch size would do.
+    """
+    size, n_cells = network.settings.batch_size, shards.n_cells("train")
+    if plan.devices > 1 and n_cells < size * plan.devices:
         raise ModelError(
             f"{n_cells:,} training cells are no batch of {size} for each of {plan.devices} ranks; use a "
             f"batch_size of at most {max(n_cells // plan.devices, 1)}"
         )
-    return loader
 
 
 class Stream:

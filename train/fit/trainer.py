@@ -13,13 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from curate.errors import ModelError
 from curate.train.fit import budget
 from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run
 from curate.train.fit.plan import FitReport
 from curate.train.fit.seeds import generators_kept
+from curate.train.fit.stream import check_cells
 
 if TYPE_CHECKING:
     from curate.train.fit.plan import FitPlan
@@ -45,7 +43,7 @@ def fit(network: Network, shards: Shards, plan: FitPlan) -> FitReport:
 
 
 def _open_run(network: Network, shards: Shards, plan: FitPlan) -> Checkpoint:
-    budget.check(plan.budget)
+    budget.check(plan)
     run = describe_run(network, shards, plan)
     found = Checkpoint.read(plan.folder)
     if found is None:
@@ -55,20 +53,25 @@ def _open_run(network: Network, shards: Shards, plan: FitPlan) -> Checkpoint:
 
 
 def _train(network: Network, shards: Shards, plan: FitPlan, checkpoint: Checkpoint) -> Checkpoint:
-    from curate.train.fit.rank import train_rank
+    # The engine takes seconds to import: not for a run that has finished.
+    from curate.train.fit.engine import check_devices
 
-    network.load_state_dict(checkpoint.model)
-    try:
+    check_devices(plan)
+    check_cells(network, shards, plan)
+    if plan.devices == 1:
+        from curate.train.fit.rank import train_rank
+
+        network.load_state_dict(checkpoint.model)
         with generators_kept():
             train_rank(network, shards, plan, checkpoint, rank=0)
-    except torch.cuda.OutOfMemoryError as fault:
-        size = network.settings.batch_size
-        smaller = f"try batch_size {size // 2}" if size > 1 else "take a smaller preset"
-        other = "" if plan.precision == "bf16" else " or precision bf16"
-        raise ModelError(
-            f"the GPU has not enough memory for batches of {size} cells; {smaller}{other}"
-        ) from fault
-    return checkpoint
+        return checkpoint
+    from curate.train.fit.ranks import train_ranks
+
+    checkpoint.write(plan.folder)
+    train_ranks(network, shards, plan)
+    trained = Checkpoint.read(plan.folder)
+    assert trained is not None
+    return trained
 
 
 def _close_run(network: Network, checkpoint: Checkpoint) -> FitReport:

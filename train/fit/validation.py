@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.errors import ModelError
 from curate.train.fit.seeds import seed_validation
 from curate.train.loader import ShardLoader
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from torch import Tensor
 
     from curate.train.fit.plan import FitPlan
     from curate.train.models.network import Network
@@ -54,38 +51,32 @@ class Validation:
         is_all = plan.validation_cells >= shards.n_cells("val")
         self.n_batches = len(self._loader) if is_all else n_cells // (size * plan.devices)
 
-    def sums(
+    def losses(
         self, precision: AbstractContextManager[None], device: torch.device, *, step: int
-    ) -> dict[str, Tensor]:
-        """Return the sums over cells of the losses, and the number of cells as "n", float64 scalars each."""
-        sums: dict[str, Tensor] = {}
+    ) -> tuple[int, dict[str, float]]:
+        """Return the validation cells of this rank, and their mean losses.
+
+        Parameters
+        ----------
+        precision
+            In which to compute them.
+        step
+            Steps taken, for the network.
+        """
+        names: tuple[str, ...] = ()
+        sizes, found = [], []
         self.network.eval()
         self._loader.set_epoch(0)
         with torch.no_grad(), precision:
             for number, batch in enumerate(islice(self._loader, self.n_batches)):
-                seed_validation(number * self._n_ranks + self._rank)
-                n = len(batch.rows)
+                seed_validation(number * self._n_ranks + self._rank, device)
                 losses = self.network.losses(batch.to(device), step=step)
-                for name, value in {**losses, "n": torch.ones((), device=device)}.items():
-                    summed = value.detach().double().reshape(()) * n
-                    sums[name] = sums[name] + summed if name in sums else summed
+                names = tuple(losses)
+                found.append(torch.stack([value.float().reshape(()) for value in losses.values()]))
+                sizes.append(len(batch.rows))
         self.network.train()
-        return sums
-
-
-def means(sums: dict[str, float], *, step: int) -> dict[str, float]:
-    """Return the mean losses of validation.
-
-    Raises
-    ------
-    ModelError
-        When "loss" is no number.
-    """
-    n_cells = sums.pop("n")
-    found = {name: value / n_cells for name, value in sums.items()}
-    if not abs(found["loss"]) < float("inf"):
-        raise ModelError(
-            f"the loss of {n_cells:,.0f} validation cells is {found['loss']} after step {step:,}; lower "
-            "learning_rate or clip_norm; the last good checkpoint is kept"
-        )
-    return found
+        # One transfer for all.
+        values = torch.stack(found).cpu().double()
+        n_cells = torch.tensor(sizes, dtype=torch.float64)
+        means = (values * n_cells[:, None]).sum(0) / n_cells.sum()
+        return sum(sizes), dict(zip(names, means.tolist(), strict=True))

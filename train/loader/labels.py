@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from curate.manifests.document import Split
+    from curate.train.shards import Shards
+
+
+def read_labels(
+    shards: Shards, split: Split, labels: Sequence[str] | Mapping[str, Sequence[str]]
+) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[str]]]:
+    """Return the codes of the cells of a split of shards, and what they mean; see `coded_labels`."""
+    codes, categories = coded_labels(shards.obs, labels)
+    rows = shards.rows(split)
+    return {name: held[rows.start : rows.stop] for name, held in codes.items()}, categories
+
 
 def coded_labels(
     read: Callable[[list[str]], pl.DataFrame], labels: Sequence[str] | Mapping[str, Sequence[str]]

@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from curate.errors import ShardError
 from curate.threads import mapped
 from curate.train.loader.batch import Batch
-from curate.train.loader.labels import coded_labels
+from curate.train.loader.labels import read_labels
 from curate.train.loader.order import EpochOrder, weighted_times
 
 if TYPE_CHECKING:
@@ -122,13 +122,11 @@ class ShardLoader(IterableDataset[Batch]):
         self._edges = np.array([part.first_row for part in self._parts])
         self._first_row = shards.rows(split).start
         self.n_cells = len(shards.rows(split))
-        codes, self.categories = coded_labels(shards.obs, labels)
-        rows = shards.rows(split)
-        self._codes = {name: held[rows.start : rows.stop] for name, held in codes.items()}
+        self._codes, self.categories = read_labels(shards, split, labels)
         self._weights = None
         if weighting != "none":
             self._weights = (
-                _read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
+                read_weights(shards, split) if weights is None else _checked(weights, self.n_cells)
             )
 
     def __len__(self) -> int:
@@ -217,7 +215,14 @@ def _checked(weights: NDArray[np.floating], n_cells: int) -> NDArray[np.float32]
     return weights.astype(np.float32)
 
 
-def _read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+def read_weights(shards: Shards, split: Split) -> NDArray[np.float32]:
+    """Return the manifest's weights of the cells of a split; 1 where a cell has none.
+
+    Raises
+    ------
+    ShardError
+        When the manifest has none.
+    """
     obs = shards.obs(split=split)
     if WEIGHT not in obs.columns:
         raise ShardError(

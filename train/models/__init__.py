@@ -42,4 +42,13 @@ class _Models(Mapping[str, "type[Model]"]):
         return name in self._places
 
 
-MODELS: Mapping[str, type[Model]] = _Models({})
+MODELS: Mapping[str, type[Model]] = _Models(
+    {
+        "hvg": "hvg:Hvg",
+        "pca": "pca:Pca",
+        "scvi": "scvi:Scvi",
+        "masked": "masked:Masked",
+        "geneformer": "geneformer:Geneformer",
+        "contrastive": "contrastive:Contrastive",
+    }
+)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError
 
 from curate.documents import Document, first_fault
 from curate.errors import ModelError
 from curate.nearest import nearest
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 Preset = Literal["tiny", "study", "large"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
@@ -61,7 +65,7 @@ class NetworkSettings(Settings):
 
 
 def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Settings:
-    """Return settings with some changed; texts are read as the setting's type.
+    """Return settings with some changed; texts are read as their types, "none" as None where that may be.
 
     Raises
     ------
@@ -72,8 +76,14 @@ def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Setti
     for name in changes:
         if name not in fields:
             raise ModelError(f"model {model} has no setting {name!r}; {nearest(name, fields)}")
+    given = {name: None if _is_none(fields[name], value) else value for name, value in changes.items()}
     try:
-        return type(settings).model_validate({**settings.model_dump(), **changes}, strict=False)
+        return type(settings).model_validate({**settings.model_dump(), **given}, strict=False)
     except ValidationError as fault:
         where, what = first_fault(fault)
-        raise ModelError(f"setting {where} of model {model}: {what}; given {changes.get(where)!r}") from None
+        value = changes.get(where.partition(".")[0])
+        raise ModelError(f"setting {where} of model {model}: {what}; given {value!r}") from None
+
+
+def _is_none(field: FieldInfo, value: Any) -> bool:
+    return value == "none" and NoneType in get_args(field.annotation)

@@ -163,7 +163,7 @@ def test_which_stay_goes_by_the_identity_of_the_cells(corpus: Corpus, twins: Emb
 def test_a_damaged_embedding_and_a_cosine_out_of_range_are_refused(
     corpus: Corpus, twins: Embedding, registry: Registry
 ) -> None:
-    with pytest.raises(SelectionError, match="cosine 1 tells no near-duplicates"):
+    with pytest.raises(SelectionError, match="dedup: cosine 1 tells no near-duplicates"):
         near_duplicates(twins, 1)
     path = twins.path / VALUES_FILE
     content = bytearray(path.read_bytes())

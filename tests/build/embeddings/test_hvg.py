@@ -76,3 +76,11 @@ def test_genes_that_do_not_vary_are_never_chosen() -> None:
 
 def test_no_gene_is_chosen_when_none_varies() -> None:
     assert highly_variable_genes(np.ones(3), np.zeros(3), n_top=2).size == 0
+
+
+def test_without_ties_it_is_exactly_so_many_and_the_first_of_those_that_tie() -> None:
+    # Genes 0 to 2 are the same; 3 does not vary.
+    mean, variance = np.array([2.0, 2, 2, 2, 2]), np.array([8.0, 8, 8, 0, 4])
+    assert highly_variable_genes(mean, variance, n_top=2).tolist() == [0, 1, 2]
+    assert highly_variable_genes(mean, variance, n_top=2, keep_ties=False).tolist() == [0, 1]
+    assert highly_variable_genes(mean, variance, n_top=9, keep_ties=False).tolist() == [0, 1, 2, 4]

@@ -127,6 +127,44 @@ def test_joinids_and_donors_are_found_in_obs(leak_corpus: Corpus, write_evaluati
     assert overlap.same["possible-donor"].cells.tolist() == possible.to_list()
 
 
+def test_cells_of_the_evaluation_set_are_counted_against_the_manifest_not_its_corpus(
+    leak_corpus: Corpus, write_evaluation: WriteEvaluation, tmp_path: Path
+) -> None:
+    obs = {
+        "dataset_id": ["a", "a", "b", "elsewhere", "elsewhere"],
+        "observation_joinid": ["cell-0007", "cell-0299", "cell-0310", "cell-0009", "cell-0010"],
+        "donor_id": ["donor-1", "donor-2", "donor-1", "donor-1", "donor-3"],
+    }
+    path = write_evaluation(strangers(5), obs=obs)
+    # Of these, the manifest has cell-0007 and donor-1 of dataset a alone.
+    (manifest,) = build(
+        leak_corpus,
+        registry=Registry(tmp_path / "registry"),
+        strategy="random",
+        fraction=1,
+        where="dataset_id == 'a' and donor_id == 'donor-1' and soma_joinid < 250",
+    )
+    (each,) = leakage(manifest, [path], by=["joinid", "donor", "possible-donor"]).evaluations
+    held = manifest.document.n_cells
+    assert {name: (count.n_cells, count.n_evaluation_cells) for name, count in each.methods.items()} == {
+        "joinid": (1, 1),
+        "donor": (held, 1),
+        # That donor-1 stands under other datasets there adds no cell of the manifest.
+        "possible-donor": (0, 0),
+    }
+    (other,) = build(
+        leak_corpus,
+        registry=Registry(tmp_path / "registry"),
+        strategy="random",
+        fraction=1,
+        where="dataset_id == 'a' and donor_id == 'donor-3'",
+    )
+    (each,) = leakage(other, [path], by=["donor", "possible-donor"]).evaluations
+    assert each.methods["donor"].n_evaluation_cells == 0
+    possible = each.methods["possible-donor"]
+    assert (possible.n_cells, possible.n_evaluation_cells) == (other.document.n_cells, 1)
+
+
 def test_a_store_is_an_evaluation_set_too(leak_corpus: Corpus, leak_store: Path) -> None:
     overlap = found_in(leak_corpus, leak_store, METHODS)
     for method in ("joinid", "donor"):
@@ -266,8 +304,8 @@ def test_a_scan_that_was_killed_goes_on_where_it_was(
 def test_too_few_shared_genes_are_said_not_called_clean(
     leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
 ) -> None:
-    few = with_strangers(leak_counts[COPIED])[:, :12]
-    overlap = found_in(leak_corpus, write_evaluation(few, genes=[f"GENE{j}" for j in range(12)]))
+    few = with_strangers(leak_counts[COPIED])[:, :6]
+    overlap = found_in(leak_corpus, write_evaluation(few, genes=[f"GENE{j}" for j in range(6)]))
     assert overlap.scan is not None
     assert len(overlap.scan.few) == overlap.evaluation.n_cells
     assert overlap.same["near"].why_not == "none of its cells detects enough shared genes to be decided"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from curate.build.leakage.guard import Method
     from curate.corpus import Corpus
 
 CORPUS_FILES = ("kang_pbmc_harmony", "pbmc_multi_ismb2021", "pbmc4k_soupx")
@@ -26,10 +27,19 @@ CORPUS_FILES = ("kang_pbmc_harmony", "pbmc_multi_ismb2021", "pbmc4k_soupx")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Corpus:
+    return corpus_of(CORPUS_FILES, tmp_path_factory.mktemp("copies"), shared_data)
+
+
+@pytest.fixture(scope="module")
+def muscat_corpus(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Corpus:
+    files = ("kang_pbmc_muscat", "pbmc3k_clustifyr", "skin_ctcl_scillus")
+    return corpus_of(files, tmp_path_factory.mktemp("muscat"), shared_data)
+
+
+def corpus_of(files: tuple[str, ...], root: Path, data: Path) -> Corpus:
     from curate.census import Census
 
-    root = tmp_path_factory.mktemp("copies")
-    create(root / "store", [shared_data / f"{name}.h5ad" for name in CORPUS_FILES])
+    create(root / "store", [data / f"{name}.h5ad" for name in files])
     with Census.open(uri=root / "store") as census:
         return build_corpus(Recipe.model_validate({"name": "copies"}), census, root / "copies")
 
@@ -55,13 +65,13 @@ def kang(shared_data: Path) -> tuple[ad.AnnData, set[tuple[str, int]]]:
     return muscat, truth
 
 
-def found_pairs(corpus: Corpus, path: Path) -> set[tuple[str, str, int]]:
-    """Return the near pairs: evaluation cell, dataset, row in the dataset."""
+def found_pairs(corpus: Corpus, path: Path, by: Method = "near") -> set[tuple[str, str, int]]:
+    """Return the pairs that a method finds: evaluation cell, dataset, row in the dataset."""
     with corpus.open_census() as census:
         evaluation = read_evaluation(corpus, path, census=census)
-        overlap = find_overlap(CorpusCells(corpus, census), evaluation, by=["near"])
+        overlap = find_overlap(CorpusCells(corpus, census), evaluation, by=["exact", "near"])
     assert overlap.scan is not None
-    near = overlap.scan.pairs.filter("is_near")
+    near = overlap.scan.pairs.filter(f"is_{by}")
     of_corpus = corpus.columns(["dataset_id"])["dataset_id"].cast(str).to_list()
     first = {name: of_corpus.index(name) for name in set(of_corpus)}
     return {
@@ -118,6 +128,34 @@ def test_the_shared_cells_of_two_files_are_found_without_their_barcodes(
     print(f"{change.__name__} {seed}: {len(found)} found, {len(right)} of {len(truth)}")
     assert len(right) >= 0.95 * len(truth)
     assert len(right) >= 0.95 * len(found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_shared_cells_are_found_where_the_larger_file_is_cut_and_forty_genes_are_shared(
+    muscat_corpus: Corpus,
+    kang: tuple[ad.AnnData, set[tuple[str, int]]],
+    shared_data: Path,
+    tmp_path: Path,
+    seed: int,
+) -> None:
+    muscat, truth = kang
+    harmony = ad.read_h5ad(shared_data / "kang_pbmc_harmony.h5ad")
+    cut = panel(harmony, np.random.default_rng(seed))
+    cut.obs_names = [f"renamed-{k}" for k in range(cut.n_obs)]
+    cut.write_h5ad(tmp_path / "eval.h5ad")
+    found = found_pairs(muscat_corpus, tmp_path / "eval.h5ad", by="exact")
+    place = {name: row for row, name in enumerate(muscat.obs_names)}
+    right = found & {(f"renamed-{row}", "kang_pbmc_muscat", place[name]) for name, row in truth}
+    assert len(right) >= 0.95 * len(truth)
+    assert found == right
+
+
+def test_a_panel_of_another_kind_of_cell_is_not_found_in_blood(
+    muscat_corpus: Corpus, corpus: Corpus, shared_data: Path
+) -> None:
+    for blood in (muscat_corpus, corpus):
+        path = shared_data / "papalexi_thp1_eccite_sceptre.h5ad"
+        assert found_pairs(blood, path) == set()
 
 
 def test_cells_quantified_again_are_found_and_other_blood_is_not(corpus: Corpus, shared_data: Path) -> None:

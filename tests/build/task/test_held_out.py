@@ -12,9 +12,14 @@ from curate.build.build import build
 from curate.build.selection import Selection, Strategy
 from curate.build.strategies import STRATEGIES
 from curate.build.task.halves import split_halves
+from curate.build.task.target import TaskTarget
 from curate.build.task.task import Task
 from curate.manifests.registry import Registry
 from curate.task import SplitRule
+from curate.train.models import MODELS
+from curate.train.models.network import Network
+from curate.train.shards.materialize import materialize
+from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.build.embeddings.embedding import Embedding
-    from curate.build.task.target import TaskTarget
     from curate.corpus import Corpus
     from curate.manifests.manifest import Manifest
+    from curate.train.shards import Shards
     from tests.build.task.conftest import Cells, WriteTask
 
 
@@ -126,6 +131,40 @@ def test_changing_the_held_out_half_changes_neither_target_nor_cells_nor_id(
     assert records[0].reference is not None
     assert records[1].reference is not None
     assert records[0].reference.sha256 != records[1].reference.sha256
+
+
+@pytest.fixture
+def shards(corpus: Corpus, fresh_workspace: Path, tmp_path: Path) -> Shards:
+    [built] = build(corpus, registry=Registry(tmp_path / "chosen"), strategy="random", fraction=0.5)
+    manifest = type(built)(built.document, built.folder, Workspace.find(fresh_workspace), corpus)
+    return materialize(manifest, tmp_path / "shards")
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
+def test_changing_the_held_out_half_changes_neither_a_model_for_the_task_nor_what_it_is_shown(
+    change: Callable[[Cells], None], corpus: Corpus, shards: Shards, foreign: Cells, write_task: WriteTask
+) -> None:
+    before = model_for_task(corpus, shards, foreign, write_task)
+    change(foreign)
+    assert model_for_task(corpus, shards, foreign, write_task) == before
+    train = np.setdiff1d(np.arange(len(foreign.names)), held_out(foreign))
+    for i in train:
+        foreign.obs["cell_type"][i] = "T cell"
+    assert model_for_task(corpus, shards, foreign, write_task) != before
+
+
+def model_for_task(
+    corpus: Corpus, shards: Shards, reference: Cells, write_task: WriteTask
+) -> tuple[Any, bytes]:
+    """Return what the contrastive model learned of a task, and how it draws cells."""
+    task = Task.open(write_task("", reference=reference), corpus)
+    target = TaskTarget(task.document.name, task.wanted, task.document.wanted.descendants, task.ontology)
+    kind = MODELS["contrastive"]
+    model = kind.create(shards, kind.presets["tiny"], seed=0, task=target)
+    assert isinstance(model, Network)
+    weights = model.sampling_weights(shards)
+    assert weights is not None
+    return model.facts, weights.tobytes()
 
 
 @pytest.mark.parametrize("what", ["cell_type", "counts"])

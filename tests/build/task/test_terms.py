@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.build.task.terms import find_type, terms_of
+from curate.build.task.terms import PLACEHOLDER, find_type, terms_of
 from curate.errors import TaskError
 from curate.ontology import Ontology
 
@@ -25,7 +25,10 @@ def test_an_unknown_label_is_refused_and_the_nearest_are_offered(ontology: Ontol
 
 
 def test_an_unknown_id_is_refused_and_the_nearest_are_offered_with_their_labels(ontology: Ontology) -> None:
-    with pytest.raises(TaskError, match=r"'CL:00000840' is no term .*, CL:0000084 \(T cell\)"):
+    with pytest.raises(
+        TaskError,
+        match=r"'CL:00000840' is no term .*; no term has this id; give the label .*\(T cell\)",
+    ):
         terms_of(["CL:00000840"], ontology, where="here")
 
 
@@ -33,3 +36,8 @@ def test_a_cells_type_is_told_by_its_term_else_by_its_label(ontology: Ontology) 
     assert find_type("CL:0000236", "T cell", ontology) == "CL:0000236"
     assert find_type("unknown", "T cell", ontology) == "CL:0000084"
     assert find_type(None, "my favourite cells", ontology) is None
+
+
+def test_the_placeholder_of_a_new_document_is_refused_as_one(ontology: Ontology) -> None:
+    with pytest.raises(TaskError, match=r"wanted\.cell_types still holds the placeholder 'TO BE NAMED'"):
+        terms_of([PLACEHOLDER], ontology, where="wanted.cell_types")

@@ -168,3 +168,51 @@ def test_explained_a_leakage_check_tells_the_spike_ins_too(fresh_workspace: Path
     result = run(fresh_workspace, "leakage", "random-0.2-s0+screen=0.1", screen, "--explain", "--json")
     titles = [each["title"].split(" by ")[0] for each in json.loads(result.stdout)]
     assert titles == ["screen.h5ad in corpus demo", "screen.h5ad in source screen"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ((*SPIKED[:-1], "screen=0.5"), "of which 60 may be drawn (corpus overlap takes 60)"),
+        ((*SPIKED[:-1], "screen=0.0001"), "is 0 cells; use at least"),
+        ((*SPIKED, "--split-ratios", "0.5,0.5,0.5"), "sum to 1.5"),
+    ],
+)
+def test_what_a_build_would_refuse_is_refused_by_the_same_line_when_it_is_explained(
+    request_: tuple[object, ...], said: str, fresh_workspace: Path, screen: Path
+) -> None:
+    add(fresh_workspace, screen)
+    explained, built = run(fresh_workspace, *request_, "--explain"), run(fresh_workspace, *request_)
+    assert isinstance(explained.exception, CurateError)
+    assert said in str(explained.exception)
+    assert str(built.exception) == str(explained.exception)
+
+
+def test_an_overlap_that_an_earlier_build_found_counts_when_a_build_is_explained(
+    fresh_workspace: Path, screen: Path
+) -> None:
+    add(fresh_workspace, screen)
+    request = (*SPIKED, "--exclude-overlap", screen)
+    before = run(fresh_workspace, *request, "--explain")
+    assert before.exit_code == 0, before.output
+    assert "its overlap with screen.h5ad by exact and near come off the cells of screen only when it is" in (
+        text(before)
+    )
+    built, after = run(fresh_workspace, *request), run(fresh_workspace, *request, "--explain")
+    assert isinstance(after.exception, SelectionError)
+    assert str(after.exception) == str(built.exception)
+    assert after.stdout == ""
+
+
+def test_a_source_that_would_have_to_be_compared_first_is_refused_when_it_is_explained(
+    fresh_workspace: Path, screen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubles, "AT_ONCE_S", 0.0)
+    add(fresh_workspace, screen)
+    explained, built = run(fresh_workspace, *SPIKED, "--explain"), run(fresh_workspace, *SPIKED)
+    assert isinstance(explained.exception, SourceError)
+    assert str(explained.exception) == str(built.exception)
+    # What comparing takes is said all the same.
+    assert "source screen in corpus demo by joinid, exact, near" in text(explained)
+    allowed = run(fresh_workspace, *SPIKED, "--explain", "--allow-uncompared")
+    assert allowed.exit_code == 0

@@ -80,4 +80,4 @@ def test_without_an_embedding_it_says_how_to_make_one(fresh_workspace: Path) -> 
     assert "has no embedding 'none'" in str(result.exception)
     odd = run(fresh_workspace, *BUILD, "--dedup", "nan", fails=True)
     assert isinstance(odd.exception, CurateError)
-    assert "cosine nan tells no near-duplicates" in str(odd.exception)
+    assert "dedup: cosine nan tells no near-duplicates" in str(odd.exception)

@@ -131,3 +131,13 @@ def test_a_store_without_counts_is_one_line(write_release: WriteRelease, tmp_pat
     workspace = Workspace.create(tmp_path / "workspace", census=CensusSettings(uri=str(bare)))
     with pytest.raises(CorpusError, match="holds no counts of homo_sapiens"):
         run(workspace, "duplicates", "--census")
+
+
+def test_of_several_corpora_one_is_to_be_named_as_the_command_takes_it(workspace: Workspace) -> None:
+    for name in ("one", "two"):
+        (workspace.corpora_path / name).mkdir(parents=True)
+        (workspace.corpora_path / name / "corpus.json").touch()
+    failed = CliRunner().invoke(curate, ["-C", str(workspace.root), "duplicates"])
+    assert isinstance(failed.exception, CorpusError)
+    assert "name one as `curate duplicates CORPUS`" in str(failed.exception)
+    assert "--corpus" not in str(failed.exception)

@@ -49,8 +49,12 @@ def test_spike_ins_are_explained_with_the_subsets_of_a_ladder(fresh_screen_works
     ladder = ("build", "--strategy", "random,reweight", "--ladder", "0.1,0.5", "--spike-in", "screen=0.1")
     result = run(fresh_screen_workspace, *ladder, "--split-ratios", "0.5,0.25,0.25", "--explain", "--json")
     # What comparing the source with the corpus takes comes first, where that has not been done.
-    found = [each for each in json.loads(result.stdout) if not each["title"].startswith("source screen in")]
-    assert [each["title"] for each in found] == [
+    first, *_ = found = [
+        each for each in json.loads(result.stdout) if not each["title"].startswith("source screen in")
+    ]
+    assert first["title"].startswith("cells of sources that may be drawn")
+    assert [(line["name"], line["value"]) for line in first["lines"]] == [("screen", 90)]
+    assert [each["title"] for each in found[1:]] == [
         f"{strategy} of {n} cells of corpus all" for strategy in ("random", "reweight") for n in (60, 300)
     ]
     lines = [line for each in found for line in each["lines"] if line["name"] == "spiked with screen"]
@@ -82,7 +86,7 @@ def test_embed_explained_embeds_nothing(fresh_workspace: Path) -> None:
     assert not (fresh_workspace / "corpora/demo/embeddings/other").exists()
     refused = run(fresh_workspace, "embed", "--from", "x.npy", "--explain")
     assert refused.exit_code == 2
-    assert "--explain goes with an embedding that is computed" in refused.output
+    assert "--explain goes with a PCA that is computed" in refused.output
 
 
 def test_runs_leave_their_rates_for_the_next_estimate(fresh_workspace: Path) -> None:

@@ -87,7 +87,8 @@ def test_mouse_genes_are_refused_as_human_with_the_organism_named(
 ) -> None:
     with pytest.raises(
         SourceError,
-        match=r"[345] of them are genes of mus_musculus \('.*, …\): take mus_musculus for the",
+        match=r"[345] of them are genes of mus_musculus \('.*, …\): take a file of homo_sapiens, "
+        r"or a Census of mus_musculus for this one",
     ):
         mapped(write_h5ad(var_names=names))
 

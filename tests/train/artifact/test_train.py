@@ -1,0 +1,311 @@
+"""From a manifest to a trained model in the workspace."""
+
+from __future__ import annotations
+
+import errno
+import json
+import resource
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from curate.errors import ModelError, ShardError, TrainingError, WriteError
+from curate.train.artifact.artifact import unfinished
+from curate.train.artifact.train import train
+from curate.train.fit.plan import Budget, FitPlan
+from curate.train.shards import Shards
+from curate.train.shards.materialize import materialize
+
+if TYPE_CHECKING:
+    from curate.manifests.manifest import Manifest
+    from curate.train.artifact import Artifact
+    from curate.train.models.model import Model
+    from curate.workspace import Workspace
+
+FILES = ["README.md", "config.json", "genes.parquet", "metrics.parquet", "run.json", "weights.safetensors"]
+
+
+def stop(monkeypatch: pytest.MonkeyPatch, toy: type[Model], error: BaseException | None) -> None:
+    monkeypatch.setattr(toy, "stops", error)
+
+
+def plan(**changed: Any) -> FitPlan:
+    return FitPlan(Path(), **changed)
+
+
+def test_a_folder_holds_weights_genes_log_card_and_run(trained: Artifact, fresh_manifest: Manifest) -> None:
+    assert sorted(path.name for path in trained.path.iterdir()) == FILES
+    header = trained.header
+    assert trained.name == f"toy-random-n300-s0-v1-{trained.id[:8]}"
+    assert header.asked.manifest == fresh_manifest.id
+    assert header.trained_on.manifest_ref == "random-n300-s0@v1"
+    assert sum(header.trained_on.n_cells.values()) == 300
+    assert (header.n_dims, header.n_parameters) == (5, 5 * 120)
+    assert (header.cost.n_steps, header.cost.waiting_fraction, header.cost.energy_joules) == (2, 0.125, 3.0)
+    assert header.environment.software["torch"] == str(torch.__version__)
+    assert trained.metrics().filter(pl.col("split") == "val")["value"].to_list() == [2.5, 1.75]
+    trained.verify()
+
+
+def test_the_same_again_is_found_whatever_it_is_called(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    stop(monkeypatch, toy, AssertionError("trained again"))
+    again = train("toy", fresh_manifest, workspace=fresh_workspace)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.artifact.path == first.artifact.path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"changes": {"rate": 0.25}},
+        {"preset": "large"},
+        {"is_untrained": True},
+        {"plan": plan(seed=1)},
+        {"plan": plan(budget=Budget(max_cells=100))},
+        {"plan": plan(precision="bf16")},
+        {"plan": plan(validation_steps=3)},
+        {"plan": plan(is_weighted=True)},
+    ],
+    ids=lambda change: ", ".join(change),
+)
+def test_whatever_decides_gives_another_id(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest, change: dict[str, Any]
+) -> None:
+    other = train("toy", fresh_manifest, workspace=fresh_workspace, **change)
+    assert other.is_new
+    assert other.artifact.id != trained.id
+
+
+@pytest.mark.parametrize(
+    "free",
+    [{"n_threads": 5}, {"accelerator": "cpu"}, {"checkpoint_steps": 7}, {"folder": Path("elsewhere")}],
+    ids=lambda free: ", ".join(free),
+)
+def test_what_does_not_decide_leaves_the_id(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest, free: dict[str, Any]
+) -> None:
+    again = train("toy", fresh_manifest, workspace=fresh_workspace, plan=replace(plan(), **free))
+    assert again.artifact.id == trained.id
+    assert not again.is_new
+
+
+def test_an_untrained_control_has_the_same_start_and_one_id_whatever_the_budget(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    control = train("toy", fresh_manifest, workspace=fresh_workspace, is_untrained=True).artifact
+    other = plan(budget=Budget(max_steps=5), precision="bf16", devices=2)
+    again = train("toy", fresh_manifest, workspace=fresh_workspace, is_untrained=True, plan=other)
+    assert not again.is_new
+    assert control.header.stopped == "untrained"
+    assert control.header.cost.n_steps == 0
+    assert control.metrics().is_empty()
+    shards = Shards.open(fresh_workspace.shards_path / "random-n300-s0" / "v0001")
+    start = toy.create(shards, toy.presets["study"], seed=0)
+    for name, value in control.load().state_dict().items():
+        assert torch.equal(value, start.state_dict()[name])
+
+
+def test_a_killed_run_goes_on_in_its_folder(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop(monkeypatch, toy, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    assert unfinished(fresh_workspace.models_path) == ["mine"]
+    assert not (fresh_workspace.models_path / "mine").exists()
+    stop(monkeypatch, toy, None)
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine").artifact
+    # Toy says that it found the checkpoint.
+    assert made.header.cost.seconds == 0.25
+    assert sorted(path.name for path in made.path.iterdir()) == FILES
+    assert unfinished(fresh_workspace.models_path) == []
+
+
+def test_what_another_model_left_under_the_name_is_not_gone_on_with(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop(monkeypatch, toy, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    stop(monkeypatch, toy, None)
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine", preset="tiny").artifact
+    assert made.header.cost.seconds == 0.2
+
+
+def test_a_training_that_diverges_says_where_its_checkpoint_is_kept(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop(monkeypatch, toy, ModelError("training diverged at step 7"))
+    with pytest.raises(TrainingError, match=r"diverged at step 7 \(in .*\.mine\.partial/run\)"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    kept = fresh_workspace.models_path / ".mine.partial" / "run" / "checkpoint"
+    assert kept.read_text() == "half-way"
+    assert not (fresh_workspace.models_path / "mine").exists()
+
+
+@pytest.mark.parametrize("at", ["weights.safetensors", "metrics.parquet", "README.md", "run.json"])
+def test_a_full_disk_leaves_nothing_under_the_name(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    replaced = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.name == at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replaced(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(WriteError, match=r"could not write .*: No space left on device"):
+            train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    assert not (fresh_workspace.models_path / "mine").exists()
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine").artifact
+    made.verify()
+
+
+def test_a_disk_that_is_full_in_the_midst_of_the_weights_is_one_line(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest, tmp_path: Path
+) -> None:
+    shards = materialize(fresh_manifest, tmp_path / "shards")
+    model = toy.create(shards, toy.presets["study"], seed=0)
+    (tmp_path / "model").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(WriteError, match=r"could not write .*weights.safetensors: .*File too large"):
+            model.save(tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "model").iterdir()) == []
+
+
+def test_a_name_that_another_model_has_is_refused(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
+    with pytest.raises(ModelError, match=r"mine holds another model \(.*give this one another --name"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name="mine", preset="tiny")
+
+
+@pytest.mark.parametrize("name", ["../up", ".hidden", "a b", "-x", ""])
+def test_a_name_that_is_no_folder_name_is_refused(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest, name: str
+) -> None:
+    with pytest.raises(ModelError, match="cannot name a model"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name=name)
+
+
+def test_shards_are_written_once_and_said_to_be(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    said: list[str] = []
+    train("toy", fresh_manifest, workspace=fresh_workspace, say=said.append)
+    train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny", say=said.append)
+    assert len(said) == 1
+    assert "writing the shards of random-n300-s0@v1: 300 cells, about 0 MB" in said[0]
+
+
+def changed_shard(workspace: Workspace) -> Path:
+    """Change a count, and nothing of the file's size."""
+    path = next((workspace.shards_path / "random-n300-s0" / "v0001").glob("train-*.data.npy"))
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def test_shards_that_changed_after_their_checksum_are_refused(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    path = changed_shard(fresh_workspace)
+    with pytest.raises(ShardError, match=rf"{path.name} has changed since it was written"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny")
+    assert not list(fresh_workspace.models_path.glob("*tiny*"))
+
+
+def test_large_shards_are_compared_when_asked_for_only(
+    trained: Artifact,
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changed_shard(fresh_workspace)
+    monkeypatch.setattr("curate.train.artifact.shards.VERIFIED_BYTES", 1000)
+    with pytest.raises(ShardError, match="has changed"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny", verify=True)
+    assert train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny").is_new
+
+
+def test_shards_of_another_manifest_are_refused(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    of_another = type(fresh_manifest).load("random-n200-s0", workspace=fresh_workspace)
+    folder = fresh_workspace.shards_path / "random-n300-s0" / "v0001"
+    with pytest.raises(ShardError, match=r"holds shards of manifest random-n300-s0@v1 .*not of random-n200"):
+        train("toy", of_another, workspace=fresh_workspace, shards=folder)
+
+
+def test_shards_of_another_order_give_another_model(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest, tmp_path: Path
+) -> None:
+    materialize(fresh_manifest, tmp_path / "other", seed=4)
+    other = train("toy", fresh_manifest, workspace=fresh_workspace, shards=tmp_path / "other").artifact
+    assert other.header.asked.shards_seed == 4
+    assert other.id != trained.id
+
+
+def test_a_model_that_knows_no_tasks_refuses_one(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    from curate.build.task.task import Task
+    from curate.task import TaskDocument
+
+    document = TaskDocument.model_validate(
+        {"name": "monocytes", "kind": "classification", "wanted": {"cell_types": ["CL:0000860"]}}
+    )
+    with pytest.raises(ModelError, match="model toy does not use tasks"):
+        train(
+            "toy",
+            fresh_manifest,
+            workspace=fresh_workspace,
+            task=Task.open(document, fresh_manifest.corpus()),
+        )
+
+
+def test_the_run_is_json_that_another_program_reads(trained: Artifact) -> None:
+    content = json.loads((trained.path / "run.json").read_text())
+    assert content["asked"]["settings"] == {"n_dims": 5, "rate": 0.5}
+    assert content["asked"]["budget"] == {"max_steps": None, "max_cells": None, "max_minutes": None}
+    assert set(content["files"]) == set(FILES) - {"run.json"}
+
+
+def test_a_trained_model_is_another_than_its_control(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    control = train("toy", fresh_manifest, workspace=fresh_workspace, is_untrained=True).artifact
+    weights = [each.load().state_dict()["weights.weight"].numpy() for each in (trained, control)]
+    assert not np.array_equal(*weights)

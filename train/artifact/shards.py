@@ -1,0 +1,78 @@
+"""The shards of a manifest: those that are there, looked through, or new ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from curate.build.explain import corpus_nonzeros
+from curate.errors import ShardError
+from curate.train.shards.materialize import materialize
+from curate.train.shards.shards import AGAIN, HEADER_FILE, Shards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from curate.manifests.manifest import Manifest
+    from curate.workspace import Workspace
+
+VERIFIED_BYTES = 4 * 2**30
+"""Shards up to this size are compared with their sha256 before each training: seconds."""
+BYTES_PER_NONZERO = 4
+
+
+def shards_path(manifest: Manifest, workspace: Workspace) -> Path:
+    """Return where the shards of a manifest lie in a workspace."""
+    return workspace.shards_path / manifest.name / f"v{manifest.version:04d}"
+
+
+def shards_of(
+    manifest: Manifest,
+    path: Path,
+    *,
+    may_write: bool,
+    verify: bool | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Shards:
+    """Open the shards of a manifest, or write them when there are none.
+
+    Parameters
+    ----------
+    may_write
+        Without it, shards that are not there are an error.
+    verify
+        Compare every file with its sha256; by default where that takes seconds (VERIFIED_BYTES). What is
+        written here is not.
+    say
+        Called with a line before they are written.
+
+    Raises
+    ------
+    ShardError
+        When they are of another manifest, damaged, or have changed; further as `materialize`.
+    """
+    if may_write and not (path / HEADER_FILE).exists():
+        say(
+            f"writing the shards of {manifest.ref}: {manifest.document.n_cells:,} cells{_size(manifest)}, "
+            f"{path}"
+        )
+        return materialize(manifest, path)
+    shards = Shards.open(path)
+    if shards.header.manifest != manifest.id:
+        raise ShardError(
+            f"{path} holds shards of manifest {shards.header.manifest_ref} ({shards.header.manifest[:12]}), "
+            f"not of {manifest.ref} ({manifest.id[:12]}); {AGAIN}"
+        )
+    n_bytes = sum(size for size, _ in shards.files.values())
+    if verify or (verify is None and n_bytes <= VERIFIED_BYTES):
+        shards.verify()
+    return shards
+
+
+def _size(manifest: Manifest) -> str:
+    corpus = manifest.find_corpus()
+    if corpus is None:
+        return ""
+    share = manifest.document.n_cells / max(1, corpus.n_cells)
+    n_bytes = corpus_nonzeros(corpus)[0] * share * BYTES_PER_NONZERO
+    return f", about {n_bytes / 1e6:,.0f} MB" if n_bytes < 1e9 else f", about {n_bytes / 1e9:,.1f} GB"

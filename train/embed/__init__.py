@@ -1,0 +1,1 @@
+"""Cells of any data as a trained model sees them."""

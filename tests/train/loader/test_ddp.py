@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from torch import multiprocessing
 
 from curate.train.loader import Dense, ShardLoader
 from curate.train.shards import Shards
@@ -33,7 +33,13 @@ def test_two_ranks_train_together_on_as_many_batches_of_different_cells(
     shards: Shards, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    multiprocessing.spawn(train, (str(shards.path), str(store)), nprocs=2)
+    spawn = get_context("spawn")
+    ranks = [spawn.Process(target=train, args=(rank, str(shards.path), str(store))) for rank in range(2)]
+    for each in ranks:
+        each.start()
+    for each in ranks:
+        each.join()
+    assert [each.exitcode for each in ranks] == [0, 0]
     held = [torch.load(f"{store}.{rank}", weights_only=True) for rank in range(2)]
     n = len(held[0]["rows"])
     assert n == len(held[1]["rows"]) > 2

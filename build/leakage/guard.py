@@ -124,7 +124,7 @@ def find_overlap(
         found = scan(cells, evaluation, wanted, is_near="near" in by)
         found = replace(found, few=np.setdiff1d(found.few, np.flatnonzero(of_file.evaluation)))
         _refuse_strangers(cells, evaluation, found, wanted)
-        same |= {method: _same_content(method, found, evaluation, wanted) for method in by_content}
+        same |= {method: _same_content(method, found, cells, evaluation, wanted) for method in by_content}
         if "exact" in same:
             same["exact"] = _either(same["exact"], of_file)
     return Overlap(evaluation, wanted, {method: same[method] for method in METHODS if method in same}, found)
@@ -217,7 +217,9 @@ def _either(one: Same, other: Same) -> Same:
     return Same(one.cells | other.cells, one.evaluation | other.evaluation, one.why_not)
 
 
-def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted: NDArray[np.bool_]) -> Same:
+def _same_content(
+    method: Method, found: Scan, cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_]
+) -> Same:
     pairs = found.pairs.filter(f"is_{method}")
     ours, of_evaluation = np.zeros(len(wanted), np.bool_), np.zeros(evaluation.n_cells, np.bool_)
     ours[pairs["row"].to_numpy()] = True
@@ -226,7 +228,10 @@ def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted
     if method == "exact" and not evaluation.is_count.any():
         why_not = "its values are no counts, and none could be restored from them"
     elif len(found.few) == evaluation.n_cells:
-        why_not = "none of its cells detects enough shared genes to be decided"
+        why_not = (
+            f"none of the {evaluation.n_cells:,} cells of {evaluation.name} detects enough genes that "
+            f"{cells.called} measured too to be decided"
+        )
     return Same(ours & wanted, of_evaluation, why_not)
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from curate.build.exclusions import Exclusion, exclude
 from curate.build.leakage.doubles import find_doubles, kept_doubles, what_it_takes
-from curate.build.leakage.guard import CELL_METHODS
 from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.leakage.shared import shared_when_small
 from curate.errors import SourceError
@@ -43,9 +42,9 @@ class Pool:
     exclusions
         How many cells of the source were left out, reason by reason; each names the source.
     was_compared
-        Whether the source was compared with the corpus.
+        Whether the content of the source was compared with that of the corpus.
     not_compared_with
-        The sources named before it that it was not compared with.
+        The sources named before it whose content it was not compared with.
     """
 
     rows: NDArray[np.int64]
@@ -80,14 +79,15 @@ def pool_of(
         Sources that cells are drawn from too; those that both hold are left to them.
     uncompared
         Take a source that was not compared with the corpus, or those before it, as it is, where comparing
-        takes long.
+        takes long or their content cannot be compared.
 
     Raises
     ------
     SourceError
-        When the source was not compared with the corpus or those before it, and that takes long.
-    CensusError, LeakageError
-        When it cannot be compared.
+        When the source was not compared with the corpus or those before it, and that takes long; when
+        neither by equal counts nor by near copies could be.
+    CensusError
+        When the counts of the corpus cannot be read.
     """
     doubles = kept_doubles(source)
     takes = None if doubles else what_it_takes(source)
@@ -101,7 +101,14 @@ def pool_of(
         )
     reasons = []
     if doubles is not None:
-        by = {"source": source.name, "by": list(doubles.by), "method_version": METHOD_VERSION}
+        made = doubles.made
+        if not made.is_by_content and not uncompared:
+            raise SourceError(
+                f"source {source.name!r} could not be compared by content with corpus "
+                f"{source.corpus.name!r}: {made.reasons}; nothing says that it holds none of its validation "
+                "and test cells; take the source as it is with --allow-uncompared"
+            )
+        by = {"source": source.name, **made.record(), "method_version": METHOD_VERSION}
         reasons.append(Exclusion(CORPUS_OVERLAP, by, drop=doubles.rows))
     not_compared_with = []
     for other in before:
@@ -111,11 +118,20 @@ def pool_of(
         if shared is None:
             not_compared_with.append(other.name)
             continue
+        made = shared.made
+        if not made.is_by_content:
+            if not uncompared:
+                raise SourceError(
+                    f"source {source.name!r} could not be compared by content with source {other.name!r}: "
+                    f"{made.reasons}; nothing says that they share no cell; take both as they are with "
+                    "--allow-uncompared"
+                )
+            not_compared_with.append(other.name)
         by = {
             "source": source.name,
             "with": other.name,
             "with_id": other.id,
-            "by": list(CELL_METHODS),
+            **made.record(),
             "method_version": METHOD_VERSION,
         }
         reasons.append(Exclusion(SOURCE_OVERLAP, by, drop=shared.rows[source.id]))
@@ -132,7 +148,7 @@ def pool_of(
     return Pool(
         np.flatnonzero(kept),
         records,
-        was_compared=doubles is not None,
+        was_compared=doubles is not None and doubles.made.is_by_content,
         not_compared_with=tuple(not_compared_with),
     )
 

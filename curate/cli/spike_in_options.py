@@ -93,7 +93,8 @@ def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--allow-uncompared",
             is_flag=True,
-            help="Spike with a source that was not compared with a large or remote corpus, or source.",
+            help="Spike with a source that was not compared with a large or remote corpus, or source, or whose "
+            "content cannot be compared.",
         ),
     )
     for option in reversed(options):

@@ -205,3 +205,40 @@ def test_a_source_that_was_not_compared_with_a_large_corpus_is_refused_until_all
     doubles.find_doubles(source)
     with pytest.raises(SelectionError, match="of which 0 may be drawn"):
         build(leak_corpus, registry=Registry(tmp_path), strategy="random", fraction=1, spike_ins=plan)
+
+
+def test_a_source_whose_content_cannot_be_compared_is_refused_until_allowed_and_the_record_says_so(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    genes = [f"ENSG{j:011d}" for j in range(6)]
+    source = add_leak_source("panel", strangers(100, seed=8)[:, :6] + 1, genes=genes)
+    with pytest.raises(
+        SourceError,
+        match=r"source 'panel' could not be compared by content with corpus 'leaks': none of the 100 cells of "
+        r"panel .*; take the source as it is with --allow-uncompared",
+    ):
+        spiked(leak_corpus, source, 0.1, tmp_path)
+    assert not Registry(tmp_path).names()
+    taken = spiked(leak_corpus, source, 0.1, tmp_path, allow_uncompared=True).document
+    (record,) = taken.exclusions
+    assert (record.reason, record.n_cells) == ("corpus overlap", 0)
+    assert (record.parameters["by"], record.parameters["not_by"]) == (["joinid"], ["exact", "near"])
+    assert (record.parameters["n_undecided"], taken.spike_ins[0].parameters["compared_with_corpus"]) == (
+        100,
+        False,
+    )
+    told = notices(taken)
+    assert told[0].startswith("source panel was not compared with the corpus by exact, near: none of the 100")
+    assert not any("compare-source" in each for each in told)
+
+
+def test_cells_that_are_undecided_are_counted_in_the_record_and_told(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    counts = strangers(100, seed=9)
+    counts[:7, 2:] = 0
+    document = spiked(leak_corpus, add_leak_source("shallow", counts), 0.1, tmp_path).document
+    (record,) = document.exclusions
+    assert record.parameters["by"] == ["joinid", "exact", "near"]
+    assert record.parameters["n_undecided"] == 7
+    assert any(each.startswith("7 cells of source shallow detect too few") for each in notices(document))

@@ -163,8 +163,8 @@ def test_sources_whose_content_cannot_be_compared_are_refused_until_allowed_and_
     shares = ((one, 0.05), (other, 0.05))
     with pytest.raises(
         SourceError,
-        match=r"source 'other' could not be compared by content with source 'one': none of the 50 cells of .* "
-        r"take both as they are with --allow-uncompared",
+        match=r"source 'other' could not be compared by content with source 'one': none of the 50 cells "
+        r"looked for .* take both as they are with --allow-uncompared",
     ):
         spiked(leak_corpus, tmp_path, *shares)
     document = spiked(leak_corpus, tmp_path, *shares, uncompared=True).document

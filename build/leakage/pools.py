@@ -20,10 +20,11 @@ from curate.build.leakage.shared import shared_when_small
 from curate.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from curate.build.leakage.doubles import Doubles
     from curate.manifests.document import ExclusionRecord
     from curate.sources.source import Source
 
@@ -99,6 +100,28 @@ def pool_of(
             f"and test cells it may hold; {takes.sentence()}: run `curate corpus compare-source "
             f"{source.name}`, or take the source as it is with --allow-uncompared"
         )
+    return without_known(source, doubles, exclusions, before=before, uncompared=uncompared)
+
+
+def without_known(
+    source: Source,
+    doubles: Doubles | None,
+    exclusions: Sequence[Exclusion] = (),
+    *,
+    before: Sequence[Source] = (),
+    uncompared: bool = False,
+) -> Pool:
+    """Return the cells of a source that are left, as `pool_of`, without looking for it in the corpus.
+
+    Parameters
+    ----------
+    doubles
+        Those of its cells that the corpus holds; None where that is not known.
+
+    Raises
+    ------
+    As `pool_of`.
+    """
     reasons = []
     if doubles is not None:
         made = doubles.made
@@ -140,6 +163,7 @@ def pool_of(
             each.reason,
             {"source": source.name, **each.parameters},
             drop=partial(_of_source, source, each),
+            noted=partial(_noted, source, each),
         )
         for each in exclusions
         if each.drop_of_source is not None
@@ -159,3 +183,8 @@ def _of_source(
     del corpus
     assert exclusion.drop_of_source is not None
     return exclusion.drop_of_source(source, kept)
+
+
+def _noted(source: Source, exclusion: Exclusion, of: Source | None) -> Mapping[str, object]:
+    del of
+    return exclusion.noted(source) if exclusion.noted else {}

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from curate.build.build import build
 from curate.build.ladder import build_ladder
 from curate.build.leakage import doubles
+from curate.build.leakage.foreseen_pools import foresee_pool
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.pools import pool_of
 from curate.build.leakage.report import leakage
+from curate.build.leakage.shared import find_shared
 from curate.build.spike_ins import plan_spike_ins
 from curate.errors import SelectionError, SourceError
 from curate.manifests.manifest import Manifest
@@ -214,8 +216,8 @@ def test_a_source_whose_content_cannot_be_compared_is_refused_until_allowed_and_
     source = add_leak_source("panel", strangers(100, seed=8)[:, :6] + 1, genes=genes)
     with pytest.raises(
         SourceError,
-        match=r"source 'panel' could not be compared by content with corpus 'leaks': none of the 100 cells of "
-        r"panel .*; take the source as it is with --allow-uncompared",
+        match=r"source 'panel' could not be compared by content with corpus 'leaks': none of the 100 cells "
+        r"looked for .*; take the source as it is with --allow-uncompared",
     ):
         spiked(leak_corpus, source, 0.1, tmp_path)
     assert not Registry(tmp_path).names()
@@ -242,3 +244,14 @@ def test_cells_that_are_undecided_are_counted_in_the_record_and_told(
     assert record.parameters["by"] == ["joinid", "exact", "near"]
     assert record.parameters["n_undecided"] == 7
     assert any(each.startswith("7 cells of source shallow detect too few") for each in notices(document))
+
+
+def test_sources_that_were_compared_are_told_apart_before_they_are_compared_with_the_corpus(
+    leak_corpus: Corpus, add_leak_source: AddSource
+) -> None:
+    cells = strangers(60, seed=10)
+    first, second = add_leak_source("first", cells), add_leak_source("second", cells[30:])
+    find_shared(first, second)
+    foreseen = foresee_pool(second, by=[], before=[first])
+    assert (len(foreseen.pool.rows), foreseen.pool.reasons()) == (0, "source overlap takes 30")
+    assert foreseen.pending == ("its cells that corpus leaks holds",)

@@ -51,6 +51,7 @@ def foresee_pool(
     by: Sequence[Method],
     before: Sequence[Source] = (),
     uncompared: bool = False,
+    assigned: bool = False,
 ) -> ForeseenPool:
     """Return the cells of a source that a build may draw, as `pool_of`, from what earlier runs have kept.
 
@@ -58,7 +59,7 @@ def foresee_pool(
     ----------
     paths, by
         Evaluation sets whose cells are left out, and how they are looked for.
-    before, uncompared
+    before, uncompared, assigned
         As of `pool_of`.
 
     Raises
@@ -77,10 +78,10 @@ def foresee_pool(
     pending = [f"its cells that source {other.name} holds" for other in later_sources]
     known = [other for other in before if other not in later_sources]
     if kept_doubles(source) is None and what_it_takes(source).is_small:
-        pool = without_known(source, None, before=known, uncompared=uncompared)
+        pool = without_known(source, None, before=known, uncompared=uncompared, assigned=assigned)
         pending.append(f"its cells that corpus {source.corpus.name} holds")
     else:
-        pool = pool_of(source, before=known, uncompared=uncompared)
+        pool = pool_of(source, before=known, uncompared=uncompared, assigned=assigned)
     for path in paths:
         pool, later = _without(pool, source, path, by, uncompared=uncompared)
         if later:

@@ -2,7 +2,8 @@
 
 1. cells that the corpus holds: they would bring its validation and test cells into train;
 2. cells of the sources that are named before it: they would be drawn twice;
-3. cells that the build excludes for a reason that goes for sources too.
+3. where perturbations are balanced, cells of which nothing says how they are perturbed;
+4. cells that the build excludes for a reason that goes for sources too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from curate.build.leakage.doubles import find_doubles, kept_doubles, what_it_tak
 from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.leakage.shared import shared_when_small
 from curate.errors import SourceError
+from curate.sources.source import PERTURBATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 CORPUS_OVERLAP = "corpus overlap"
 SOURCE_OVERLAP = "source overlap"
+NO_PERTURBATION = "no perturbation"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def pool_of(
     *,
     before: Sequence[Source] = (),
     uncompared: bool = False,
+    assigned: bool = False,
 ) -> Pool:
     """Return the cells of a source that may be drawn.
 
@@ -81,6 +85,8 @@ def pool_of(
     uncompared
         Take a source that was not compared with the corpus, or those before it, as it is, where comparing
         takes long or their content cannot be compared.
+    assigned
+        Leave out cells of which nothing says how they are perturbed.
 
     Raises
     ------
@@ -100,7 +106,7 @@ def pool_of(
             f"and test cells it may hold; {takes.sentence()}: run `curate corpus compare-source "
             f"{source.name}`, or take the source as it is with --allow-uncompared"
         )
-    return without_known(source, doubles, exclusions, before=before, uncompared=uncompared)
+    return without_known(source, doubles, exclusions, before=before, uncompared=uncompared, assigned=assigned)
 
 
 def without_known(
@@ -110,6 +116,7 @@ def without_known(
     *,
     before: Sequence[Source] = (),
     uncompared: bool = False,
+    assigned: bool = False,
 ) -> Pool:
     """Return the cells of a source that are left, as `pool_of`, without looking for it in the corpus.
 
@@ -158,6 +165,10 @@ def without_known(
             "method_version": METHOD_VERSION,
         }
         reasons.append(Exclusion(SOURCE_OVERLAP, by, drop=shared.rows[source.id]))
+    if assigned and (values := sorted(source.header.perturbation.unassigned)):
+        labels = source.columns([PERTURBATION])[PERTURBATION].cast(str)
+        by = {"source": source.name, "values": values}
+        reasons.append(Exclusion(NO_PERTURBATION, by, drop=labels.is_in(values).to_numpy()))
     reasons += [
         Exclusion(
             each.reason,

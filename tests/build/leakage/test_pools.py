@@ -255,3 +255,25 @@ def test_sources_that_were_compared_are_told_apart_before_they_are_compared_with
     foreseen = foresee_pool(second, by=[], before=[first])
     assert (len(foreseen.pool.rows), foreseen.pool.reasons()) == (0, "source overlap takes 30")
     assert foreseen.pending == ("its cells that corpus leaks holds",)
+
+
+def test_cells_of_which_nothing_says_how_they_are_perturbed_are_no_perturbation(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    genes = ["control", "A", "Unassigned", "nan"] * 25
+    source = add_leak_source("partly", strangers(100, seed=13), obs={"gene": genes})
+    perturbation = source.header.perturbation
+    assert perturbation.n_perturbations == 1
+    assert set(perturbation.unassigned.values()) == {25}
+    assert perturbation.assigned == {"control": 25, "A": 25}
+    balanced = spiked(leak_corpus, source, 0.1, tmp_path / "balanced", balance="perturbation")
+    assert {row % 4 for row in drawn(balanced, source)} == {0, 1}
+    (_, record) = balanced.document.exclusions
+    assert (record.reason, record.n_cells) == ("no perturbation", 50)
+    assert len(foresee_pool(source, by=[], assigned=True).pool.rows) == 50
+    plain = spiked(leak_corpus, source, 0.2, tmp_path / "plain")
+    assert {row % 4 for row in drawn(plain, source)} == {0, 1, 2, 3}
+    with pytest.raises(
+        SelectionError, match=r"has 100 \(2 perturbations of 25 to 25 cells\), of which 50 may"
+    ):
+        spiked(leak_corpus, source, 0.2, tmp_path / "more", balance="perturbation")

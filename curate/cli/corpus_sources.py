@@ -227,7 +227,8 @@ def _show(registered: Registered, doubles: Doubles | None, shared: dict[str, Sha
         "source": f"{source.name}  {source.id[:12]}  of corpus {source.corpus.name}",
         "file": f"{header.file.path} ({header.file.layer}, {header.file.n_bytes / 1e6:,.1f} MB)",
         "cells": f"{header.n_cells:,}: {counted(perturbation.n_perturbations, 'perturbation')} in "
-        f"{perturbation.column}, {perturbation.n_control:,} controls ({', '.join(perturbation.control)}){unassigned}",
+        f"{perturbation.column}, {perturbation.n_control:,} controls ({', '.join(perturbation.control)})"
+        f"{unassigned}",
         "genes": f"{genes.sentence()}; they hold {header.genes.counts_kept_fraction:.1%} of its counts",
         "mapped by": ", ".join(f"{how}: {n:,}" for how, n in genes.how.items()),
     }

@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, str] = {
     "duplicates": "benchmarks.duplicates",
     "diversity": "benchmarks.diversity",
     "explain": "benchmarks.explain",
+    "train": "benchmarks.train",
 }
 
 

@@ -24,6 +24,8 @@ BENCHMARKS: dict[str, str] = {
     "diversity": "benchmarks.diversity",
     "explain": "benchmarks.explain",
     "train": "benchmarks.train",
+    "zero-shot": "benchmarks.zero_shot",
+    "scvi": "benchmarks.scvi",
 }
 
 

@@ -277,7 +277,7 @@ def _own_vectors(reference: Reference, embedding: Embedding) -> ReferenceVectors
     key = reference.source.embedding_key
     if key is None or reference.kind != "h5ad":
         raise TaskError(
-            f"embedding {embedding.name!r} was made elsewhere and has no model that could project "
+            f"embedding {embedding.name!r} is not a PCA of `curate embed`, which alone can project "
             f"{reference.name}; take one that `curate embed` computed, or name the key of the file's obsm "
             "that holds its vectors in that space: embedding_key under [reference]"
         )

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from curate.atomic import atomic_file
 from curate.documents import Document, file_digest, first_fault, read_header
-from curate.errors import ModelError
+from curate.errors import ModelError, WriteError
 from curate.gene_space import GeneSpace
 from curate.train.models import MODELS
 
@@ -57,7 +57,10 @@ def save(model: Model, folder: Path) -> None:
     """Write a model into a folder that is there; see `Model.save`."""
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with atomic_file(folder / WEIGHTS_FILE) as aside:
-        save_file(state, aside)
+        try:
+            save_file(state, aside)
+        except SafetensorError as fault:
+            raise WriteError(f"could not write {folder / WEIGHTS_FILE}: {fault}") from None
     with atomic_file(folder / GENES_FILE) as aside:
         names = {"feature_id": model.genes.feature_ids, "feature_name": model.genes.feature_names}
         pl.DataFrame(names, schema=dict.fromkeys(names, pl.String)).write_parquet(aside)

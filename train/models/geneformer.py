@@ -98,6 +98,7 @@ class Geneformer(Network):
             length=128,
             dropout=0,
             batch_size=64,
+            max_epochs=5,
             warmup_steps=50,
         ),
         # 18 cells on each of 8 GPUs.

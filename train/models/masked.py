@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
 from curate.errors import ModelError
@@ -47,7 +47,7 @@ class MaskedSettings(NetworkSettings):
     Attributes
     ----------
     n_hidden
-        Units of the encoder's hidden layers; the decoder has the same, the other way round.
+        Units of the encoder's hidden layers, as "512,256"; the decoder has the same, the other way round.
     dropout
         After each hidden layer.
     mask
@@ -70,6 +70,11 @@ class MaskedSettings(NetworkSettings):
     programmes: str | None = None
     loss_genes: Literal["all", "measured"] = "all"
     output: Literal["linear", "sigmoid"] = "linear"
+
+    @field_validator("n_hidden", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 class MaskedFacts(Facts):
@@ -141,6 +146,10 @@ class Masked(Network):
         super().learn(shards, settings, task)
         assert isinstance(settings, MaskedSettings)
         sizes: dict[str, int] = {}
+        if settings.programmes is not None and settings.mask != "programme":
+            raise ModelError(
+                f"gene programmes and mask={settings.mask}; set mask=programme, or leave them out"
+            )
         if settings.mask == "programme":
             found = _programmes(settings, shards.genes)
             sizes = dict(zip(found.names, found.members.sum(axis=1).tolist(), strict=True))

@@ -54,7 +54,7 @@ class ScviSettings(NetworkSettings):
     n_hidden, n_layers, dropout_rate
         Of encoder and decoder; dropout in the encoder alone.
     n_genes
-        Highly variable genes to model; all when None.
+        Highly variable genes to model, all that vary where there are fewer; all genes when None.
     gene_likelihood
         Of the counts.
     dispersion
@@ -123,7 +123,7 @@ class Scvi(Network):
     summary = "variational autoencoder of counts (scVI), by scvi-tools"
     reference = "Lopez et al., Nature Methods 2018, doi 10.1038/s41592-018-0229-2"
     presets: ClassVar[Mapping[Preset, Settings]] = {
-        "tiny": ScviSettings(n_hidden=64, max_epochs=20, kl_warmup_steps=100),
+        "tiny": ScviSettings(n_hidden=64, n_genes=1000, max_epochs=10, kl_warmup_steps=100),
         # Sizes, likelihood and batch size of the study's script; it has no batch key.
         "study": ScviSettings(
             batch_key=("dataset_id", "donor_id"), gene_likelihood="nb", batch_size=1024, max_epochs=40
@@ -162,7 +162,7 @@ class Scvi(Network):
         Raises
         ------
         ModelError
-            When a column of the batch key is not there, there are too few cells, or fewer genes vary.
+            When a column of the batch key is not there, there are too few cells, or no gene varies.
         """
         assert isinstance(settings, ScviSettings)
         super().learn(shards, settings, task)
@@ -172,11 +172,8 @@ class Scvi(Network):
         if settings.n_genes is not None:
             moments = TrainingCells.of(shards).moments()
             found = highly_variable_genes(*moments.dispersion(), n_top=settings.n_genes, keep_ties=False)
-            if found.size < settings.n_genes:
-                raise ModelError(
-                    f"{found.size:,} genes vary among {n:,} training cells, and n_genes is "
-                    f"{settings.n_genes:,}; set it to at most {found.size:,}"
-                )
+            if not found.size:
+                raise ModelError(f"no gene varies among {n:,} training cells; build a larger subset")
             chosen = tuple(found.tolist())
         batches, decoded_as = _batches(shards, settings.batch_key)
         return ScviFacts(batches=batches, decoded_as=decoded_as, variable_genes=chosen)

@@ -81,7 +81,8 @@ def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Setti
         return type(settings).model_validate({**settings.model_dump(), **given}, strict=False)
     except ValidationError as fault:
         where, what = first_fault(fault)
-        raise ModelError(f"setting {where} of model {model}: {what}; given {changes.get(where)!r}") from None
+        value = changes.get(where.partition(".")[0])
+        raise ModelError(f"setting {where} of model {model}: {what}; given {value!r}") from None
 
 
 def _is_none(field: FieldInfo, value: Any) -> bool:

@@ -127,11 +127,11 @@ def test_few_units_keep_the_most_labels_in_train_that_nearly_the_nearest_shares_
 
     every = [np.array(each, np.uint8) for each in product(range(3), repeat=n_units) if len(set(each)) == 3]
     nearest = min(distance(counts, each, ratios) for each in every)
-    admitted = [each for each in every if distance(counts, each, ratios) <= nearest + 0.1 + 1e-9]
+    admitted = [each for each in every if distance(counts, each, ratios) <= nearest + 0.2 + 1e-9]
     # A unit that brings a label to train may go there beyond that.
     assert n_lost(found) <= min(n_lost(each) for each in admitted)
     n_train = counts[found == TRAIN].sum() / counts.sum()
-    assert distance(counts, found, ratios) <= nearest + 0.1 + 1e-9 or 0.8 < n_train <= 0.9
+    assert distance(counts, found, ratios) <= nearest + 0.2 + 1e-9 or 0.8 < n_train <= 0.9
 
 
 def test_three_datasets_whose_types_hardly_meet_go_as_near_the_ratios_as_they_can() -> None:
@@ -151,7 +151,7 @@ def test_units_too_many_for_all_assignments_are_tried_many_times(n_units: int) -
         counts[:, 0] += rng.geometric(0.002, n_units)
         splits = assign_units(units(counts), ratios=(0.8, 0.1, 0.1), seed=seed)
         n_train = counts[splits == TRAIN].sum() / counts.sum()
-        assert distance(counts, splits, (0.8, 0.1, 0.1)) < 0.1 or 0.8 < n_train <= 0.9
+        assert distance(counts, splits, (0.8, 0.1, 0.1)) < 0.2 or 0.8 < n_train <= 0.9
         assert (counts[splits == TRAIN].sum(axis=0) > 0).sum() >= (counts.sum(axis=0) > 0).sum() - 1
 
 

@@ -157,7 +157,7 @@ def test_an_embedding_without_a_model_takes_the_vectors_of_the_file(
     foreign.obsm["X_mine"] = np.arange(2_000, dtype=np.float32).reshape(200, 10)
     foreign.obsm["X_small"] = np.zeros((200, 3), np.float32)
     foreign.obsm["X_broken"] = np.full((200, 10), np.nan, np.float32)
-    with pytest.raises(TaskError, match=r"'mine' was made elsewhere and has no model .* embedding_key"):
+    with pytest.raises(TaskError, match=r"'mine' is not a PCA of `curate embed`, which .* embedding_key"):
         vectors(Task.open(write_task(reference=foreign), corpus), imported)
 
     def with_key(key: str) -> ReferenceVectors:

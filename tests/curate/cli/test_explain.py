@@ -86,7 +86,7 @@ def test_embed_explained_embeds_nothing(fresh_workspace: Path) -> None:
     assert not (fresh_workspace / "corpora/demo/embeddings/other").exists()
     refused = run(fresh_workspace, "embed", "--from", "x.npy", "--explain")
     assert refused.exit_code == 2
-    assert "--explain goes with an embedding that is computed" in refused.output
+    assert "--explain goes with a PCA that is computed" in refused.output
 
 
 def test_runs_leave_their_rates_for_the_next_estimate(fresh_workspace: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from curate.train.artifact.artifact import unfinished
 from curate.train.artifact.train import train
 from curate.train.fit.plan import Budget, FitPlan
 from curate.train.shards import Shards
+from curate.train.shards.materialize import materialize
 
 if TYPE_CHECKING:
     from curate.manifests.manifest import Manifest
@@ -185,6 +187,22 @@ def test_a_full_disk_leaves_nothing_under_the_name(
     made.verify()
 
 
+def test_a_disk_that_is_full_in_the_midst_of_the_weights_is_one_line(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest, tmp_path: Path
+) -> None:
+    shards = materialize(fresh_manifest, tmp_path / "shards")
+    model = toy.create(shards, toy.presets["study"], seed=0)
+    (tmp_path / "model").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(WriteError, match=r"could not write .*weights.safetensors: .*File too large"):
+            model.save(tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "model").iterdir()) == []
+
+
 def test_a_name_that_another_model_has_is_refused(
     toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
 ) -> None:
@@ -254,8 +272,6 @@ def test_shards_of_another_manifest_are_refused(
 def test_shards_of_another_order_give_another_model(
     trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest, tmp_path: Path
 ) -> None:
-    from curate.train.shards.materialize import materialize
-
     materialize(fresh_manifest, tmp_path / "other", seed=4)
     other = train("toy", fresh_manifest, workspace=fresh_workspace, shards=tmp_path / "other").artifact
     assert other.header.asked.shards_seed == 4

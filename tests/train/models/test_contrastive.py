@@ -102,6 +102,20 @@ def test_every_parameter_gets_a_gradient_of_its_part(shards: Shards, loss: str) 
             assert bool(parameter.grad.abs().sum() > 0) == (is_decoded or name.startswith("encoder")), name
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_distances_are_taken_in_32_bits_where_the_layers_have_16(shards: Shards, loss: str) -> None:
+    model = made(shards, loss=loss)
+    batch = first_batch(model, shards)
+    full = model.losses(batch, step=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model.encoder(batch.x).dtype == torch.bfloat16
+        assert model.embed_batch(batch).dtype == torch.float32
+        half = model.losses(batch, step=0)
+    assert half["contrast"].dtype == torch.float32
+    assert half["contrast"].item() == pytest.approx(full["contrast"].item(), rel=0.1)
+    assert half["loss"].item() == pytest.approx(full["loss"].item(), rel=0.1)
+
+
 def test_vectors_lie_on_the_unit_sphere_and_do_not_depend_on_the_batch(shards: Shards) -> None:
     model = made(shards)
     cells = counts(40, shards.header.n_genes)

@@ -13,6 +13,7 @@ from curate.gene_space import GeneSpace
 from curate.train.fit.plan import FitPlan
 from curate.train.loader import Batch, ProgrammeMask, RandomMask, ShardLoader
 from curate.train.models.masked import Masked, MaskedFacts, MaskedSettings
+from curate.train.models.settings import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,6 +181,16 @@ def test_training_learns_and_one_seed_gives_the_same_bytes(shards: Shards, tmp_p
     assert weights[0] == weights[1]
 
 
+def test_training_with_programmes_and_measured_genes_learns(
+    shards: Shards, gmt: Path, tmp_path: Path
+) -> None:
+    chosen = settings(mask="programme", programmes=str(gmt), loss_genes="measured", max_epochs=6)
+    model = Masked.create(shards, chosen, seed=0)
+    report = model.fit(shards, FitPlan(tmp_path / "run", accelerator="cpu"))
+    losses = report.metrics.filter(split="val", metric="loss")["value"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
 def test_an_embedding_is_the_encoder_on_all_genes_of_a_cell() -> None:
     model = made(30)
     counts = np.random.default_rng(5).poisson(1, (7, 30))
@@ -222,11 +233,24 @@ def test_the_layers_of_the_study() -> None:
     assert {layer.p for layer in model.encoder if isinstance(layer, nn.Dropout)} == {0.1}
 
 
+def test_hidden_layers_are_read_from_a_text() -> None:
+    assert changed(TINY, {"n_hidden": "64,32"}, model="masked") == TINY.model_copy(
+        update={"n_hidden": (64, 32)}
+    )
+    with pytest.raises(ModelError, match=r"setting n_hidden\.1 of model masked: .*; given"):
+        changed(TINY, {"n_hidden": "64,wide"}, model="masked")
+
+
 def test_programmes_without_a_file_are_refused(shards: Shards) -> None:
     with pytest.raises(
         ModelError, match=r"masks of gene programmes without any; name a GMT file: programmes="
     ):
         Masked.create(shards, settings(mask="programme"), seed=0)
+
+
+def test_programmes_that_nothing_hides_are_refused(shards: Shards, gmt: Path) -> None:
+    with pytest.raises(ModelError, match=r"gene programmes and mask=random; set mask=programme, or leave"):
+        Masked.create(shards, settings(programmes=str(gmt)), seed=0)
 
 
 def test_programmes_of_other_genes_are_refused(shards: Shards, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""`curate train`, `models`, `embed-cells` and `embed --from` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Curate = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def root(atlas_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("cli") / "atlas"
+    shutil.copytree(atlas_workspace, root)
+    return root
+
+
+@pytest.fixture
+def curate(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Curate:
+    """Run the command line in the workspace; return exit status, what it printed, and its errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["curate", "-C", str(root), *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+            sys.exit(0)
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_path: Path) -> None:
+    assert curate("build", "--fraction", 0.4, "--strategy", "random")[0] == 0
+    arguments = ["train", "pca", "random-0.4-s0", "--preset", "tiny", "--set", "n_dims=6", "--name", "mine"]
+    code, out, err = curate(*arguments, "--log-csv", tmp_path / "log.csv")
+    assert code == 0
+    assert "writing the shards of random-0.4-s0@v1" in err
+    assert "mine" in out
+    assert "6 dimensions" in out
+    assert "metric" in pl.read_csv(tmp_path / "log.csv").columns
+    # The same again is found.
+    code, out, err = curate(*arguments, "--json")
+    report: dict[str, Any] = json.loads(out)
+    assert (code, report["is_new"], report["name"]) == (0, False, "mine")
+    # Listed, shown, verified.
+    listed = json.loads(curate("models", "--json")[1])
+    assert [(each["name"], each["n_dims"]) for each in listed] == [("mine", 6)]
+    assert "random-0.4-s0@v1" in curate("models")[1]
+    assert "Trained on" in curate("models", "show", report["id"][:8])[1]
+    assert "6 files are what was written" in curate("models", "verify", "mine")[1]
+    # Its vectors: of the corpus, of a split, for a strategy.
+    code, out, _ = curate("embed", "--from", "mine", "--json")
+    assert (code, json.loads(out)["parameters"]["artifact"]) == (0, report["id"])
+    test = tmp_path / "test.npy"
+    code, out, _ = curate(
+        "embed-cells", "mine", root / "shards/random-0.4-s0/v0001", "--split", "test", "-o", test
+    )
+    assert code == 0
+    assert "300 of the model's 300 genes (100.0%)" in out
+    assert np.load(test).shape[1] == 6
+    assert curate("build", "--fraction", 0.1, "--strategy", "sketch", "--embedding", "mine")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train pcaa x", "no model named 'pcaa'; did you mean 'pca'?"),
+        ("train pca x --set n_dim=3", "model pca has no setting 'n_dim'; did you mean 'n_dims'?"),
+        ("train pca x --set n_dims=0", "setting n_dims of model pca"),
+        ("train pca x --set n_dims", "'n_dims' is not KEY=VALUE"),
+        ("train pca x --set seed=1 --set seed=2", "seed is given twice"),
+        ("train pca x --max-steps 3", "--max-steps goes with models that take steps"),
+        ("train masked x --batch-size 9 --set batch_size=8", "say the same; give one"),
+        ("train pca x --preset huge", "'huge' is not one of"),
+        ("embed-cells m data.h5ad -o out.csv", "ends in none of .h5ad, .parquet, .npy"),
+        ("embed --from census:scvi --accelerator cpu", "--accelerator goes with --from and a trained model"),
+        ("embed --from mine --n-hvgs 10", "--n-hvgs goes with a PCA that is computed"),
+    ],
+)
+def test_wrong_usage_is_said_and_ends_with_2(curate: Curate, arguments: str, message: str) -> None:
+    code, _, err = curate(*arguments.split())
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train pca nothing", "no manifest named 'nothing'"),
+        ("models show nothing", "no trained model named 'nothing'"),
+        ("embed --from nothing", "no trained model named 'nothing'"),
+        ("embed-cells ./nothing data.h5ad -o out.npy", "nothing holds no trained model"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(curate: Curate, arguments: str, message: str) -> None:
+    code, _, err = curate(*arguments.split())
+    assert code == 1
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_the_models_are_listed_with_their_sizes(curate: Curate) -> None:
+    code, out, _ = curate("train", "--list")
+    assert code == 0
+    for name in ("hvg", "pca", "scvi", "masked", "geneformer", "contrastive"):
+        assert name in out
+    assert "doi" in out
+
+
+def test_a_training_is_estimated_from_the_last_one(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from curate.cli.train_estimate import estimate
+    from curate.rates import keep_rate
+    from curate.train.fit.plan import Budget, FitPlan
+    from curate.train.models import MODELS
+
+    class Cells:
+        def n_cells(self, split: str) -> int:
+            return {"train": 6000, "val": 500}[split]
+
+    kind = MODELS["masked"]
+    plan = FitPlan(root, budget=Budget(max_cells=60_000))
+    keep_rate(root, "train masked tiny", 1000, 2.0, unit="cells")
+    estimate(kind, "tiny", kind.presets["tiny"], plan, Cells(), root=root)  # type: ignore[arg-type]
+    assert "6,000 cells, 500 for validation; at most about 2 min at 500 cells/s" in capsys.readouterr().err

@@ -23,6 +23,9 @@ BENCHMARKS: dict[str, str] = {
     "duplicates": "benchmarks.duplicates",
     "diversity": "benchmarks.diversity",
     "explain": "benchmarks.explain",
+    "shards": "benchmarks.shards",
+    "loader": "benchmarks.loader",
+    "train": "benchmarks.train",
     "zero-shot": "benchmarks.zero_shot",
     "scvi": "benchmarks.scvi",
 }

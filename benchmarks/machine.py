@@ -12,6 +12,7 @@ from pathlib import Path
 PACKAGES = (
     "cellcurate", "numpy", "polars", "pyarrow", "numba", "tiledbsoma", "cellxgene-census", "pandas",
     "geosketch", "scikit-learn", "scanpy", "dask", "vendi-score",
+    "torch", "tiledbsoma-ml", "scdataset", "anndata", "zarr", "zarrs",
 )  # fmt: skip
 
 

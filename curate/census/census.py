@@ -15,6 +15,7 @@ from curate.census.counts import BLOCK_CELLS, CountsBlock, read_blocks
 from curate.census.entries import Entries
 from curate.census.joinids import check_joinids, range_or_joinids
 from curate.census.store import Store
+from curate.census.stream import shuffled_batches
 from curate.errors import CensusError
 from curate.nearest import nearest
 
@@ -329,6 +330,48 @@ class Census:
         if var_joinids is not None:
             check_joinids("genes", var_joinids, n=array.shape[1], ascending=False)
         return Entries.of(self._store, array, var_joinids, what=f"X/{layer} of {organism}")
+
+    def shuffled_batches(
+        self,
+        organism: str,
+        joinids: NDArray[np.int64],
+        *,
+        var_joinids: NDArray[np.int64],
+        layer: str = "raw",
+        batch_size: int = 256,
+        io_cells: int = 2**15,
+        chunk_cells: int = 64,
+        seed: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> Iterator[tuple[NDArray[np.int64], sp.csr_array]]:
+        """Yield joinids and counts (float32 [b, m]) of batches of cells, in an order drawn from `seed`.
+
+        By tiledbsoma-ml: chunks of `chunk_cells` neighbours are shuffled, then the cells of each `io_cells`
+        that are read together. Ranks, and the workers of a torch DataLoader, share the cells, no cell twice,
+        as many a rank. Memory: two times `io_cells`, at 8 bytes a non-zero, more while they are read.
+
+        Raises
+        ------
+        CensusError
+            When the layer is not there, reading fails, or tiledbsoma-ml is not installed.
+        """
+        self._layer(organism, layer)
+        check_joinids("cells", joinids, n=self.n_cells(organism), ascending=True)
+        experiment = self._store.part(*self._store.experiment(organism))
+        with self._store.reading(f"X/{layer} of {organism}"):
+            yield from shuffled_batches(
+                experiment,
+                joinids,
+                var_joinids=var_joinids,
+                layer=layer,
+                batch_size=batch_size,
+                io_cells=io_cells,
+                chunk_cells=chunk_cells,
+                seed=seed,
+                rank=rank,
+                n_ranks=n_ranks,
+            )
 
     def read_embedding(
         self, organism: str, name: str, joinids: NDArray[np.int64]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from curate.train.loader.batch import Batch
+from curate.train.loader.census_loader import CensusLoader
 from curate.train.loader.encodings import Dense, Encoding, Sparse, Tokens
 from curate.train.loader.loader import ShardLoader
 from curate.train.loader.masks import Mask, ProgrammeMask, RandomMask
@@ -10,6 +11,7 @@ from curate.train.loader.programmes import Programmes, read_gmt
 
 __all__ = [
     "Batch",
+    "CensusLoader",
     "Dense",
     "Encoding",
     "Mask",

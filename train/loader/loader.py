@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -20,10 +19,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 from curate.errors import ShardError
 from curate.threads import mapped
 from curate.train.loader.batch import Batch
+from curate.train.loader.labels import read_labels
 from curate.train.loader.order import EpochOrder, weighted_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -122,8 +122,7 @@ class ShardLoader(IterableDataset[Batch]):
         self._edges = np.array([part.first_row for part in self._parts])
         self._first_row = shards.rows(split).start
         self.n_cells = len(shards.rows(split))
-        columns = labels if isinstance(labels, Mapping) else {name: (name,) for name in labels}
-        self._codes, self.categories = read_labels(shards, split, columns)
+        self._codes, self.categories = read_labels(shards, split, labels)
         self._weights = None
         if weighting != "none":
             self._weights = (
@@ -206,25 +205,6 @@ class ShardLoader(IterableDataset[Batch]):
             at = np.flatnonzero(of_shard == number)
             shard = self._parts[number]
             yield shard, rows[at] - shard.first_row, at
-
-
-def read_labels(
-    shards: Shards, split: Split, columns: Mapping[str, Sequence[str]]
-) -> tuple[dict[str, NDArray[np.int64]], dict[str, list[str]]]:
-    """Return the code of each cell, and what the codes mean: values of all splits, in alphabetical order."""
-    codes: dict[str, NDArray[np.int64]] = {}
-    categories: dict[str, list[str]] = {}
-    if not columns:
-        return codes, categories
-    obs = shards.obs(list(dict.fromkeys(name for names in columns.values() for name in names)))
-    rows = shards.rows(split)
-    for label, names in columns.items():
-        texts = obs.select(pl.concat_str([pl.col(name).cast(pl.String) for name in names], separator="|"))
-        column = texts.to_series()
-        categories[label] = column.drop_nulls().unique().sort().to_list()
-        coded = column[rows.start : rows.stop].cast(pl.Enum(categories[label])).to_physical().cast(pl.Int64)
-        codes[label] = coded.fill_null(-1).to_numpy().copy()
-    return codes, categories
 
 
 def _checked(weights: NDArray[np.floating], n_cells: int) -> NDArray[np.float32]:

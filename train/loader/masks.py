@@ -56,11 +56,9 @@ class RandomMask:
 
     def draw(self, rows: NDArray[np.int64], *, seed: int, epoch: int) -> Tensor:
         """Return bool [b, n_genes], True where a gene is hidden."""
-        mask = torch.empty((rows.size, self.n_genes), dtype=torch.bool)
-        _hide_genes(
-            _keys(rows, seed, epoch), np.uint64(round(self.rate * 65536)), mask.numpy().view(np.uint8)
-        )
-        return mask
+        mask = np.empty((rows.size, self.n_genes), np.bool_)
+        _hide_genes(_keys(rows, seed, epoch), np.uint64(round(self.rate * 65536)), mask.view(np.uint8))
+        return torch.from_numpy(mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +109,10 @@ class ProgrammeMask:
 
     def draw(self, rows: NDArray[np.int64], *, seed: int, epoch: int) -> Tensor:
         """Return bool [b, n_genes], True where a gene is hidden."""
-        mask = torch.zeros((rows.size, self.n_genes), dtype=torch.bool)
+        mask = np.zeros((rows.size, self.n_genes), np.bool_)
         edges, genes = self._members
-        _hide_programmes(_keys(rows, seed, epoch), edges, genes, self.n_hidden, mask.numpy())
-        return mask
+        _hide_programmes(_keys(rows, seed, epoch), edges, genes, self.n_hidden, mask)
+        return torch.from_numpy(mask)
 
     @cached_property
     def _members(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,7 +17,7 @@ from curate.build.embeddings.hvg import highly_variable_genes
 from curate.errors import ModelError
 from curate.nearest import nearest
 from curate.train.loader.encodings import Dense
-from curate.train.loader.loader import read_labels
+from curate.train.loader.labels import read_labels
 from curate.train.models.cells import TrainingCells
 from curate.train.models.model import Facts
 from curate.train.models.network import Network

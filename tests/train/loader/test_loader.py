@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader
 
 from curate.errors import ShardError
 from curate.train.loader import Batch, Dense, ShardLoader, Sparse, Tokens
+from curate.train.loader.order import EpochOrder
+from curate.train.shards.plan import make_plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -126,6 +128,27 @@ def test_ranks_share_an_epoch_equally_and_workers_of_torch_share_a_rank(shards: 
     assert len({row for each in rows for row in each}) == sum(map(len, rows)) > 0
     workers = DataLoader(loader(shards, rank=1, n_ranks=3), batch_size=None, num_workers=2)
     assert sorted(rows_of(workers)) == sorted(rows[1])
+
+
+def entropy_in_batches(codes: NDArray[np.int64], rows: Any, size: int) -> float:
+    shares = [np.bincount(codes[rows[first : first + size]]) / size for first in range(0, len(rows), size)]
+    return float(np.mean([-(p[p > 0] * np.log2(p[p > 0])).sum() for p in shares]))
+
+
+@pytest.mark.parametrize("is_shuffled", [True, False])
+def test_labels_mix_in_batches_as_in_a_full_shuffle_though_the_store_is_sorted_by_them(
+    is_shuffled: bool,
+) -> None:
+    n_cells, size = 64_000, 256
+    plan = make_plan(np.zeros(n_cells, np.uint8), manifest_id="m", seed=0, shard_cells=16_384)
+    # Types of unequal frequency; unshuffled, a batch has one or two of them.
+    types = np.sort(np.random.default_rng(0).zipf(1.5, n_cells) % 40)
+    of_row = types[plan.cell_of] if is_shuffled else types
+    order = EpochOrder(n_cells, size, seed=0, epoch=0, is_shuffled=is_shuffled)
+    rows = np.concatenate([order.batch(k) for k in range(order.n_batches(drop_last=False))])
+    found = entropy_in_batches(of_row, rows, size)
+    full = entropy_in_batches(types, np.random.default_rng(1).permutation(n_cells), size)
+    assert (abs(found / full - 1) < 0.02) == is_shuffled
 
 
 def test_weights_go_with_the_cells_or_into_their_drawing(

@@ -33,7 +33,7 @@ def test_two_ranks_train_together_on_as_many_batches_of_different_cells(
     shards: Shards, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    multiprocessing.spawn(train, (str(shards.path), str(store)), nprocs=2)
+    multiprocessing.spawn(train, (str(shards.path), str(store)), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
     held = [torch.load(f"{store}.{rank}", weights_only=True) for rank in range(2)]
     n = len(held[0]["rows"])
     assert n == len(held[1]["rows"]) > 2

@@ -52,7 +52,7 @@ LADDER = "build --ladder 0.1,0.2 --strategy random"
         ("duplicates --organism mus_musculus", "--organism goes with --census"),
         ("duplicates demo --region eu-west-1", "--region goes with --census"),
         ("duplicates --anonymous", "--anonymous goes with --census"),
-        ("embed --from x.npy --n-hvgs 5", "--n-hvgs goes with an embedding that is computed"),
+        ("embed --from x.npy --n-hvgs 5", "--n-hvgs goes with a PCA that is computed"),
     ],
 )
 def test_an_option_without_what_it_belongs_to_exits_with_2(

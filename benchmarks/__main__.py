@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, str] = {
     "explain": "benchmarks.explain",
     "shards": "benchmarks.shards",
     "loader": "benchmarks.loader",
+    "train": "benchmarks.train",
     "zero-shot": "benchmarks.zero_shot",
     "scvi": "benchmarks.scvi",
 }

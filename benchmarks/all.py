@@ -41,6 +41,8 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("blocks", base, "--atlas", str(folder / "atlas")), "blocks"),
         Step(("explain", base), "explain"),
         Step(("embed", "--folder", str(folder / "embed")), "embed"),
+        Step(("shards", str(folder / "embed")), "shards"),
+        Step(("loader", str(folder / "embed")), "loader"),
         Step(("leakage",), "leakage"),
         Step(("duplicates", "--folder", str(folder / "embed")), "duplicates"),
         Step(("diversity", base), "diversity"),

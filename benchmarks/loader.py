@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from benchmarks.loader_data import CORPUS, whole_corpus
 from benchmarks.measure import python, run
 from benchmarks.table import Row, report
 
@@ -39,14 +40,17 @@ NOTES = [
 
 @click.command()
 @click.argument("workspace", type=click.Path(exists=True, path_type=Path))
-@click.argument("manifest")
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="Data are made here once.")
+@click.option("--corpus", default=CORPUS, show_default=True)
 @click.option("--turns", default=3, show_default=True)
 @click.option("--prepare", "only_prepare", is_flag=True, help="Make the data and stop.")
-def command(workspace: Path, manifest: str, *, folder: Path, turns: int, only_prepare: bool) -> None:
-    """Load the training cells of a MANIFEST without spike-ins by every loader that is installed."""
+def command(workspace: Path, *, corpus: str, turns: int, only_prepare: bool) -> None:
+    """Load the training cells of a corpus with counts by every loader that is installed.
+
+    Their files are made once, under WORKSPACE/loader.
+    """
+    folder = workspace / "loader" / corpus
     if not (folder / "store.json").exists():
-        run(python("benchmarks.loader_data", workspace, manifest, folder), n_runs=1)
+        run(python("benchmarks.loader_data", workspace, whole_corpus(workspace, corpus), folder), n_runs=1)
     if only_prepare:
         return
     absent = [name for name, package in NEEDS.items() if find_spec(package) is None]

@@ -6,9 +6,21 @@ import json
 from pathlib import Path
 
 import click
-import polars as pl
 
-from benchmarks.loader_run import LABELS
+from benchmarks.measure import curate, run
+
+#: Of the workspace that `embed` makes.
+CORPUS = "cells-60000"
+LABELS = ("cell_type", "dataset_id")
+
+
+def whole_corpus(workspace: Path, corpus: str) -> str:
+    """Build a manifest of all cells of a corpus, unless it is there; return its name."""
+    name = f"all-{corpus}"
+    if not (workspace / "manifests" / name).exists():
+        settings = ("--corpus", corpus, "--strategy", "random", "--fraction", 1, "--name", name)
+        run(curate("-C", workspace, "build", *settings), n_runs=1)
+    return name
 
 
 @click.command()
@@ -17,6 +29,8 @@ from benchmarks.loader_run import LABELS
 @click.argument("folder", type=Path)
 def main(workspace: Path, ref: str, folder: Path) -> None:
     """Write them to FOLDER."""
+    import polars as pl
+
     from curate.manifests.manifest import Manifest
     from curate.train.shards.materialize import materialize
     from curate.workspace import Workspace

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from benchmarks.loader_data import LABELS
 from curate.train.loader import CensusLoader, Dense, RandomMask, ShardLoader
 from curate.train.shards import Shards
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Batches = Iterable[tuple[Any, Any]]
 
 BATCH = 256
-LABELS = ("cell_type", "dataset_id")
 #: The fetch of scDataset's paper, 256 batches of 64 cells in blocks of 16, in batches of BATCH.
 BLOCK, FETCH = 16, 64 * 256 // BATCH
 

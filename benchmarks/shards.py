@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from benchmarks.loader_data import CORPUS, whole_corpus
 from benchmarks.measure import python, run
 from benchmarks.table import Row, report, seconds
 
@@ -39,18 +40,19 @@ NOTES = [
 
 @click.command()
 @click.argument("workspace", type=click.Path(exists=True, path_type=Path))
-@click.argument("manifest")
-@click.option("--layout-shards", type=click.Path(exists=True, path_type=Path), help="Shards for the layouts.")
+@click.option("--corpus", default=CORPUS, show_default=True)
 @click.option("--turns", default=3, show_default=True)
-def command(workspace: Path, manifest: str, *, layout_shards: Path | None, turns: int) -> None:
-    """Materialise a MANIFEST of all cells of its corpus; with --layout-shards compare layouts too."""
+@click.option("--no-layouts", is_flag=True, help="Materialize alone.")
+def command(workspace: Path, *, corpus: str, turns: int, no_layouts: bool) -> None:
+    """Materialise all cells of a corpus with counts, beside reading them; compare layouts of the shards."""
+    manifest = whole_corpus(workspace, corpus)
     rows: list[Row] = []
     with TemporaryDirectory(dir=workspace) as folder:
         arguments = ("speed", workspace, manifest, Path(folder) / "out", "--turns", turns)
         done = run(python("benchmarks.shards_run", *arguments), n_runs=1)
         rows += _speeds(json.loads(done.output.splitlines()[-1]), done.peak_bytes)
-        if layout_shards is not None:
-            rows += _layouts(layout_shards, Path(folder))
+        if not no_layouts:
+            rows += _layouts(Path(folder) / "out", Path(folder))
     report("shards", "Shards: materialize, and layouts", rows, notes=NOTES)
 
 
@@ -71,7 +73,7 @@ def _speeds(found: dict[str, Any], peak_bytes: int) -> list[Row]:
         )
     rate = found["n_bytes"] / statistics.median(found["verify"]) / 1e9
     rows.append(Row("… bytes a cell on disk", f"{found['n_bytes'] / found['n_cells']:,.0f}"))
-    rows.append(Row("… peak memory of reading and writing", f"{peak_bytes / 1e9:.2f} GB"))
+    rows.append(Row("… peak memory, with the raw readings", f"{peak_bytes / 1e9:.2f} GB"))
     rows.append(Row("verify", f"{rate:.2f} GB/s"))
     return rows
 

@@ -67,7 +67,6 @@ def speed(workspace: Path, ref: str, folder: Path, turns: int) -> None:
     # Once: it is no near thing.
     found["tiledbsoma"] = [0.0, *[_seconds(_blockwise, corpus)] * turns]
     n_bytes = sum(each.stat().st_size for each in folder.iterdir())
-    shutil.rmtree(folder)
     told = {name: each[1:] for name, each in found.items()}
     click.echo(json.dumps({**told, "n_cells": len(manifest.held_cells), "n_bytes": n_bytes}))
 

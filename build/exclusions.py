@@ -37,6 +37,9 @@ class Exclusion:
         corpus alone.
     label
         What messages call it, where the parameters would tell a person nothing; not recorded.
+    noted
+        What became known when it had its turn, of the corpus (None) or a source: recorded beside the
+        parameters.
     is_last
         Its turn comes after those that look at each cell by itself, such as the ones of a task: of like
         cells, one that may not be chosen must not stand for the others.
@@ -48,6 +51,7 @@ class Exclusion:
     drop_of_source: DropOfSource | None = None
     label: str = ""
     is_last: bool = False
+    noted: Callable[[Source | None], Mapping[str, object]] | None = None
 
     @property
     def told(self) -> str:
@@ -77,7 +81,9 @@ def exclude(
         kept = kept & ~taken
         records.append(
             ExclusionRecord(
-                reason=exclusion.reason, n_cells=int(taken.sum()), parameters=dict(exclusion.parameters)
+                reason=exclusion.reason,
+                n_cells=int(taken.sum()),
+                parameters={**exclusion.parameters, **(exclusion.noted(None) if exclusion.noted else {})},
             )
         )
     return kept, tuple(records)

@@ -67,7 +67,12 @@ def explain_spike_ins(
     sources = [source for source, _ in spike_ins.shares]
     foreseen = {
         source.name: foresee_pool(
-            source, evaluations, by=by, before=sources[:at], uncompared=spike_ins.allow_uncompared
+            source,
+            evaluations,
+            by=by,
+            before=sources[:at],
+            uncompared=spike_ins.allow_uncompared,
+            assigned=spike_ins.balance == "perturbation",
         )
         for at, source in enumerate(sources)
     }

@@ -62,7 +62,8 @@ class SpikeIns:
         Whether they take the place of as many training cells or join them.
     balance
         Whether cells are drawn uniformly, or evenly over the perturbations of the source, controls being one
-        of them; a perturbation with fewer cells than its part gives all it has.
+        of them; a perturbation with fewer cells than its part gives all it has, and a cell of which nothing
+        says how it is perturbed ("unassigned") none.
     allow_uncompared
         Take a source as it is that was not compared with the corpus, where comparing takes long.
     pools
@@ -152,7 +153,11 @@ def guarded(spike_ins: SpikeIns, exclusions: Sequence[Exclusion] = ()) -> SpikeI
     sources = [source for source, _ in spike_ins.shares]
     pools = {
         source.name: pool_of(
-            source, exclusions, before=sources[:number], uncompared=spike_ins.allow_uncompared
+            source,
+            exclusions,
+            before=sources[:number],
+            uncompared=spike_ins.allow_uncompared,
+            assigned=spike_ins.balance == "perturbation",
         )
         for number, source in enumerate(sources)
     }
@@ -256,7 +261,7 @@ def n_spiked(source: Source, share: float, n_train: int, *, pool: Pool | None = 
         raise SelectionError(f"{asked} is 0 cells; {least}")
     n_left = source.n_cells if pool is None else len(pool.rows)
     if n > n_left:
-        sizes = source.header.perturbation.counts.values()
+        sizes = source.header.perturbation.assigned.values()
         left = f", of which {n_left:,} may be drawn ({pool.reasons()})" if pool and pool.reasons() else ""
         most = math.floor(Fraction(n_left, n_train) * 10_000) / 10_000
         advice = f"use at most {most:g}, or a smaller subset" if most else "take another source"

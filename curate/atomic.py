@@ -43,6 +43,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             try:
                 _clear_stale(path)
                 yield aside
+                _open_to_others(aside, like=_lock_of(aside))
                 _fsync(aside)
                 aside.replace(path)
                 _fsync(path.parent)
@@ -83,6 +84,7 @@ def atomic_folder(path: Path, *, resumable: bool = False) -> Iterator[Path]:
             try:
                 yield aside
                 for file in sorted(aside.rglob("*")):
+                    _open_to_others(file, like=_lock_of(aside))
                     _fsync(file)
                 _fsync(aside)
                 aside.rename(path)
@@ -102,6 +104,12 @@ def _said_plainly(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise WriteError(f"could not write {path}: {reason}; nothing was changed") from error
+
+
+def _open_to_others(path: Path, *, like: Path) -> None:
+    """Let those read a file who may read `like`: some libraries write files for their owner alone."""
+    if path.is_file():
+        path.chmod(like.stat().st_mode & 0o777)
 
 
 def _may_end_well(error: BaseException) -> bool:

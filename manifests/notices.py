@@ -34,19 +34,45 @@ def _spike_ins(document: ManifestDocument) -> list[str]:
             for record in document.exclusions
             if record.parameters.get("source") == spike_in.source and record.n_cells
         ]
+        lines += _comparisons(document, spike_in.source)
+        is_told = {
+            record.parameters.get("with")
+            for record in document.exclusions
+            if record.parameters.get("source") == spike_in.source and "not_by" in record.parameters
+        }
         if taken:
             lines.append(f"cells of source {spike_in.source} were left out of the draw: {', '.join(taken)}")
-        if spike_in.parameters.get("compared_with_corpus") is False:
+        if spike_in.parameters.get("compared_with_corpus") is False and None not in is_told:
             lines.append(
                 f"source {spike_in.source} was not compared with the corpus, whose validation and test cells "
                 f"it may hold; run `curate corpus compare-source {spike_in.source}` and build again"
             )
         unknown = spike_in.parameters.get("not_compared_with")
-        if isinstance(unknown, list):
-            others = ", ".join(map(str, unknown))
+        if isinstance(unknown, list) and (left := [each for each in unknown if each not in is_told]):
+            others = ", ".join(map(str, left))
             lines.append(
                 f"source {spike_in.source} was not compared with source {others}, whose cells it may "
                 f"hold; run `curate corpus compare-source {spike_in.source}` and build again"
+            )
+    return lines
+
+
+def _comparisons(document: ManifestDocument, source: str) -> list[str]:
+    """Say by which methods a source was not compared with the corpus or another, and what is undecided."""
+    lines = []
+    for record in document.exclusions:
+        values = record.parameters
+        if values.get("source") != source or not isinstance(values.get("by"), list):
+            continue
+        other = f"source {values['with']}" if "with" in values else "the corpus"
+        if isinstance(not_by := values.get("not_by"), list):
+            methods = ", ".join(map(str, not_by))
+            lines.append(f"source {source} was not compared with {other} by {methods}: {values['why_not']}")
+        if isinstance(n := values.get("n_undecided"), int):
+            of = f"the smaller of {source} and {values['with']}" if "with" in values else f"source {source}"
+            lines.append(
+                f"{counted(n, 'cell')} of {of} detect too few shared genes to be compared with {other} by "
+                "content: not found is not clean"
             )
     return lines
 

@@ -24,10 +24,11 @@ from curate.atomic import atomic_folder
 from curate.build.bytes_read import CountsSize, counts_size
 from curate.build.leakage.compared import CorpusCells
 from curate.build.leakage.guard import CELL_METHODS, Method, find_overlap
+from curate.build.leakage.made import Made
 from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.leakage.sources import evaluation_of_source
 from curate.documents import Document, canonical_digest, file_digest
-from curate.errors import SourceError
+from curate.errors import LeakageError, SourceError
 from curate.rates import rate_of
 from curate.scratch import kept_in, scratch_of
 from curate.sources.source import CONTENT
@@ -94,6 +95,11 @@ class Doubles:
         """The cells that any method found, bool [n_cells of the source]."""
         rows: NDArray[np.bool_] = np.logical_or.reduce(list(self.by.values()))
         return rows
+
+    @property
+    def made(self) -> Made:
+        """Which methods compared."""
+        return Made.of(self.header.n_found, self.header.why_not, self.header.n_too_few)
 
 
 @dataclass(frozen=True)
@@ -224,7 +230,9 @@ def find_doubles(source: Source) -> Doubles:
                 n_too_few += len(overlap.scan.few)
                 undecidable += [each.undecidable_fraction or 0.0 for each in overlap.scan.gene_sets]
             elif "exact" not in overlap.same:
-                why_not |= dict.fromkeys(("exact", "near"), "the corpus' Census holds no counts")
+                has_counts = census.n_nonzeros(corpus.header.organism)
+                why = "they have no gene in common" if has_counts else "the corpus' Census holds no counts"
+                why_not |= dict.fromkeys(("exact", "near"), why)
     if "near" not in methods_for(source):
         nnz = int(source.columns(["nnz"])["nnz"].sum())
         why_not.setdefault("near", f"it has {nnz:,} non-zeros, and near copies are looked for up to 1e9")
@@ -254,7 +262,11 @@ def _overlaps(source: Source, census: Census) -> Iterator[tuple[NDArray[np.int64
     by = methods_for(source) if census.n_nonzeros(corpus.header.organism) else ("joinid",)
     for rows in slices(source):
         evaluation = evaluation_of_source(source, var=var, rows=rows)
-        yield rows, find_overlap(cells, evaluation, by=by)
+        try:
+            yield rows, find_overlap(cells, evaluation, by=by)
+        except LeakageError:
+            # Panels without a gene in common: nothing can be said by content.
+            yield rows, find_overlap(cells, evaluation, by=["joinid"])
 
 
 def _key(source: Source) -> str:

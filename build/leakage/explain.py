@@ -154,6 +154,7 @@ def foresee_overlap(
     by: Sequence[Method],
     kept: NDArray[np.bool_],
     tell: Callable[[str], None] = lambda line: None,
+    uncompared: bool = False,
 ) -> Foreseen:
     """Say what leaving out an evaluation set will take, and which cells that is, where it is known already.
 
@@ -163,8 +164,8 @@ def foresee_overlap(
     ----------
     kept
         bool [n_cells of the corpus], the cells that there are to choose from before.
-    tell
-        Called with what could not be compared, and why.
+    tell, uncompared
+        As of `overlap_exclusions`.
 
     Raises
     ------
@@ -182,7 +183,9 @@ def foresee_overlap(
             not by_content
             or kept_scan(CorpusCells(corpus, census), evaluation, kept, is_near="near" in by) is not None
         ):
-            exclusions = overlap_exclusions(corpus, evaluation, census=census, by=by, tell=tell)
+            exclusions = overlap_exclusions(
+                corpus, evaluation, census=census, by=by, tell=tell, uncompared=uncompared
+            )
             lines = tuple(line for line in explanation.lines if line.unit in ("cells", ""))
             read = Line("counts to read", 0, "bytes", is_estimate=False, source="what was found is kept")
             return Foreseen(name, replace(explanation, lines=(*lines, read)), tuple(exclusions), ())
@@ -190,7 +193,7 @@ def foresee_overlap(
         found: Sequence[Exclusion] = ()
         # A build goes on by content where it cannot compare by name.
         with suppress(LeakageError):
-            found = overlap_exclusions(corpus, evaluation, census=census, by=by_name)
+            found = overlap_exclusions(corpus, evaluation, census=census, by=by_name, uncompared=uncompared)
         return _pending(name, explanation, found, by_content, "after a pass over the counts")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from curate.build.leakage.compared import SourceCells
 from curate.build.leakage.doubles import kept_doubles, what_it_takes
 from curate.build.leakage.explain import CONTENT_METHODS, MOST_READ, evaluation_size
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
-from curate.build.leakage.pools import Pool, pool_of
+from curate.build.leakage.pools import Pool, pool_of, without_known
 from curate.build.leakage.scan import kept_scan
 from curate.build.leakage.shared import kept_shared, seconds_to_compare
 from curate.errors import LeakageError
@@ -51,6 +51,7 @@ def foresee_pool(
     by: Sequence[Method],
     before: Sequence[Source] = (),
     uncompared: bool = False,
+    assigned: bool = False,
 ) -> ForeseenPool:
     """Return the cells of a source that a build may draw, as `pool_of`, from what earlier runs have kept.
 
@@ -58,7 +59,7 @@ def foresee_pool(
     ----------
     paths, by
         Evaluation sets whose cells are left out, and how they are looked for.
-    before, uncompared
+    before, uncompared, assigned
         As of `pool_of`.
 
     Raises
@@ -75,20 +76,22 @@ def foresee_pool(
         if kept_shared(source, other) is None and seconds_to_compare(source, other) <= doubles.AT_ONCE_S
     ]
     pending = [f"its cells that source {other.name} holds" for other in later_sources]
+    known = [other for other in before if other not in later_sources]
     if kept_doubles(source) is None and what_it_takes(source).is_small:
-        pool = Pool(np.arange(source.n_cells), (), was_compared=False)
+        pool = without_known(source, None, before=known, uncompared=uncompared, assigned=assigned)
         pending.append(f"its cells that corpus {source.corpus.name} holds")
     else:
-        known = [other for other in before if other not in later_sources]
-        pool = pool_of(source, before=known, uncompared=uncompared)
+        pool = pool_of(source, before=known, uncompared=uncompared, assigned=assigned)
     for path in paths:
-        pool, later = _without(pool, source, path, by)
+        pool, later = _without(pool, source, path, by, uncompared=uncompared)
         if later:
             pending.append(f"its overlap with {Path(str(path)).name} by {' and '.join(later)}")
     return ForeseenPool(pool, tuple(pending))
 
 
-def _without(pool: Pool, source: Source, path: str | Path, by: Sequence[Method]) -> tuple[Pool, list[Method]]:
+def _without(
+    pool: Pool, source: Source, path: str | Path, by: Sequence[Method], *, uncompared: bool
+) -> tuple[Pool, list[Method]]:
     """Leave out what is known of the overlap with an evaluation set; return how the rest is looked for."""
     corpus = source.corpus
     if evaluation_size(path, corpus.header.organism)[1] > MOST_READ:
@@ -104,10 +107,14 @@ def _without(pool: Pool, source: Source, path: str | Path, by: Sequence[Method])
         # A build goes on by content where it cannot compare by name.
         with suppress(LeakageError):
             found = overlap_exclusions(
-                corpus, evaluation, census=census, by=[method for method in by if method not in later]
+                corpus,
+                evaluation,
+                census=census,
+                by=[method for method in by if method not in later],
+                uncompared=uncompared,
             )
         kept, records = exclude(corpus, kept, [_of_source(source, each) for each in found])
-    return Pool(np.flatnonzero(kept), (*pool.exclusions, *records), pool.was_compared), later
+    return replace(pool, rows=np.flatnonzero(kept), exclusions=(*pool.exclusions, *records)), later
 
 
 def _of_source(source: Source, exclusion: Exclusion) -> Exclusion:

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from curate.build.leakage.guard import Method
 
 
+def why_not_compared(reasons: Sequence[str | None]) -> str | None:
+    """Return why none of some methods compared; None when one of them did, or none was asked.
+
+    Parameters
+    ----------
+    reasons
+        Of each method, why it did not compare; None when it did.
+    """
+    return None if None in reasons or not reasons else reasons[-1]
+
+
 @dataclass(frozen=True)
 class MethodCount:
     """What one method found.
@@ -123,9 +134,9 @@ class EvaluationReport:
         found = {name: each.why_not for name, each in self.sources.items() if each.why_not is not None}
         held = {CENSUS: self.methods} | {name: each.methods for name, each in self.sources.items()}
         for name, counts in held.items():
-            asked = [counts[method].why_not for method in methods if method in counts]
-            if asked and None not in asked:
-                found[name] = str(asked[-1])
+            why_not = why_not_compared([counts[method].why_not for method in methods if method in counts])
+            if why_not is not None:
+                found[name] = why_not
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -9,16 +9,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from curate.build.exclusions import Exclusion
 from curate.build.leakage.compared import CorpusCells, SourceCells
+from curate.build.leakage.found import why_not_compared
 from curate.build.leakage.identities import Same, possible_donors, same_donors, same_joinids
 from curate.build.leakage.scan import METHOD_VERSION, Scan, scan
 from curate.build.leakage.sources import open_evaluation
 from curate.errors import LeakageError
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from curate.build.leakage.evaluation import EvaluationSet
     from curate.census import Census
     from curate.corpus import Corpus
+    from curate.sources.source import Source
 
 Method = Literal["joinid", "exact", "near", "donor", "possible-donor"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -137,22 +141,28 @@ def overlap_exclusions(
     census: Census,
     by: Sequence[Method] = CELL_METHODS,
     tell: Callable[[str], None] = lambda line: None,
+    uncompared: bool = False,
+    remedy: str = "--allow-uncompared allows that",
 ) -> list[Exclusion]:
     """Return exclusions of the cells that an evaluation set holds, one a method, for `build`.
 
     They leave out cells of the corpus, and cells of the sources that subsets are spiked with. The counts are
     read when the first of them has its turn, those of the cells that are left by then. A method that cannot
-    compare is left out.
+    compare by obs is left out; of one that cannot by content, the record says so.
 
     Parameters
     ----------
     tell
         Called with what could not be compared, and why.
+    uncompared
+        Go on where no method for cells can compare, as `leakage` does with --fail-on none.
+    remedy
+        What allows that, for the message.
 
     Raises
     ------
     LeakageError
-        When none of the methods can compare.
+        When none of the methods can compare; when its turn comes, if that is known only then.
     """
     cells = CorpusCells(corpus, census)
     usable = [method for method in METHODS if method in by]
@@ -171,9 +181,21 @@ def overlap_exclusions(
     def overlap(cells: Compared, kept: Mask) -> Overlap:
         # What later methods are asked about are fewer of the same cells.
         if cells.called not in found:
-            found[cells.called] = find_overlap(cells, evaluation, compared=kept, by=usable)
-            _tell_undecided(cells, found[cells.called], tell)
+            each = _overlap(cells, evaluation, kept, usable, uncompared=uncompared)
+            why_not = why_not_compared([each.same[name].why_not for name in CELL_METHODS if name in usable])
+            if why_not is not None and not uncompared and kept.any():
+                raise LeakageError(
+                    f"the {counted(int(kept.sum()), 'cell')} of {cells.called} could not be compared with "
+                    f"{evaluation.name}: {why_not}; nothing says that they are not in it ({remedy})"
+                )
+            found[cells.called] = each
+            _tell_undecided(cells, each, tell)
         return found[cells.called]
+
+    def noted(method: Method, source: Source | None) -> dict[str, object]:
+        held = found.get((cells if source is None else SourceCells(source)).called)
+        why_not = held.same[method].why_not if held else None
+        return {} if why_not is None else {"not_compared": why_not}
 
     def exclusion(method: Method) -> Exclusion:
         version: dict[str, object] = {"method_version": METHOD_VERSION}
@@ -187,13 +209,38 @@ def overlap_exclusions(
             drop=lambda _, kept: overlap(cells, kept).same[method].cells,
             drop_of_source=lambda source, kept: overlap(SourceCells(source), kept).same[method].cells,
             label=f"overlap with {evaluation.name} by {method}",
+            noted=partial(noted, method),
         )
 
     return [exclusion(method) for method in usable]
 
 
+def _overlap(
+    cells: Compared, evaluation: EvaluationSet, kept: Mask, by: Sequence[Method], *, uncompared: bool
+) -> Overlap:
+    """Find what is in common; where content cannot be compared and need not, what can be by obs."""
+    try:
+        return find_overlap(cells, evaluation, compared=kept, by=by)
+    except LeakageError:
+        if not uncompared:
+            raise
+        overlap = find_overlap(cells, evaluation, compared=kept, by=[each for each in by if each in BY_OBS])
+        nothing = Same(
+            np.zeros(cells.n_cells, np.bool_),
+            np.zeros(evaluation.n_cells, np.bool_),
+            why_not="they have no gene in common",
+        )
+        return replace(overlap, same=dict.fromkeys(by, nothing) | dict(overlap.same))
+
+
 def _tell_undecided(cells: Compared, overlap: Overlap, tell: Callable[[str], None]) -> None:
     name, n_cells = overlap.evaluation.name, overlap.evaluation.n_cells
+    reasons = {method: same.why_not for method, same in overlap.same.items() if same.why_not is not None}
+    for why_not in dict.fromkeys(reasons.values()):
+        methods = " and ".join(method for method, reason in reasons.items() if reason == why_not)
+        tell(f"{name} was not compared with {cells.called} by {methods}: {why_not}")
+    if "near" in reasons:
+        return
     if overlap.scan is not None and len(overlap.scan.few):
         tell(
             f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few genes that they share "
@@ -226,7 +273,10 @@ def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted
     if method == "exact" and not evaluation.is_count.any():
         why_not = "its values are no counts, and none could be restored from them"
     elif len(found.few) == evaluation.n_cells:
-        why_not = "none of its cells detects enough shared genes to be decided"
+        why_not = (
+            f"none of the {evaluation.n_cells:,} cells looked for detects enough of the shared genes to be "
+            "decided"
+        )
     return Same(ours & wanted, of_evaluation, why_not)
 
 

@@ -2,7 +2,8 @@
 
 1. cells that the corpus holds: they would bring its validation and test cells into train;
 2. cells of the sources that are named before it: they would be drawn twice;
-3. cells that the build excludes for a reason that goes for sources too.
+3. where perturbations are balanced, cells of which nothing says how they are perturbed;
+4. cells that the build excludes for a reason that goes for sources too.
 """
 
 from __future__ import annotations
@@ -15,21 +16,23 @@ import numpy as np
 
 from curate.build.exclusions import Exclusion, exclude
 from curate.build.leakage.doubles import find_doubles, kept_doubles, what_it_takes
-from curate.build.leakage.guard import CELL_METHODS
 from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.leakage.shared import shared_when_small
 from curate.errors import SourceError
+from curate.sources.source import PERTURBATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from curate.build.leakage.doubles import Doubles
     from curate.manifests.document import ExclusionRecord
     from curate.sources.source import Source
 
 CORPUS_OVERLAP = "corpus overlap"
 SOURCE_OVERLAP = "source overlap"
+NO_PERTURBATION = "no perturbation"
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,9 @@ class Pool:
     exclusions
         How many cells of the source were left out, reason by reason; each names the source.
     was_compared
-        Whether the source was compared with the corpus.
+        Whether the content of the source was compared with that of the corpus.
     not_compared_with
-        The sources named before it that it was not compared with.
+        The sources named before it whose content it was not compared with.
     """
 
     rows: NDArray[np.int64]
@@ -66,6 +69,7 @@ def pool_of(
     *,
     before: Sequence[Source] = (),
     uncompared: bool = False,
+    assigned: bool = False,
 ) -> Pool:
     """Return the cells of a source that may be drawn.
 
@@ -80,14 +84,17 @@ def pool_of(
         Sources that cells are drawn from too; those that both hold are left to them.
     uncompared
         Take a source that was not compared with the corpus, or those before it, as it is, where comparing
-        takes long.
+        takes long or their content cannot be compared.
+    assigned
+        Leave out cells of which nothing says how they are perturbed.
 
     Raises
     ------
     SourceError
-        When the source was not compared with the corpus or those before it, and that takes long.
-    CensusError, LeakageError
-        When it cannot be compared.
+        When the source was not compared with the corpus or those before it, and that takes long; when
+        neither by equal counts nor by near copies could be.
+    CensusError
+        When the counts of the corpus cannot be read.
     """
     doubles = kept_doubles(source)
     takes = None if doubles else what_it_takes(source)
@@ -99,9 +106,39 @@ def pool_of(
             f"and test cells it may hold; {takes.sentence()}: run `curate corpus compare-source "
             f"{source.name}`, or take the source as it is with --allow-uncompared"
         )
+    return without_known(source, doubles, exclusions, before=before, uncompared=uncompared, assigned=assigned)
+
+
+def without_known(
+    source: Source,
+    doubles: Doubles | None,
+    exclusions: Sequence[Exclusion] = (),
+    *,
+    before: Sequence[Source] = (),
+    uncompared: bool = False,
+    assigned: bool = False,
+) -> Pool:
+    """Return the cells of a source that are left, as `pool_of`, without looking for it in the corpus.
+
+    Parameters
+    ----------
+    doubles
+        Those of its cells that the corpus holds; None where that is not known.
+
+    Raises
+    ------
+    As `pool_of`.
+    """
     reasons = []
     if doubles is not None:
-        by = {"source": source.name, "by": list(doubles.by), "method_version": METHOD_VERSION}
+        made = doubles.made
+        if not made.is_by_content and not uncompared:
+            raise SourceError(
+                f"source {source.name!r} could not be compared by content with corpus "
+                f"{source.corpus.name!r}: {made.reasons}; nothing says that it holds none of its validation "
+                "and test cells; take the source as it is with --allow-uncompared"
+            )
+        by = {"source": source.name, **made.record(), "method_version": METHOD_VERSION}
         reasons.append(Exclusion(CORPUS_OVERLAP, by, drop=doubles.rows))
     not_compared_with = []
     for other in before:
@@ -111,19 +148,33 @@ def pool_of(
         if shared is None:
             not_compared_with.append(other.name)
             continue
+        made = shared.made
+        if not made.is_by_content:
+            if not uncompared:
+                raise SourceError(
+                    f"source {source.name!r} could not be compared by content with source {other.name!r}: "
+                    f"{made.reasons}; nothing says that they share no cell; take both as they are with "
+                    "--allow-uncompared"
+                )
+            not_compared_with.append(other.name)
         by = {
             "source": source.name,
             "with": other.name,
             "with_id": other.id,
-            "by": list(CELL_METHODS),
+            **made.record(),
             "method_version": METHOD_VERSION,
         }
         reasons.append(Exclusion(SOURCE_OVERLAP, by, drop=shared.rows[source.id]))
+    if assigned and (values := sorted(source.header.perturbation.unassigned)):
+        labels = source.columns([PERTURBATION])[PERTURBATION].cast(str)
+        by = {"source": source.name, "values": values}
+        reasons.append(Exclusion(NO_PERTURBATION, by, drop=labels.is_in(values).to_numpy()))
     reasons += [
         Exclusion(
             each.reason,
             {"source": source.name, **each.parameters},
             drop=partial(_of_source, source, each),
+            noted=partial(_noted, source, each),
         )
         for each in exclusions
         if each.drop_of_source is not None
@@ -132,7 +183,7 @@ def pool_of(
     return Pool(
         np.flatnonzero(kept),
         records,
-        was_compared=doubles is not None,
+        was_compared=doubles is not None and doubles.made.is_by_content,
         not_compared_with=tuple(not_compared_with),
     )
 
@@ -143,3 +194,8 @@ def _of_source(
     del corpus
     assert exclusion.drop_of_source is not None
     return exclusion.drop_of_source(source, kept)
+
+
+def _noted(source: Source, exclusion: Exclusion, of: Source | None) -> Mapping[str, object]:
+    del of
+    return exclusion.noted(source) if exclusion.noted else {}

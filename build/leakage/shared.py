@@ -28,6 +28,7 @@ from curate.build.leakage.doubles import (
     slices,
 )
 from curate.build.leakage.guard import CELL_METHODS, find_overlap
+from curate.build.leakage.made import Made
 from curate.build.leakage.scan import METHOD_VERSION
 from curate.build.leakage.sources import evaluation_of_source
 from curate.documents import Document, canonical_digest, file_digest
@@ -78,6 +79,12 @@ class Shared:
     def n_of(self, source: Source) -> int:
         """Return how many cells of one of them the other holds."""
         return int(self.rows[source.id].sum())
+
+    @property
+    def made(self) -> Made:
+        """Which methods compared."""
+        found = {method for counts in self.header.n_found.values() for method in counts}
+        return Made.of(found, self.header.why_not, self.header.n_too_few)
 
 
 def other_sources(source: Source) -> list[Source]:

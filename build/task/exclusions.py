@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from curate.corpus import Corpus
 
 DATASET = "dataset_id"
+REMEDY = 'exclude.reference = "none" in the task allows that'
 
 
 @contextmanager
@@ -57,7 +58,9 @@ def task_exclusions(
     excluded = task.document.exclude
     with task.corpus.open_census() as census:
         evaluation = _reference_cells(task, census)
-        found = overlap_exclusions(task.corpus, evaluation, census=census, by=excluded.by, tell=tell)
+        found = overlap_exclusions(
+            task.corpus, evaluation, census=census, by=excluded.by, tell=tell, remedy=REMEDY
+        )
         yield by_obs + [_as_of_task(each, excluded.reference) for each in found]
 
 

@@ -200,6 +200,7 @@ def command(
             by=exclude_overlap_by,
             task=task,
             spike_ins=spiked,
+            uncompared=spike_ins.allow_uncompared,
             where=where,
             sizes=sizes,
             splits=splits,
@@ -207,7 +208,9 @@ def command(
         )
         return
     near = dedup_exclusions(opened, dedup)
-    with overlap_exclusions_of(source, exclude_overlap, by=exclude_overlap_by) as overlaps:
+    with overlap_exclusions_of(
+        source, exclude_overlap, by=exclude_overlap_by, uncompared=spike_ins.allow_uncompared
+    ) as overlaps:
         choice |= {"registry": registry, "exclusions": [*by_quality, *overlaps, *near], **splits}
         choice |= {"task": task, "tell": lambda line: click.echo(f"notice: {line}", err=True)}
         if ladder is not None:

@@ -40,6 +40,7 @@ def explain(
     by: list[Method],
     task: Task | None,
     spike_ins: SpikeIns | None,
+    uncompared: bool,
     where: str | None,
     sizes: Mapping[str, Any],
     splits: Mapping[str, Any],
@@ -63,6 +64,7 @@ def explain(
         where=where,
         exclusions=exclusions,
         spike_ins=spike_ins,
+        uncompared=uncompared,
     )
     of_task = explain_task(task, root=root)
     by_dedup, thinned = explain_dedup(corpus, embedding, dedup, root=root)

@@ -121,23 +121,31 @@ def lines_of_shared(source: Source, shared: dict[str, Shared]) -> list[str]:
     """Return what is to be said of the cells of a source that other sources hold."""
     lines = []
     for name, each in shared.items():
+        made = each.made
+        if made.why_not:
+            lines.append(f"not compared with source {name} by {', '.join(made.why_not)}: {made.reasons}")
         if n := each.n_of(source):
             lines.append(
                 f"{n:,} of its {source.n_cells:,} cells are in source {name} too; a build with both draws "
                 "them from the one that is named first"
             )
-        if each.header.why_not.get("exact"):
-            lines.append(f"not compared with source {name}: {each.header.why_not['exact']}")
-    if shared and not lines:
-        lines.append(f"no cell of it was found in source {', '.join(shared)}")
+        elif made.by:
+            how = "" if made.is_by_content else f" by {', '.join(made.by)}"
+            lines.append(f"no cell of it was found in source {name}{how}")
+        if made.n_undecided and made.is_by_content:
+            lines.append(
+                f"{made.n_undecided:,} cells of the smaller detect too few genes that they share with source "
+                f"{name} to be decided by content: not found is not clean"
+            )
     return lines
 
 
 def lines_of(source: Source, doubles: Doubles) -> list[str]:
     """Return what is to be said of the cells of a source that its corpus holds."""
-    header, corpus = doubles.header, source.corpus
+    header, corpus, made = doubles.header, source.corpus, doubles.made
     if not header.n_cells:
-        found = f"none of its {source.n_cells:,} cells was found in corpus {corpus.name}"
+        how = "" if made.is_by_content else f" by {', '.join(made.by) or 'any method'}"
+        found = f"none of its {source.n_cells:,} cells was found in corpus {corpus.name}{how}"
     else:
         by = ", ".join(f"{method} {n:,}" for method, n in header.n_found.items())
         where = ", ".join(f"{name} ({n:,})" for name, n in list(header.datasets.items())[:N_LISTED])
@@ -146,11 +154,13 @@ def lines_of(source: Source, doubles: Doubles) -> list[str]:
             f"{header.n_cells:,} of its {source.n_cells:,} cells are in corpus {corpus.name} and will not be "
             f"drawn ({by}), as {header.n_corpus_cells:,} cells of {where}{more}"
         )
-    lines = [found]
+    lines = []
+    if made.why_not:
+        lines.append(f"not compared with corpus {corpus.name} by {', '.join(made.why_not)}: {made.reasons}")
+    lines.append(found)
     if header.n_too_few:
         lines.append(
             f"{header.n_too_few:,} detect too few genes that they share with some of the corpus' datasets to "
             "be decided by content: not found is not clean"
         )
-    lines += [f"not compared by {method}: {why_not}" for method, why_not in header.why_not.items()]
     return lines

@@ -196,7 +196,7 @@ def _list(held: list[Source], shipped: dict[str, Description]) -> None:
                 source.name,
                 source.id[:8],
                 f"{header.n_cells:,}",
-                f"{len(header.perturbation.counts) - len(header.perturbation.control):,}",
+                f"{header.perturbation.n_perturbations:,}",
                 f"{header.perturbation.n_control:,}",
                 f"{header.genes.mapped_fraction:.1%}",
                 f"{header.genes.measured_fraction:.1%}",
@@ -222,12 +222,13 @@ def _show(registered: Registered, doubles: Doubles | None, shared: dict[str, Sha
     source, genes = registered.source, registered.genes
     header = source.header
     perturbation, types = header.perturbation, registered.cell_types
-    n_perturbations = len(perturbation.counts) - len(perturbation.control)
+    unassigned = "".join(f", {n:,} {name or 'without a name'}" for name, n in perturbation.unassigned.items())
     lines = {
         "source": f"{source.name}  {source.id[:12]}  of corpus {source.corpus.name}",
         "file": f"{header.file.path} ({header.file.layer}, {header.file.n_bytes / 1e6:,.1f} MB)",
-        "cells": f"{header.n_cells:,}: {counted(n_perturbations, 'perturbation')} in {perturbation.column}, "
-        f"{perturbation.n_control:,} controls ({', '.join(perturbation.control)})",
+        "cells": f"{header.n_cells:,}: {counted(perturbation.n_perturbations, 'perturbation')} in "
+        f"{perturbation.column}, {perturbation.n_control:,} controls ({', '.join(perturbation.control)})"
+        f"{unassigned}",
         "genes": f"{genes.sentence()}; they hold {header.genes.counts_kept_fraction:.1%} of its counts",
         "mapped by": ", ".join(f"{how}: {n:,}" for how, n in genes.how.items()),
     }

@@ -234,8 +234,13 @@ def _donors(each: EvaluationReport) -> Table:
     table.add_column("donor_id", overflow="fold")
     for title in ("cells", *each.methods):
         table.add_column(title, justify="right")
-    for row in each.donors.head(MOST_DONORS).iter_rows():
-        table.add_row(*(str(value) for value in row[:2]), *(f"{value:,}" for value in row[2:]))
+    held = [each.methods, *(source.methods for source in each.sources.values() if source.methods)]
+    unknown = [all(methods[name].why_not is not None for methods in held) for name in each.methods]
+    for place, name, n, *counts in each.donors.head(MOST_DONORS).iter_rows():
+        numbers = (
+            "?" if not_known else f"{count:,}" for count, not_known in zip(counts, unknown, strict=True)
+        )
+        table.add_row(str(place), str(name), f"{n:,}", *numbers)
     return table
 
 

@@ -77,7 +77,7 @@ def overlap_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def overlap_exclusions_of(
-    corpus: Corpus, paths: Sequence[str], *, by: list[Any]
+    corpus: Corpus, paths: Sequence[str], *, by: list[Any], uncompared: bool = False
 ) -> Iterator[list[Exclusion]]:
     """Yield the exclusions of evaluation sets, for as long as the counts can be read."""
     if not paths:
@@ -90,7 +90,12 @@ def overlap_exclusions_of(
             exclusion
             for path in paths
             for exclusion in overlap_exclusions(
-                corpus, read_evaluation(corpus, path, census=census), census=census, by=by, tell=_notice
+                corpus,
+                read_evaluation(corpus, path, census=census),
+                census=census,
+                by=by,
+                tell=_notice,
+                uncompared=uncompared,
             )
         ]
 
@@ -108,6 +113,7 @@ def explain_overlaps(
     where: str | None,
     exclusions: Sequence[Exclusion],
     spike_ins: SpikeIns | None = None,
+    uncompared: bool = False,
 ) -> tuple[list[Explanation], list[Exclusion], list[str]]:
     """Say what comparing the corpus and sources of a build with evaluation sets, and each other, will take.
 
@@ -136,7 +142,9 @@ def explain_overlaps(
         candidates = find_candidates(corpus, where, [*exclusions, *known])
         kept = np.zeros(corpus.n_cells, np.bool_)
         kept[slice(None) if candidates.rows is None else candidates.rows] = True
-        foreseen = foresee_overlap(corpus, path, root=root, by=by, kept=kept, tell=_notice)
+        foreseen = foresee_overlap(
+            corpus, path, root=root, by=by, kept=kept, tell=_notice, uncompared=uncompared
+        )
         explained.append(foreseen.explanation)
         known += foreseen.exclusions
         if foreseen.pending:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.companions import goes_with_option
+from curate.cli.companions import goes_with, goes_with_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,12 @@ class SpikeInOptions:
 def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
     """Offer the options of spike-ins; the command gets them as one `spike_ins: SpikeInOptions`."""
 
-    @goes_with_option("spike_in_mode", "spike_in_balance", "allow_uncompared", other="spike_in")
+    @goes_with_option("spike_in_mode", "spike_in_balance", other="spike_in")
+    @goes_with(
+        "allow_uncompared",
+        needs="--spike-in or --exclude-overlap",
+        is_met=lambda values: values["spike_in"] or values["exclude_overlap"],
+    )
     @wraps(function)
     def command(*args: Any, **given: Any) -> None:
         shares = given.pop("spike_in")
@@ -93,7 +98,8 @@ def spike_in_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--allow-uncompared",
             is_flag=True,
-            help="Spike with a source that was not compared with a large or remote corpus, or source.",
+            help="Spike with a source that was not compared with a large or remote corpus, or source, or "
+            "whose content cannot be compared; leave out an evaluation set though nothing of it can be.",
         ),
     )
     for option in reversed(options):

@@ -10,6 +10,10 @@ from pydantic import Field
 from curate.documents import Document
 
 FORMAT: Final = 1
+NO_PERTURBATIONS: Final = frozenset(
+    ("", "unassigned", "unknown", "na", "n/a", "nan", "none", "null", "<na>", "not assigned")
+)
+"""Values, in lower case, that do not say how a cell is perturbed; one that is given as control does."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -25,12 +29,31 @@ class FileRecord(Document):
 
 
 class PerturbationRecord(Document):
-    """How the cells are perturbed; `counts` has the cells of each perturbation, controls among them."""
+    """How the cells are perturbed; `counts` has the cells of each value, controls among them."""
 
     column: str
     control: tuple[str, ...]
     n_control: int
     counts: dict[str, int]
+
+    @property
+    def unassigned(self) -> dict[str, int]:
+        """The cells of values that do not say how they are perturbed, such as "unassigned"."""
+        return {name: n for name, n in self.counts.items() if name not in self.assigned}
+
+    @property
+    def assigned(self) -> dict[str, int]:
+        """The cells of each perturbation, controls among them."""
+        return {
+            name: n
+            for name, n in self.counts.items()
+            if name in self.control or name.strip().lower() not in NO_PERTURBATIONS
+        }
+
+    @property
+    def n_perturbations(self) -> int:
+        """Number of perturbations, without controls."""
+        return len(self.assigned) - len(self.control)
 
 
 class GenesRecord(Document):

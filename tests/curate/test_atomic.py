@@ -24,6 +24,19 @@ def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_file_that_a_library_wrote_for_its_owner_alone_is_read_by_those_who_may_read_others(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "other"
+    other.touch()
+    with atomic_file(tmp_path / "file") as aside:
+        aside.touch(mode=0o600)
+    with atomic_folder(tmp_path / "folder") as folder:
+        (folder / "file").touch(mode=0o600)
+    for path in (tmp_path / "file", tmp_path / "folder" / "file"):
+        assert path.stat().st_mode == other.stat().st_mode
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
 def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path, interruption: type[BaseException]) -> None:
     path = tmp_path / "file"

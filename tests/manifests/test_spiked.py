@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
 import polars as pl
 import pytest
+import scipy.sparse as sp
 
 from curate.build.build import build
 from curate.build.spike_ins import plan_spike_ins
@@ -21,19 +23,27 @@ from curate.sources.register import add_source
 from curate.sources.source import find_source
 from curate.workspace import Workspace
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 @pytest.fixture
 def workspace(fresh_screen_workspace: Path) -> Workspace:
     return Workspace.find(fresh_screen_workspace)
 
 
+def counts_of_again(row: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float32]:
+    return np.where((2 * row + k) % 5 == 0, 1 + (7 * row + 3 * k) % 50, 0).astype(np.float32)
+
+
 @pytest.fixture
 def pair(workspace: Workspace, coordinate_screen: Path, tmp_path: Path) -> tuple[Manifest, Manifest]:
-    """A base of 50 cells and the same with a half and a tenth of two sources, the second one's file own."""
+    """A base of 50 cells and the same with a half and a tenth of two sources of different cells."""
     corpus = workspace.corpus()
     path = Path(shutil.copy(coordinate_screen, tmp_path / "again.h5ad"))
-    adata = ad.read_h5ad(path)
-    adata[:45, :60].copy().write_h5ad(path)
+    adata = ad.read_h5ad(path)[:45, :60].copy()
+    adata.X = sp.csr_matrix(counts_of_again(np.arange(45)[:, None], np.arange(60)))
+    adata.write_h5ad(path)
     add_source(corpus, "again", path, perturbation_column="gene", control=["control"])
     shares = [(find_source(corpus, "screen"), 0.5), (find_source(corpus, "again"), 0.1)]
     base, after = build(
@@ -71,7 +81,7 @@ def test_counts_of_all_sources_stand_in_the_genes_of_the_corpus(
         expected = {
             "census": coordinate_counts[row],
             "screen": np.where((gene >= 10) & (gene < 100), of_screen, 0),
-            "again": np.where((gene >= 40) & (gene < 100), of_screen, 0),
+            "again": np.where((gene >= 40) & (gene < 100), counts_of_again(row, k), 0),
         }[source]
         assert name == (str(row) if source == "census" else f"{source}:{row}")
         assert np.array_equal(adata[name].X.toarray()[0], expected)

@@ -150,8 +150,9 @@ def train(
         say=say,
     )
     # 3. Trained.
+    _refuse_other_run(folder / f".{name}.partial", asked)
     with atomic_folder(folder / name, resumable=True) as aside:
-        _prepare(aside, asked)
+        asked.save(aside / ASKED_FILE)
         made = kind.create(held, settings, seed=plan.seed, task=aim.target if aim else None)
         if is_untrained:
             report = FitReport("untrained", 0, 0, 0, 0.0, pl.DataFrame(schema=METRICS))
@@ -221,17 +222,19 @@ def _found(folder: Path, asked: Asked, name: str | None) -> Artifact | None:
     return next((each for each in held if each.id == asked.id), None)
 
 
-def _prepare(folder: Path, asked: Asked) -> None:
-    """Remove what an interrupted run of something else has left under the same name."""
-    note = folder / ASKED_FILE
+def _refuse_other_run(aside: Path, asked: Asked) -> None:
+    """Refuse a name under which another run has been interrupted, rather than remove its checkpoint."""
     try:
-        found = Asked.model_validate_json(note.read_text())
+        found = Asked.model_validate_json((aside / ASKED_FILE).read_text())
     except (OSError, ValidationError):
-        found = None
+        return
     if found != asked:
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        asked.save(note)
+        before, now = found.model_dump(), asked.model_dump()
+        differing = ", ".join(key for key in now if before[key] != now[key])
+        raise ModelError(
+            f"{aside} holds an interrupted run of another {differing} ({found.id[:8]}, not {asked.id[:8]}); "
+            "give this one another --name, or remove the folder"
+        )
 
 
 def _write_down(

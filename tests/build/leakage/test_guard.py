@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from curate.build.leakage.guard import (
 )
 from curate.build.leakage.report import leakage
 from curate.errors import LeakageError, SelectionError, SourceError
+from curate.manifests.document import CENSUS
 from curate.manifests.registry import Registry
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def test_too_few_shared_genes_are_said_not_called_clean(
     overlap = found_in(leak_corpus, write_evaluation(few, genes=[f"GENE{j}" for j in range(6)]))
     assert overlap.scan is not None
     assert len(overlap.scan.few) == overlap.evaluation.n_cells
-    assert overlap.same["near"].why_not == "none of its cells detects enough shared genes to be decided"
+    assert str(overlap.same["near"].why_not).startswith("none of the ")
 
 
 def test_shallow_cells_count_where_their_dataset_is_known_to_hold_the_evaluation_set(
@@ -374,3 +375,52 @@ def test_nothing_to_compare_by_is_refused(leak_corpus: Corpus, write_evaluation:
             overlap_exclusions(leak_corpus, evaluation, census=census, by=["joinid", "donor"])
         with pytest.raises(LeakageError, match="no method named 'name'; there are: joinid, exact"):
             find_overlap(CorpusCells(leak_corpus, census), evaluation, by=["name"])  # type: ignore[list-item]
+
+
+def test_a_build_refuses_an_evaluation_set_that_leakage_would_call_uncompared_until_allowed(
+    leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation, tmp_path: Path
+) -> None:
+    panel = [f"GENE{j}" for j in range(6)]
+    path = write_evaluation(with_strangers(leak_counts[COPIED])[:, :6], genes=panel)
+    options: dict[str, Any] = {
+        "registry": Registry(tmp_path / "registry"),
+        "strategy": "random",
+        "n_cells": 100,
+    }
+    with leak_corpus.open_census() as census:
+        evaluation = read_evaluation(leak_corpus, path, census=census)
+        refused = overlap_exclusions(leak_corpus, evaluation, census=census)
+        with pytest.raises(
+            LeakageError,
+            match=r"the 500 cells of corpus 'leaks' could not be compared with eval.h5ad: none of the .*; "
+            r"nothing says that they are not in it \(--allow-uncompared allows that\)",
+        ):
+            build(leak_corpus, exclusions=refused, **options)
+        allowed = overlap_exclusions(leak_corpus, evaluation, census=census, uncompared=True)
+        (manifest,) = build(leak_corpus, exclusions=allowed, **options)
+    assert [str(each.parameters["not_compared"])[:11] for each in manifest.document.exclusions] == [
+        "none of the"
+    ] * 2
+    assert "eval.h5ad" not in str(manifest.document.exclusions)
+    (report,) = leakage(manifest, [path]).evaluations
+    assert list(report.not_compared(["joinid", "exact", "near"])) == [CENSUS]
+
+
+def test_a_panel_without_a_gene_in_common_can_be_allowed_too(
+    leak_corpus: Corpus, write_evaluation: WriteEvaluation, tmp_path: Path
+) -> None:
+    counts = strangers(5)
+    counts[:, :-1] = 0
+    path = write_evaluation(counts)
+    with leak_corpus.open_census() as census:
+        evaluation = read_evaluation(leak_corpus, path, census=census)
+        kept = leak_corpus.columns(["dataset_id"])["dataset_id"].cast(str).to_numpy() == "b"
+        for uncompared in (False, True):
+            (exclusion, *_) = overlap_exclusions(
+                leak_corpus, evaluation, census=census, uncompared=uncompared
+            )
+            if uncompared:
+                assert not exclusion.drop(leak_corpus, kept).any()  # type: ignore[operator]
+                continue
+            with pytest.raises(LeakageError, match="their content cannot be compared"):
+                exclusion.drop(leak_corpus, kept)  # type: ignore[operator]

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from curate.build.build import build
 from curate.build.ladder import build_ladder
 from curate.build.leakage import doubles
+from curate.build.leakage.foreseen_pools import foresee_pool
 from curate.build.leakage.guard import overlap_exclusions, read_evaluation
 from curate.build.leakage.pools import pool_of
 from curate.build.leakage.report import leakage
+from curate.build.leakage.shared import find_shared
 from curate.build.spike_ins import plan_spike_ins
 from curate.errors import SelectionError, SourceError
 from curate.manifests.manifest import Manifest
@@ -205,3 +207,73 @@ def test_a_source_that_was_not_compared_with_a_large_corpus_is_refused_until_all
     doubles.find_doubles(source)
     with pytest.raises(SelectionError, match="of which 0 may be drawn"):
         build(leak_corpus, registry=Registry(tmp_path), strategy="random", fraction=1, spike_ins=plan)
+
+
+def test_a_source_whose_content_cannot_be_compared_is_refused_until_allowed_and_the_record_says_so(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    genes = [f"ENSG{j:011d}" for j in range(6)]
+    source = add_leak_source("panel", strangers(100, seed=8)[:, :6] + 1, genes=genes)
+    with pytest.raises(
+        SourceError,
+        match=r"source 'panel' could not be compared by content with corpus 'leaks': none of the 100 cells "
+        r"looked for .*; take the source as it is with --allow-uncompared",
+    ):
+        spiked(leak_corpus, source, 0.1, tmp_path)
+    assert not Registry(tmp_path).names()
+    taken = spiked(leak_corpus, source, 0.1, tmp_path, allow_uncompared=True).document
+    (record,) = taken.exclusions
+    assert (record.reason, record.n_cells) == ("corpus overlap", 0)
+    assert (record.parameters["by"], record.parameters["not_by"]) == (["joinid"], ["exact", "near"])
+    assert (record.parameters["n_undecided"], taken.spike_ins[0].parameters["compared_with_corpus"]) == (
+        100,
+        False,
+    )
+    told = notices(taken)
+    assert told[0].startswith("source panel was not compared with the corpus by exact, near: none of the 100")
+    assert not any("compare-source" in each for each in told)
+
+
+def test_cells_that_are_undecided_are_counted_in_the_record_and_told(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    counts = strangers(100, seed=9)
+    counts[:7, 2:] = 0
+    document = spiked(leak_corpus, add_leak_source("shallow", counts), 0.1, tmp_path).document
+    (record,) = document.exclusions
+    assert record.parameters["by"] == ["joinid", "exact", "near"]
+    assert record.parameters["n_undecided"] == 7
+    assert any(each.startswith("7 cells of source shallow detect too few") for each in notices(document))
+
+
+def test_sources_that_were_compared_are_told_apart_before_they_are_compared_with_the_corpus(
+    leak_corpus: Corpus, add_leak_source: AddSource
+) -> None:
+    cells = strangers(60, seed=10)
+    first, second = add_leak_source("first", cells), add_leak_source("second", cells[30:])
+    find_shared(first, second)
+    foreseen = foresee_pool(second, by=[], before=[first])
+    assert (len(foreseen.pool.rows), foreseen.pool.reasons()) == (0, "source overlap takes 30")
+    assert foreseen.pending == ("its cells that corpus leaks holds",)
+
+
+def test_cells_of_which_nothing_says_how_they_are_perturbed_are_no_perturbation(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    genes = ["control", "A", "Unassigned", "nan"] * 25
+    source = add_leak_source("partly", strangers(100, seed=13), obs={"gene": genes})
+    perturbation = source.header.perturbation
+    assert perturbation.n_perturbations == 1
+    assert set(perturbation.unassigned.values()) == {25}
+    assert perturbation.assigned == {"control": 25, "A": 25}
+    balanced = spiked(leak_corpus, source, 0.1, tmp_path / "balanced", balance="perturbation")
+    assert {row % 4 for row in drawn(balanced, source)} == {0, 1}
+    (_, record) = balanced.document.exclusions
+    assert (record.reason, record.n_cells) == ("no perturbation", 50)
+    assert len(foresee_pool(source, by=[], assigned=True).pool.rows) == 50
+    plain = spiked(leak_corpus, source, 0.2, tmp_path / "plain")
+    assert {row % 4 for row in drawn(plain, source)} == {0, 1, 2, 3}
+    with pytest.raises(
+        SelectionError, match=r"has 100 \(2 perturbations of 25 to 25 cells\), of which 50 may"
+    ):
+        spiked(leak_corpus, source, 0.2, tmp_path / "more", balance="perturbation")

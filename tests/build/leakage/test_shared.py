@@ -151,3 +151,29 @@ def test_sources_that_take_long_to_compare_are_refused_until_allowed(
     find_shared(first, second)
     guarded = spiked(leak_corpus, tmp_path / "again", (first, 0.1), (second, 0.1), uncompared=True)
     assert not drawn(guarded, second) & set(range(30))
+
+
+def test_sources_whose_content_cannot_be_compared_are_refused_until_allowed_and_the_record_says_so(
+    leak_corpus: Corpus, add_leak_source: AddSource, tmp_path: Path
+) -> None:
+    genes = [f"ENSG{j:011d}" for j in range(400)]
+    cells = strangers(60, seed=11)
+    one = add_leak_source("one", cells[:, :205], genes=genes[:205])
+    other = add_leak_source("other", strangers(50, seed=12)[:, 200:], genes=genes[200:])
+    shares = ((one, 0.05), (other, 0.05))
+    with pytest.raises(
+        SourceError,
+        match=r"source 'other' could not be compared by content with source 'one': none of the 50 cells "
+        r"looked for .* take both as they are with --allow-uncompared",
+    ):
+        spiked(leak_corpus, tmp_path, *shares)
+    document = spiked(leak_corpus, tmp_path, *shares, uncompared=True).document
+    (record,) = [each for each in document.exclusions if each.reason == "source overlap"]
+    assert (record.parameters["by"], record.parameters["not_by"]) == (["joinid"], ["exact", "near"])
+    assert record.parameters["n_undecided"] == 50
+    assert document.spike_ins[1].parameters["not_compared_with"] == ["one"]
+    told = notices(document)
+    assert any(
+        each.startswith("source other was not compared with source one by exact, near") for each in told
+    )
+    assert not any("compare-source" in each for each in told)

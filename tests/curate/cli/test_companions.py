@@ -23,6 +23,7 @@ LADDER = "build --ladder 0.1,0.2 --strategy random"
         (f"{RANDOM} --exclude-overlap-by exact", "--exclude-overlap-by goes with --exclude-overlap"),
         (f"{RANDOM} --spike-in-mode add", "--spike-in-mode goes with --spike-in"),
         (f"{RANDOM} --spike-in-mode replace", "--spike-in-mode goes with --spike-in"),
+        (f"{RANDOM} --allow-uncompared", "--allow-uncompared goes with --spike-in or --exclude-overlap"),
         (f"{LADDER} --spike-in-balance perturbation", "--spike-in-balance goes with --spike-in"),
         (f"{RANDOM} --nested", "--nested goes with --ladder"),
         (f"{RANDOM} --mito-column m", "--mito-column goes with --max-mito"),
@@ -51,7 +52,7 @@ LADDER = "build --ladder 0.1,0.2 --strategy random"
         ("duplicates --organism mus_musculus", "--organism goes with --census"),
         ("duplicates demo --region eu-west-1", "--region goes with --census"),
         ("duplicates --anonymous", "--anonymous goes with --census"),
-        ("embed --from x.npy --n-hvgs 5", "--n-hvgs goes with an embedding that is computed"),
+        ("embed --from x.npy --n-hvgs 5", "--n-hvgs goes with a PCA that is computed"),
     ],
 )
 def test_an_option_without_what_it_belongs_to_exits_with_2(

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from curate.cli import curate
-from curate.errors import CorpusError, EmbeddingError
+from curate.errors import CorpusError, EmbeddingError, ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,9 +113,18 @@ def test_without_a_name_a_file_gives_its_own(workspace: Workspace) -> None:
     assert (workspace.corpora_path / "all/embeddings/mine/embedding.npy").exists()
 
 
-@pytest.mark.parametrize("source", ["scvi", "census:", "runs/geneformer"])
-def test_a_model_cannot_embed_yet(workspace: Workspace, source: str) -> None:
-    with pytest.raises(EmbeddingError, match=r"trained models cannot embed .*; give FILE.npy or census:NAME"):
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("scvi", ModelError, r"no trained model named 'scvi'"),
+        ("census:", EmbeddingError, r"'' cannot name an embedding"),
+        ("runs/geneformer", ModelError, r"runs/geneformer holds no trained model"),
+    ],
+)
+def test_what_is_no_embedding_and_no_model_is_refused(
+    workspace: Workspace, source: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         run(workspace, "--from", source)
 
 
@@ -134,7 +143,7 @@ def test_workers_and_a_scheduler_exclude_each_other(workspace: Workspace) -> Non
 def test_settings_of_the_pca_mean_nothing_with_a_file(workspace: Workspace) -> None:
     result = run(workspace, "--from", "scvi.npy", "--n-hvgs", "10")
     assert result.exit_code == 2
-    assert "--n-hvgs goes with an embedding that is computed; --from takes over" in result.output
+    assert "--n-hvgs goes with a PCA that is computed; --from takes over" in result.output
 
 
 def test_too_many_components_are_refused_with_the_numbers(workspace: Workspace) -> None:

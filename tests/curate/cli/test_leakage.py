@@ -56,6 +56,8 @@ def test_overlap_is_reported_and_fails(fresh_workspace: Path, evaluation: Path) 
     assert found["methods"]["joinid"]["why_not"].startswith("it has no obs column")
     allowed = run(fresh_workspace, "leakage", "all", evaluation, "--fail-on", "none")
     assert allowed.exit_code == 0
+    of_donors = allowed.stdout.rpartition("donor_id")[2]
+    assert "?" in of_donors, "joinid did not compare and found no number of cells"
     assert "not compared by joinid: it has no obs column observation_joinid and no dataset_id" in " ".join(
         allowed.stdout.split()
     )

@@ -96,7 +96,10 @@ def test_a_recipe_is_built_explained_and_made_a_ladder(fresh_workspace: Path, ow
     )  # fmt: skip
     assert "4 manifests, nested" in ladder.stdout
     refused = "combine(parts=0.5 stratified + 0.5 random)"
-    with pytest.raises(SelectionError, match="combine cannot nest; those that can: random"):
+    with pytest.raises(
+        SelectionError,
+        match=r"combine cannot nest \(of the parts of combine: stratified\); those that can: random",
+    ):
         run(fresh_workspace, "build", "--strategy", refused, "--ladder", "0.1", "--nested")
 
 

@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_in_its_folder(
     assert unfinished(fresh_workspace.models_path) == []
 
 
-def test_what_another_model_left_under_the_name_is_not_gone_on_with(
+def test_an_interrupted_run_of_another_model_is_neither_gone_on_with_nor_removed(
     toy: type[Model],
     fresh_workspace: Workspace,
     fresh_manifest: Manifest,
@@ -145,8 +145,10 @@ def test_what_another_model_left_under_the_name_is_not_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
     stop(monkeypatch, toy, None)
-    made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine", preset="tiny").artifact
-    assert made.header.cost.seconds == 0.2
+    with pytest.raises(ModelError, match=r"\.mine\.partial holds an interrupted run of another settings \("):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name="mine", preset="tiny")
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine").artifact
+    assert made.header.cost.seconds == 0.25
 
 
 def test_a_training_that_diverges_says_where_its_checkpoint_is_kept(

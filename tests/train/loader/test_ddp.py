@@ -33,7 +33,6 @@ def test_two_ranks_train_together_on_as_many_batches_of_different_cells(
     shards: Shards, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-<<<<<<< HEAD
     spawn = get_context("spawn")
     ranks = [spawn.Process(target=train, args=(rank, str(shards.path), str(store))) for rank in range(2)]
     for each in ranks:
@@ -41,9 +40,6 @@ def test_two_ranks_train_together_on_as_many_batches_of_different_cells(
     for each in ranks:
         each.join()
     assert [each.exitcode for each in ranks] == [0, 0]
-=======
-    multiprocessing.spawn(train, (str(shards.path), str(store)), nprocs=2)  # type: ignore[attr-defined, no-untyped-call]
->>>>>>> main
     held = [torch.load(f"{store}.{rank}", weights_only=True) for rank in range(2)]
     n = len(held[0]["rows"])
     assert n == len(held[1]["rows"]) > 2

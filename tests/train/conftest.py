@@ -16,7 +16,8 @@ from curate.build.build import build
 from curate.build.spike_ins import plan_spike_ins
 from curate.manifests.registry import Registry
 from curate.sources.source import find_source
-from curate.train.artifact.train import METRICS, train
+from curate.train.artifact.train import train
+from curate.train.fit.log import SCHEMA
 from curate.train.fit.plan import FitReport
 from curate.train.loader.encodings import Dense
 from curate.train.models import MODELS
@@ -87,7 +88,7 @@ class Toy(Model):
         n = shards.n_cells("train")
         rows = [(1, n, 0, 0.1, "train", "loss", 2.0), (2, 2 * n, 1, 0.2, "train", "loss", 1.5)]
         rows += [(1, n, 0, 0.1, "val", "loss", 2.5), (2, 2 * n, 1, 0.2, "val", "loss", 1.75)]
-        metrics = pl.DataFrame(rows, schema=METRICS, orient="row")
+        metrics = pl.DataFrame(rows, schema=SCHEMA, orient="row")
         return FitReport("epochs", 2, 2 * n, 2, 0.25 if resumed else 0.2, metrics, 0.125, 3.0, 2, 1.75)
 
     def encoding(self) -> Dense:

@@ -34,6 +34,7 @@ from curate.train.artifact.card import card
 from curate.train.artifact.document import Asked, BudgetRecord, Cost, RunDocument, TrainedOn
 from curate.train.artifact.environment import environment
 from curate.train.artifact.shards import shards_of, shards_path
+from curate.train.fit.log import SCHEMA
 from curate.train.fit.plan import FitPlan, FitReport
 from curate.train.models import MODELS
 from curate.train.models.files import CONFIG_FILE, GENES_FILE, WEIGHTS_FILE
@@ -51,15 +52,6 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 RUN_FOLDER = "run"
-METRICS = {
-    "step": pl.Int64,
-    "n_cells": pl.Int64,
-    "epoch": pl.Int64,
-    "seconds": pl.Float64,
-    "split": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-}
 
 
 @dataclass(frozen=True)
@@ -155,7 +147,7 @@ def train(
         asked.save(aside / ASKED_FILE)
         made = kind.create(held, settings, seed=plan.seed, task=aim.target if aim else None)
         if is_untrained:
-            report = FitReport("untrained", 0, 0, 0, 0.0, pl.DataFrame(schema=METRICS))
+            report = FitReport("untrained", 0, 0, 0, 0.0, pl.DataFrame(schema=SCHEMA))
         else:
             before(held)
             report = _fitted(made, held, replace(plan, folder=aside / RUN_FOLDER))

@@ -14,6 +14,7 @@ from curate.build.embeddings.passes import add_up, unit_gram, unit_moments
 from curate.build.embeddings.pca import GeneMoments, gram_size
 from curate.passes.schedule import Task, schedule
 from curate.passes.units import UNIT_CELLS, Unit
+from curate.train.fit.log import SCHEMA
 from curate.train.fit.plan import FitReport
 from curate.train.loader.loader import read_weights
 from curate.train.loader.order import weighted_times
@@ -98,19 +99,7 @@ class TrainingCells:
             n_cells=self.rows.size,
             n_epochs=1,
             seconds=seconds,
-            metrics=pl.DataFrame(
-                rows,
-                schema={
-                    "step": pl.Int64,
-                    "n_cells": pl.Int64,
-                    "epoch": pl.Int64,
-                    "seconds": pl.Float64,
-                    "split": pl.String,
-                    "metric": pl.String,
-                    "value": pl.Float64,
-                },
-                orient="row",
-            ),
+            metrics=pl.DataFrame(rows, schema=SCHEMA, orient="row"),
         )
 
     def _sums(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 
+from curate.splitmix import mixed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -91,21 +93,13 @@ def _add_entries(rows, columns, counts, cells, keys, hashes, n_genes):  # type: 
             key = keys[columns[at]]
             count = np.uint64(counts[at])
             if is_wanted and key != 0 and count != 0:
-                total += _mixed(key, count)
+                total += mixed(key, count)
                 n += 1
             at += 1
         if is_wanted:
             hashes[cell] += total
             n_genes[cell] += n
         start = at
-
-
-@numba.njit(cache=True, inline="always")
-def _mixed(key, count):  # type: ignore[no-untyped-def]
-    z = key + count * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -116,5 +110,5 @@ def _hash_rows(indptr, indices, data, keys, hashes):  # type: ignore[no-untyped-
             count = np.uint64(data[at])
             key = keys[indices[at]]
             if key != 0 and count != 0:
-                total += _mixed(key, count)
+                total += mixed(key, count)
         hashes[cell] = total

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from curate.errors import ShardError
+from curate.splitmix import mixed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,19 +133,10 @@ def _keys(rows: NDArray[np.int64], seed: int, epoch: int) -> NDArray[np.uint64]:
     return keys
 
 
-@numba.njit(cache=True, inline="always")
-def _mixed(key, count):  # type: ignore[no-untyped-def]
-    # SplitMix64: its state after `count` steps, finished.
-    z = key + count * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
 @numba.njit(cache=True, nogil=True)
 def _mix_all(base, rows, keys):  # type: ignore[no-untyped-def]
     for k in range(rows.size):
-        keys[k] = _mixed(base, rows[k] + np.uint64(1))
+        keys[k] = mixed(base, rows[k] + np.uint64(1))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -153,10 +145,10 @@ def _hide_genes(keys, threshold, mask):  # type: ignore[no-untyped-def]
     for k in range(keys.size):
         row = mask[k]
         for word in range(n_genes // 4):
-            bits = _mixed(keys[k], np.uint64(word + 1))
+            bits = mixed(keys[k], np.uint64(word + 1))
             for part in range(4):
                 row[4 * word + part] = (bits >> np.uint64(16 * part)) & np.uint64(0xFFFF) < threshold
-        bits = _mixed(keys[k], np.uint64(n_genes // 4 + 1))
+        bits = mixed(keys[k], np.uint64(n_genes // 4 + 1))
         for gene in range(n_genes // 4 * 4, n_genes):
             row[gene] = bits & np.uint64(0xFFFF) < threshold
             bits >>= np.uint64(16)
@@ -171,7 +163,7 @@ def _hide_programmes(keys, edges, genes, n_hidden, mask):  # type: ignore[no-unt
             order[i] = i
         for i in range(n_hidden):
             # The high half of a product is as good as a remainder, and even.
-            draw = (_mixed(keys[k], np.uint64(i + 1)) >> np.uint64(32)) * np.uint64(n - i)
+            draw = (mixed(keys[k], np.uint64(i + 1)) >> np.uint64(32)) * np.uint64(n - i)
             other = i + np.int64(draw >> np.uint64(32))
             order[i], order[other] = order[other], order[i]
             for p in range(edges[order[i]], edges[order[i] + 1]):

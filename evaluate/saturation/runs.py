@@ -40,7 +40,10 @@ def runs_of(results: pl.DataFrame) -> pl.DataFrame:
         its sign turned where lower is better), is_turned, cells_seen, train_seconds.
     """
     rows = results.filter(
-        pl.col("kind") == "trained", pl.col("part") == "", pl.col("value").is_finite().fill_null(value=False)
+        pl.col("kind") == "trained",
+        pl.col("part") == "",
+        pl.col("value").is_finite().fill_null(value=False),
+        pl.col("higher_is_better").is_not_null(),
     )
     sign = pl.when("higher_is_better").then(1.0).otherwise(-1.0)
     runs = rows.group_by(*CURVE, *RUN, "fraction", "n_train_cells", maintain_order=True).agg(

@@ -50,7 +50,8 @@ class Rule:
             raise SaturationError(f"a risk of {self.risk:g}; give one between 0 and 0.5")
         if not 2 <= self.n_seeds <= self.most_seeds:
             raise SaturationError(
-                f"{self.n_seeds} to {self.most_seeds} seeds; give 2 or more, and no fewer at last than at first"
+                f"{self.n_seeds} to {self.most_seeds} seeds; give 2 or more, and no fewer at last than at "
+                "first"
             )
         if self.min_sizes < MIN_SIZES:
             raise SaturationError(f"{self.min_sizes} sizes have no shape; wait for {MIN_SIZES} or more")
@@ -73,8 +74,10 @@ class Judgement:
     enough
         The smallest size that was run over which the whole corpus brings more than the tolerance with a
         probability below the risk; None unless saturated.
-    enough_probability
-        That probability.
+    enough_probability, enough_gain
+        That probability, and what the whole corpus brings over it.
+    sd
+        Of the scores of runs about their curve.
     """
 
     verdict: Verdict
@@ -82,6 +85,8 @@ class Judgement:
     gain: Interval
     enough: float | None
     enough_probability: float | None
+    enough_gain: Interval | None
+    sd: float
 
 
 def judge(curve: Curve, n_all: float, rule: Rule) -> Judgement:
@@ -102,13 +107,22 @@ def judge(curve: Curve, n_all: float, rule: Rule) -> Judgement:
     below = [size for size in steps if size < n_all]
     last = outlook.gain(below[-1], n_all)
     probability = last.exceeds(rule.tolerance)
-    enough = enough_probability = None
+    enough = enough_probability = enough_gain = None
     for size in reversed(below):
-        chance = outlook.gain(size, n_all).exceeds(rule.tolerance)
+        gain = outlook.gain(size, n_all)
+        chance = gain.exceeds(rule.tolerance)
         if chance >= rule.risk:
             break
-        enough, enough_probability = size, chance
+        enough, enough_probability, enough_gain = size, chance, gain
     verdict: Verdict = (
         "saturated" if enough is not None else "rising" if probability > 1 - rule.risk else "undecided"
     )
-    return Judgement(verdict, probability, last.interval(), enough, enough_probability)
+    return Judgement(
+        verdict,
+        probability,
+        last.interval(),
+        enough,
+        enough_probability,
+        enough_gain.interval() if enough_gain is not None else None,
+        outlook.sd,
+    )

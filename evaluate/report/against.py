@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curate.charts import FAINT, GRID, colour_of, framed, series_legend
-from curate.evaluate.report.look import metric_name, ordered, panel_title, share
+from curate.evaluate.report.look import metric_name, panel_title, share
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE
 
 if TYPE_CHECKING:
@@ -20,32 +20,43 @@ MOST_ROWS = 24
 
 
 def against_chart(
-    differences: pl.DataFrame, *, comparison: str = EQUAL_SIZE, source: Sequence[str] = ()
+    differences: pl.DataFrame,
+    strategies: Sequence[str],
+    *,
+    comparison: str = EQUAL_SIZE,
+    source: Sequence[str] = (),
 ) -> alt.VConcatChart | None:
     """Draw the differences of one kind of comparison, a panel a view; None when there is none to draw.
 
     At equal size a row is over all sizes together (the one size, where there is one); at equal compute, the
     smallest subset of a strategy against each larger one at random.
+
+    Parameters
+    ----------
+    strategies
+        Of the whole report: each has its colour everywhere.
     """
     import altair as alt
 
     held = drawn(differences, comparison)
     if held.is_empty():
         return None
-    strategies = ordered(held["strategy"].unique().to_list())
+    present = set(held["strategy"].to_list())
     views = held.partition_by("task", "dataset", "setting", "method", "metric", maintain_order=True)
-    panels = [_panel(each, strategies, baseline=held["baseline"][0]) for each in views]
+    baseline = held["baseline"][0]
+    panels = [_panel(each, strategies, baseline=baseline) for each in views]
+    longest = max(len(_label(row, baseline)) for row in held.iter_rows(named=True))
     rows = [
-        alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=40, bounds="flush")
+        alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=34 + 6.2 * longest, bounds="flush")
         for start in range(0, len(panels), MOST_A_ROW)
     ]
-    baseline = held["baseline"][0]
+    shown = [name for name in strategies if name in present]
     told = {
         EQUAL_SIZE: f"At equal size: a strategy less {baseline}, over all sizes below the whole corpus",
         EQUAL_COMPUTE: f"At equal compute: the smallest subset of a strategy less larger ones of {baseline}",
     }[comparison]
     return framed(
-        alt.vconcat(series_legend(strategies, width=2 * WIDTH), *rows, spacing=20),
+        alt.vconcat(series_legend(strategies, width=2 * WIDTH, shown=shown), *rows, spacing=20),
         title=f"Strategies against {baseline}",
         subtitle=[f"{told}; mean over seeds, paired, and its 95 % interval",
                   "Filled: told apart from 0 at 5 %, adjusted for all comparisons of the report (Holm)"],
@@ -63,7 +74,7 @@ def drawn(differences: pl.DataFrame, comparison: str) -> pl.DataFrame:
     return held.filter(pl.col("n_cells") == pl.col("n_cells").min().over(keys))
 
 
-def _panel(held: pl.DataFrame, strategies: list[str], *, baseline: str) -> alt.LayerChart:
+def _panel(held: pl.DataFrame, strategies: Sequence[str], *, baseline: str) -> alt.LayerChart:
     import altair as alt
 
     rows = [
@@ -85,7 +96,11 @@ def _panel(held: pl.DataFrame, strategies: list[str], *, baseline: str) -> alt.L
     ends = [0.0, *held["low"].to_list(), *held["high"].to_list()]
     pad = 0.05 * (max(ends) - min(ends)) or 0.01
     scale = alt.Scale(domain=[min(ends) - pad, max(ends) + pad], nice=False, zero=False)
-    axis = alt.Axis(tickCount=5, format="+~g", domain=False, ticks=False)
+    axis = alt.Axis(
+        tickCount=4,
+        labelExpr="datum.value == 0 ? '0' : format(datum.value, '+~g')",
+        domain=False, ticks=False,
+    )  # fmt: skip
     title = f"difference of {metric_name(held['metric'][0])}"
     x = alt.X("difference:Q", title=title, scale=scale, axis=axis)
     base = alt.Chart(alt.InlineData(values=rows))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from curate.evaluate.report.look import View
 
-WIDTH, HEIGHT, MOST_A_ROW, LABELS = 235, 190, 3, 92
+WIDTH, HEIGHT, MOST_A_ROW = 235, 190, 3
 GAP = 11.5
 """Between the labels of two reference lines, in pixels."""
 FAR = 0.75
@@ -36,20 +36,27 @@ def curves_chart(view: View, *, source: Sequence[str] = ()) -> alt.VConcatChart:
         low, high = min(low, near["score"].min()), max(high, near["score"].max())  # type: ignore[type-var]
     pad = 0.06 * (high - low) or 0.05 * max(abs(high), 1e-3)
     domain = (low - pad, high + pad)
-    panels = [_panel(view, model, near, domain, is_first=at % MOST_A_ROW == 0)
-              for at, model in enumerate(view.models)]  # fmt: skip
+    panels = [
+        _panel(view, model, near, domain, is_first=at % MOST_A_ROW == 0)
+        for at, model in enumerate(view.models)
+    ]
+    longest = max([len(_reference_name(row)) for row in near.iter_rows(named=True)] + [0])
     rows = [
-        alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=LABELS if near.height else 26, bounds="flush")
+        alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=26 + 5.2 * longest, bounds="flush")
         for start in range(0, len(panels), MOST_A_ROW)
     ]
     n_seeds = view.points["n_seeds"]
     seeds = f"{n_seeds.min()}" if n_seeds.min() == n_seeds.max() else f"{n_seeds.min()} to {n_seeds.max()}"
-    told = f"Mean over {seeds} runs and its 95 % interval" if n_seeds.max() > 1 else "One run a point: no interval"  # type: ignore[operator]
+    told = (
+        f"Mean over {seeds} runs and its 95 % interval"
+        if n_seeds.max() > 1
+        else "One run a point: no interval"
+    )  # type: ignore[operator]
     below = "; ".join(
         f"{row['name']}{' of ' + row['model'] if row['model'] else ''} {row['score']:.3g}"
         for row in far.iter_rows(named=True)
     )
-    legend = series_legend(view.strategies, width=2 * WIDTH)
+    legend = series_legend(view.strategies, width=2 * WIDTH, shown=view.drawn)
     return framed(
         alt.vconcat(legend, *rows, spacing=22),
         title=view.title,
@@ -77,8 +84,10 @@ def _panel(
 
     held = view.points.filter(pl.col("model") == model).rename({"strategy": "series"})
     x = log_x(view.points["n_cells"].to_list(), "n_cells", "training cells")
-    y_title = metric_name(view.names["metric"]) if is_first else None
-    y = _y("mean", domain, title=y_title, labels=is_first)
+    shared: dict[str, Any] = {
+        "title": metric_name(view.names["metric"]) if is_first else None, "labels": is_first
+    }  # fmt: skip
+    y = _y("mean", domain, **shared)
     base = alt.Chart(alt.InlineData(values=held.to_dicts()))
     colour = colour_of(view.strategies)
     layers: list[Any] = []
@@ -86,12 +95,12 @@ def _panel(
         if held["n_cells"].n_unique() > 1:
             layers.append(
                 base.mark_area(opacity=0.16).encode(
-                    x=x, y=_y("low", domain, title=y_title, labels=is_first), y2="high:Q", color=colour
+                    x=x, y=_y("low", domain, **shared), y2="high:Q", color=colour
                 )
             )
         else:
             layers.append(base.mark_rule(strokeWidth=2).encode(
-                x=x, y=_y("low", domain, title=y_title, labels=is_first), y2="high:Q", color=colour))  # fmt: skip
+                x=x, y=_y("low", domain, **shared), y2="high:Q", color=colour))  # fmt: skip
     layers.append(base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour))
     layers.append(
         base.mark_point(size=48, filled=True, opacity=1).encode(
@@ -100,11 +109,17 @@ def _panel(
         )
     )  # fmt: skip
     own = references.filter(pl.col("model").is_null() | (pl.col("model") == model))
-    layers = [*_reference_layers(own, domain), *layers]
+    layers = [*_reference_layers(own, domain, shared), *layers]
     return alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT, title=panel_title(model))
 
 
-def _reference_layers(references: pl.DataFrame, domain: tuple[float, float]) -> list[Any]:
+def _reference_name(row: dict[str, Any]) -> str:
+    return f"{row['name']} {row['score']:.3g}"
+
+
+def _reference_layers(
+    references: pl.DataFrame, domain: tuple[float, float], shared: dict[str, Any]
+) -> list[Any]:
     import altair as alt
 
     if references.is_empty():
@@ -112,19 +127,19 @@ def _reference_layers(references: pl.DataFrame, domain: tuple[float, float]) -> 
     scores = references["score"].to_list()
     places = nearer(scores, gap=GAP * (domain[1] - domain[0]) / HEIGHT)
     rows = [
-        {"name": f"{name} {score:.3g}", "score": score, "place": place}
-        for name, score, place in zip(references["name"], scores, places, strict=True)
+        {"name": _reference_name(row), "score": row["score"], "place": place}
+        for row, place in zip(references.iter_rows(named=True), places, strict=True)
     ]
     base = alt.Chart(alt.InlineData(values=rows))
     return [
-        base.mark_rule(strokeDash=[5, 4], color=FAINT).encode(y=_y("score", domain, title=None)),
+        base.mark_rule(strokeDash=[5, 4], color=FAINT).encode(y=_y("score", domain, **shared)),
         base.mark_text(align="left", dx=5, fontSize=10, color=FAINT, clip=False).encode(
-            x=alt.value(WIDTH), y=_y("place", domain, title=None), text="name:N"
+            x=alt.value(WIDTH), y=_y("place", domain, **shared), text="name:N"
         ),
     ]
 
 
-def _y(field: str, domain: tuple[float, float], *, title: str | None, labels: bool = True) -> alt.Y:
+def _y(field: str, domain: tuple[float, float], *, title: str | None, labels: bool) -> alt.Y:
     import altair as alt
 
     return alt.Y(

@@ -1,4 +1,4 @@
-"""Where each model saturates, by strategy: the study's point, and below it the one that runs can stand for."""
+"""Where each model saturates, by strategy: the study's point, below it one that runs can stand for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
-import polars as pl
 
 from curate.charts import COLOURS, GRID, INK, framed
-from curate.evaluate.report.look import ordered, panel_title, share
+from curate.evaluate.report.look import below_title, ordered, panel_title, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import polars as pl
 
 WIDTH, HEIGHT, PAGE = 62, 27, 940
 PALE = "#e8f1f8"
@@ -45,8 +46,8 @@ def heat_map(table: pl.DataFrame, *, source: Sequence[str] = ()) -> alt.VConcatC
         title="Where more cells stop paying",
         subtitle=[
             "Above, the study's point: the smallest subset with any run above 95 % of the best run",
-            "Below, the plateau of the mean over seeds, called only where the runs can tell: "
-            "? they cannot, rises: the largest subset is still better by more than the tolerance",
+            "Below, the plateau of the mean over seeds, called only where the runs can tell; ?: they cannot",
+            "rises: the largest subset is still better by more than the tolerance",
         ],
         source=source,
     )
@@ -85,14 +86,11 @@ def _map(
         color=alt.condition("datum.is_dark", alt.value("white"), alt.value(INK)),
     )  # fmt: skip
     held = table.row(0, named=True)
-    title: dict[str, Any] = (
-        {"text": held["dataset"], "subtitle": f"{held['task']}, {held['setting']}: study's point"}
-        if is_study
-        else {"text": "", "subtitle": "plateau of the mean"}
-    )
+    where = f"{held['task']}, {held['setting']}: study's point"
+    title = panel_title(held["dataset"], subtitle=where) if is_study else below_title("plateau of the mean")
     return alt.LayerChart(
         layer=[square, text],
-        title=panel_title(title["text"], subtitle=title["subtitle"]),
+        title=title,
         width=WIDTH * len(strategies),
         height=HEIGHT * len(models),
     )
@@ -110,5 +108,5 @@ def _cell(row: dict[str, Any], domain: tuple[float, float], *, is_study: bool) -
         "verdict": "study" if is_study else row["verdict"] or "undecided",
         "log": log,
         "text": text.removesuffix(" cells"),
-        "is_dark": log is not None and log > domain[0] + 0.6 * (domain[1] - domain[0]),
+        "is_dark": log is not None and log > domain[0] + 0.75 * (domain[1] - domain[0]),
     }

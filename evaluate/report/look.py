@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import t as student_t
 
+from curate.charts import FAINT
 from curate.evaluate.saturation.runs import VIEW
 from curate.evaluate.saturation.strategies import BASELINE
 
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 #: Settings in the order of how much of the model is trained for the task.
 SETTINGS: Final = ("zero-shot", "head", "full")
-SETTING_NAMES: Final = {"zero-shot": "frozen, zero-shot", "head": "frozen, trained head", "full": "fine-tuned"}
+SETTING_NAMES: Final = {
+    "zero-shot": "frozen, zero-shot",
+    "head": "frozen, trained head",
+    "full": "fine-tuned",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +40,14 @@ class View:
         As `runs_of`.
     baselines
         Columns name, model (null where it is for all) and score, a row a reference line.
+    strategies
+        Of all views, random first: each has its colour everywhere.
     """
 
     names: dict[str, str]
     runs: pl.DataFrame
     baselines: pl.DataFrame
+    strategies: tuple[str, ...]
 
     @cached_property
     def title(self) -> str:
@@ -53,9 +61,10 @@ class View:
         return self.points["model"].unique().sort().to_list()
 
     @cached_property
-    def strategies(self) -> list[str]:
-        """Names of the strategies, random first."""
-        return ordered(self.runs["strategy"].unique().to_list())
+    def drawn(self) -> list[str]:
+        """The strategies that have runs here."""
+        present = set(self.runs["strategy"].to_list())
+        return [name for name in self.strategies if name in present]
 
     @cached_property
     def points(self) -> pl.DataFrame:
@@ -92,6 +101,7 @@ class View:
 
 def views_of(runs: pl.DataFrame, baselines: pl.DataFrame) -> Iterator[View]:
     """Yield the views of a table of runs, each with its baselines (columns of VIEW, name, model, score)."""
+    strategies = tuple(ordered(runs["strategy"].unique().to_list()))
     for held in runs.partition_by(*VIEW, maintain_order=True):
         names = held.select(VIEW).row(0, named=True)
         keys = ("corpus", "task", "dataset", "metric")
@@ -100,7 +110,7 @@ def views_of(runs: pl.DataFrame, baselines: pl.DataFrame) -> Iterator[View]:
             pl.col("model").is_null()
             | ((pl.col("setting") == names["setting"]) & (pl.col("method") == names["method"]))
         )
-        yield View(names, held, own.unique(["name", "model"], maintain_order=True))
+        yield View(names, held, own.unique(["name", "model"], maintain_order=True), strategies)
 
 
 def _model(runs: pl.DataFrame) -> pl.Expr:
@@ -177,3 +187,10 @@ def panel_title(text: str, *, subtitle: str | None = None) -> alt.TitleParams:
     return alt.TitleParams(
         text, fontSize=12, offset=8, frame="group", subtitleFontSize=11, subtitlePadding=3, **more
     )
+
+
+def below_title(text: str) -> alt.TitleParams:
+    """Return the title of a panel that belongs to the one above it."""
+    import altair as alt
+
+    return alt.TitleParams(text, fontSize=11, fontWeight="normal", color=FAINT, offset=6, frame="group")

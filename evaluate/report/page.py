@@ -112,7 +112,9 @@ def _verdicts(report: Report) -> str:
     for held in views:
         name = held.row(0, named=True)
         head = f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}"
-        parts.append(f"<p><b>{escape(head)}</b></p>{_list(verdict_of(row) for row in held.iter_rows(named=True))}")
+        parts.append(
+            f"<p><b>{escape(head)}</b></p>{_list(verdict_of(row) for row in held.iter_rows(named=True))}"
+        )
     return "".join(parts)
 
 
@@ -121,8 +123,10 @@ def _saturation(report: Report) -> str:
     heads = [(name, "" if at < 4 else "n") for at, name in enumerate(SUMMARY)]
     return (
         f'<div class="wide">{_table(heads, rows)}</div>'
-        '<p class="faint">cells: of the largest subset; best: the highest mean over seeds (sign turned where lower is '
-        "better); best fit: family and its Akaike weight; doubling: what twice the largest subset would bring, with its "
+        '<p class="faint">cells: of the largest subset; best: the highest mean over seeds (sign turned where '
+        "lower is "
+        "better); best fit: family and its Akaike weight; doubling: what twice the largest subset would "
+        "bring, with its "
         "95 % interval</p>"
     )
 
@@ -139,10 +143,24 @@ def _cost(report: Report) -> str:
     for view in report.views:
         best = front(view, cost)
         rows = [
-            (str(nth), row["model"], row["strategy"], f"{row['n_cells']:,.0f}", f"{row[cost]:,.3g}", f"{row['mean']:.4g}")
+            (
+                str(nth),
+                row["model"],
+                row["strategy"],
+                f"{row['n_cells']:,.0f}",
+                f"{row[cost]:,.3g}",
+                f"{row['mean']:.4g}",
+            )
             for nth, row in enumerate(best.iter_rows(named=True), start=1)
         ]
-        heads = [("", "n"), ("model", ""), ("strategy", ""), ("training cells", "n"), (COSTS[cost], "n"), ("mean score", "n")]
+        heads = [
+            ("", "n"),
+            ("model", ""),
+            ("strategy", ""),
+            ("training cells", "n"),
+            (COSTS[cost], "n"),
+            ("mean score", "n"),
+        ]
         parts.append(f"<p><b>{escape(view.title)}</b></p>{_table(heads, rows)}")
     return "".join(parts)
 
@@ -154,7 +172,8 @@ def _failures(report: Report) -> str:
     more = report.failures.height - shown.height
     rest = f'<p class="faint">and {counted(more, "more")}</p>' if more > 0 else ""
     table = _table([("cell of the grid", ""), ("error", "")], shown.select("what", "error").rows())
-    return f"<h2>What failed</h2><p>{counted(report.failures.height, 'cell')} of the grid have no result.</p>{table}{rest}"
+    failed = counted(report.failures.height, "job")
+    return f"<h2>What failed</h2><p>{failed} of the sweep failed.</p>{table}{rest}"
 
 
 def _how(report: Report) -> str:
@@ -165,10 +184,13 @@ def _how(report: Report) -> str:
         for row in versions.filter(pl.col("metric").is_in(shown)).iter_rows(named=True)
     )
     lines = [
-        "Study's point: the smallest subset with any run above 95 % of the best run (DenAdel et al., Nature Methods 2026).",
-        "Plateau: gains of all larger subsets over it are bounded at 95 % by the tolerance, 5 % of the best mean unless "
+        "Study's point: the smallest subset with any run above 95 % of the best run (DenAdel et al., Nature "
+        "Methods 2026).",
+        "Plateau: gains of all larger subsets over it are bounded at 95 % by the tolerance, 5 % of the best "
+        "mean unless "
         "given; runs of a seed are pairs.",
-        "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, calibrated by "
+        "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, "
+        "calibrated by "
         "simulation.",
         "Strategies: paired over seeds, Student's t, adjusted by Holm for all comparisons of this page.",
         f"Metrics: {metrics}.",

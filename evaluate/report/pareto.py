@@ -44,7 +44,7 @@ def pareto_chart(views: Sequence[View], cost: str, *, source: Sequence[str] = ()
     import altair as alt
 
     models = sorted({model for view in views for model in view.models})
-    strategies = list(dict.fromkeys(name for view in views for name in view.strategies))
+    strategies = list(views[0].strategies)
     panels = [_panel(view, cost, models, strategies) for view in views]
     rows = [
         alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=54, bounds="flush")
@@ -53,7 +53,9 @@ def pareto_chart(views: Sequence[View], cost: str, *, source: Sequence[str] = ()
     colours = series_legend(models, width=MOST_A_ROW * WIDTH)
     shapes = _shape_legend(strategies)
     return framed(
-        alt.vconcat(colours, shapes, *rows, spacing=16).resolve_scale(color="independent", shape="independent"),
+        alt.vconcat(colours, shapes, *rows, spacing=16).resolve_scale(
+            color="independent", shape="independent"
+        ),
         title="Score against cost",
         subtitle=["Colour: model; shape: strategy; larger: more cells. The line is the front: what nothing "
                   "cheaper beats, numbered as in its table"],

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from curate.errors import EvaluationError
-from curate.evaluate.report.look import View, ordered, views_of
+from curate.evaluate.report.look import SETTINGS, View, views_of
 from curate.evaluate.saturation.runs import VIEW, runs_of
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE, against_random
 from curate.evaluate.saturation.summary import summary
@@ -57,6 +57,11 @@ class Report:
     differences: pl.DataFrame
     failures: pl.DataFrame
     labels: tuple[str, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, as charts have them."""
+        return sorted({model for view in self.views for model in view.models})
 
     @property
     def is_simulated(self) -> bool:
@@ -110,7 +115,13 @@ def make_report(
     labels = results["label"].drop_nulls().unique(maintain_order=True).to_list()
     none = pl.DataFrame(schema={"what": pl.String(), "error": pl.String()})
     return Report(
-        results, runs, views, table, against_random(runs), none if failures is None else failures, tuple(labels)
+        results,
+        runs,
+        views,
+        table,
+        against_random(runs),
+        none if failures is None else failures,
+        tuple(labels),
     )
 
 
@@ -139,17 +150,23 @@ def baselines_of(results: pl.DataFrame) -> pl.DataFrame:
 def _chosen(runs: pl.DataFrame, metrics: Sequence[str]) -> pl.DataFrame:
     """Return the runs of the metrics and methods that are reported."""
     if ALL in metrics:
-        return runs
+        return _in_order(runs)
     if metrics:
         if missing := [name for name in metrics if not (runs["metric"] == name).any()]:
             known = ", ".join(runs["metric"].unique().sort().to_list())
             raise EvaluationError(f"no result of metric {missing[0]!r}; there are: {known}")
-        return runs.filter(pl.col("metric").is_in(list(metrics)))
+        return _in_order(runs.filter(pl.col("metric").is_in(list(metrics))))
     kept = [
         held.filter(pl.col("metric") == _headline(held), pl.col("method") == _method(held))
         for held in runs.partition_by("corpus", "task", "dataset", "setting", maintain_order=True)
     ]
-    return pl.concat(kept)
+    return _in_order(pl.concat(kept))
+
+
+def _in_order(runs: pl.DataFrame) -> pl.DataFrame:
+    """Put settings in the order of how much is trained."""
+    order = pl.col("setting").replace_strict({name: at for at, name in enumerate(SETTINGS)}, default=9)
+    return runs.sort("corpus", "task", "dataset", order, maintain_order=True)
 
 
 def _headline(runs: pl.DataFrame) -> str:
@@ -178,8 +195,9 @@ def charts_of(report: Report) -> Iterator[tuple[str, alt.VConcatChart]]:
         yield f"curves-{_plain(name)}", curves_chart(view, source=source)
     if report.runs["n_cells"].n_unique() > 1:
         yield "saturation", heat_map(report.saturation, source=source)
+    strategies, models = report.views[0].strategies, report.models
     for comparison in (EQUAL_SIZE, EQUAL_COMPUTE):
-        chart = against_chart(report.differences, comparison=comparison, source=source)
+        chart = against_chart(report.differences, strategies, comparison=comparison, source=source)
         if chart is not None:
             yield f"strategies-{_plain(comparison)}", chart
     cost = cost_of(report.views)
@@ -190,8 +208,7 @@ def charts_of(report: Report) -> Iterator[tuple[str, alt.VConcatChart]]:
         key = tuple(view.names[each] for each in ("corpus", "task", "dataset", "metric"))
         groups.setdefault(key, []).append(view)
     for (_, task, dataset, _), held_views in groups.items():
-        strategy = ordered(held_views[0].strategies)[0]
-        chart = settings_chart(held_views, strategy, source=source)
+        chart = settings_chart(held_views, held_views[0].drawn[0], models, source=source)
         if chart is not None:
             yield f"settings-{_plain(f'{task}-{dataset}')}", chart
 

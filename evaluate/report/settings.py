@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 250, 200
 
 
 def settings_chart(
-    views: Sequence[View], strategy: str, *, source: Sequence[str] = ()
+    views: Sequence[View], strategy: str, models: Sequence[str], *, source: Sequence[str] = ()
 ) -> alt.VConcatChart | None:
     """Draw the views of one task, data set and metric, a panel a setting; None when there is one setting.
 
@@ -28,6 +28,8 @@ def settings_chart(
     ----------
     strategy
         The one whose runs are drawn: colours are models here.
+    models
+        Of the whole report.
     """
     import altair as alt
 
@@ -42,7 +44,7 @@ def settings_chart(
     if any(held.is_empty() for held in points.values()):
         return None
     every = pl.concat(points.values())
-    models = every["series"].unique().sort().to_list()
+    present = set(every["series"].to_list())
     low, high = float(every["low"].min()), float(every["high"].max())  # type: ignore[arg-type]
     pad = 0.06 * (high - low) or 0.05 * max(abs(high), 1e-3)
     names = views[0].names
@@ -72,10 +74,13 @@ def settings_chart(
         method = by_setting[name].names["method"]
         title = panel_title(SETTING_NAMES[name], subtitle=method)
         panels.append(alt.LayerChart(layer=layers, width=WIDTH, height=HEIGHT, title=title))
-    legend = series_legend(models, width=WIDTH * len(settings))
+    legend = series_legend(
+        models, width=WIDTH * len(settings), shown=[name for name in models if name in present]
+    )
+    told = f"{metric_name(names['metric'])}, subsets of {strategy}; mean over runs and its 95 % interval"
     return framed(
         alt.vconcat(legend, alt.hconcat(*panels, spacing=26, bounds="flush"), spacing=18),
         title=f"{names['dataset']}: frozen and fine-tuned",
-        subtitle=[f"{metric_name(names['metric'])} by training cells, subsets of {strategy}; mean over runs and its 95 % interval"],
+        subtitle=[told],
         source=source,
-    )  # fmt: skip
+    )

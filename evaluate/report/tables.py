@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from curate.atomic import atomic_file
 from curate.errors import WriteError
 from curate.evaluate.report.look import share
@@ -13,6 +11,8 @@ from curate.evaluate.report.look import share
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import polars as pl
 
 FORMATS: Final = (".csv", ".parquet", ".tex")
 #: Columns of the saturation table in LaTeX: heading -> what stands in it.
@@ -24,9 +24,7 @@ _SPECIAL: Final = {each: f"\\{each}" for each in "&%$#_{}"} | {"~": r"\textascii
 
 
 def write_table(table: pl.DataFrame, path: Path) -> None:
-    """Write the saturation table (`curate.evaluate.saturation.summary`).
-
-    CSV and Parquet hold every column; LaTeX (booktabs) those that fit a page.
+    """Write a table of a report; LaTeX (booktabs) is of the saturation table, those columns that fit.
 
     Raises
     ------
@@ -63,7 +61,9 @@ def latex(table: pl.DataFrame) -> str:
 
 def summary_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a row of the saturation table in texts, for people: see the headings of `SUMMARY`."""
-    gain = "" if row["gain_doubling"] is None else f"{row['gain_doubling']:+.3g} {_ends(row, 'gain_doubling')}"
+    gain = (
+        "" if row["gain_doubling"] is None else f"{row['gain_doubling']:+.3g} {_ends(row, 'gain_doubling')}"
+    )
     plateau = "" if row["plateau"] is None else share(row["plateau_fraction"], row["plateau"])
     weight = row.get(f"weight_{row['family']}")
     family = "" if row["family"] is None else f"{row['family']} ({weight:.2f})"

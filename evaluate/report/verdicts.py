@@ -13,6 +13,8 @@ from curate.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from curate.evaluate.report.report import Report
+
 SURE = 0.05
 MOST_OF_COMPUTE = 6
 
@@ -28,17 +30,20 @@ def verdict_of(row: dict[str, Any]) -> str:
     seeds, slack = counted(row["n_seeds"], "seed"), f"{row['tolerance']:.2g}"
     if row["verdict"] == "saturated":
         return (
-            f"{who}: saturated at {_size(row, 'plateau')}: no larger subset that was run is better by more than "
+            f"{who}: saturated at {_size(row, 'plateau')}: no larger subset that was run is better by more "
+            "than "
             f"{slack} (95 %, {seeds}; the point may lie between {row['plateau_low']:,.0f} and "
             f"{row['plateau_high']:,.0f} cells)."
         )
     if row["verdict"] == "rising":
         return (
-            f"{who}: still rising at {_size(row, 'largest')}: better by more than {slack} than the subset before "
+            f"{who}: still rising at {_size(row, 'largest')}: better by more than {slack} than the subset "
+            "before "
             f"it (95 %, {seeds}){_more(row)}."
         )
     return (
-        f"{who}: undecided: with {seeds} a larger subset may be better by up to {row['largest_gain']:.2g}, more than "
+        f"{who}: undecided: with {seeds} a larger subset may be better by up to {row['largest_gain']:.2g}, "
+        "more than "
         f"the tolerance of {slack}{_more(row)}."
     )
 
@@ -51,13 +56,18 @@ def _size(row: dict[str, Any], name: str) -> str:
 
 def _more(row: dict[str, Any]) -> str:
     low, high = row["gain_doubling_low"], row["gain_doubling_high"]
-    if low is None or high is None or row["gain_doubling"] is None or max(abs(low), abs(high)) == float("inf"):
+    if (
+        low is None
+        or high is None
+        or row["gain_doubling"] is None
+        or max(abs(low), abs(high)) == float("inf")
+    ):
         return ""
     return f"; twice as many cells would bring {row['gain_doubling']:+.2g} ({low:+.2g} to {high:+.2g})"
 
 
 def against_random_in_words(differences: pl.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each strategy and view, at equal size, and for what is compared at equal compute."""
+    """Yield a sentence for each strategy and view, at equal size and at equal compute."""
     if differences.is_empty():
         yield "No strategy could be compared with random: that takes two seeds that both ran at one size."
         return
@@ -70,7 +80,9 @@ def against_random_in_words(differences: pl.DataFrame) -> Iterator[str]:
         rows = together if together.height else whole
         for row in rows.iter_rows(named=True):
             at = (
-                "over all sizes together" if row["n_cells"] is None else share(row["fraction"], row["n_cells"])
+                "over all sizes together"
+                if row["n_cells"] is None
+                else share(row["fraction"], row["n_cells"])
             )
             yield f"{where}: {row['strategy']} {_beats(row)} {row['baseline']} at equal size, {at}{_by(row)}."
         compute = held.filter(pl.col("comparison") == EQUAL_COMPUTE).sort("n_cells", "baseline_n_cells")
@@ -106,14 +118,15 @@ def gaps(runs: pl.DataFrame) -> list[str]:
         told.append("One size of subset only: whether more cells pay cannot be told; run other fractions.")
     elif n_sizes["n_cells"].max() == 2:  # type: ignore[comparison-overlap]
         told.append("Two sizes of subset only: no shape of curve can be fitted; run a third fraction.")
-    if runs.select(pl.struct("subset_seed", "seed").n_unique()).item() == 1:
+    if runs["run"].n_unique() == 1:
         told.append(
             "One seed only: noise cannot be told from gains, so there are no intervals, no plateaus and no "
             "comparisons; run more seeds."
         )
     if missing := missing_runs(runs):
         told.append(
-            f"{counted(len(missing), 'cell')} of the grid of models, strategies, sizes and seeds have no result: "
+            f"{counted(len(missing), 'cell')} of the grid of models, strategies, sizes and seeds have no "
+            "result: "
             f"{', '.join(missing[:8])}{' and more' if len(missing) > 8 else ''}."
         )
     return told
@@ -122,16 +135,34 @@ def gaps(runs: pl.DataFrame) -> list[str]:
 def missing_runs(runs: pl.DataFrame) -> list[str]:
     """Return what of the grid of model, strategy, size and seed has no run, though its neighbours have."""
     step = pl.coalesce("fraction", "n_cells").alias("step")
-    have = runs.select("corpus", "model", "preset", "strategy", step, "subset_seed", "seed").unique()
+    have = runs.select("corpus", "model", "preset", "strategy", step, "run").unique()
     subject = have.select("corpus", "model", "preset").unique()
     place = have.select("corpus", "strategy", "step").unique()
-    run = have.select("corpus", "subset_seed", "seed").unique()
+    run = have.select("corpus", "run").unique()
     grid = subject.join(place, on="corpus").join(run, on="corpus")
     lacking = grid.join(have, on=have.columns, how="anti", nulls_equal=True).sort(grid.columns)
     # Of the whole corpus one seed is as good as another.
     lacking = lacking.filter(pl.col("step") != 1.0)
     return [
         f"{row['model']} {row['strategy']} {share(row['step'] if row['step'] <= 1 else None, row['step'])} "
-        f"seed {row['seed']}"
+        f"seed {row['run']}"
         for row in lacking.iter_rows(named=True)
     ]
+
+
+def in_words(report: Report) -> Iterator[str]:
+    """Yield all that a report says, a line each, for a terminal."""
+    if report.is_simulated:
+        yield "simulated data, no real cells"
+    yield from gaps(report.runs)
+    views = ("task", "dataset", "setting", "method", "metric")
+    for held in report.saturation.partition_by(views, maintain_order=True):
+        name = held.row(0, named=True)
+        yield f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}:"
+        for row in held.iter_rows(named=True):
+            yield f"  {verdict_of(row)}"
+    yield "Strategies against random:"
+    for line in against_random_in_words(report.differences):
+        yield f"  {line}"
+    for row in report.failures.iter_rows(named=True):
+        yield f"failed: {row['what']}: {row['error']}"

@@ -123,8 +123,8 @@ class Fit:
     def parameter(self, *, level: float = 0.95) -> Interval | None:
         """Return the exponent of a power law, or the scale in cells of other shapes, and its interval.
 
-        Of the values whose fit is not much worse than the best (F of 1 and `dof` degrees of freedom): where the
-        curve is flat they are all of the grid. None of a family without a parameter.
+        Of the values whose fit is not much worse than the best (F of 1 and `dof` degrees of freedom): where
+        the curve is flat they are all of the grid. None of a family without a parameter.
         """
         if not self.family.n_parameters:
             return None

@@ -1,10 +1,11 @@
 """What more cells would bring, as a probability: all shapes of curve at once, weighed by how well they fit.
 
-Given family and θ (see `fit`) the curve is a linear model; under flat priors of levels and b, and 1/σ of the
-noise, b has a Student's t distribution, and the runs have a probability in closed form. b is the gain from the
-smallest to the largest size in every family, so that these probabilities can be compared: a shape weighs
+Given family and θ (see `fit`) the curve is a linear model; under flat priors of levels, of b and of the
+logarithm of the noise, b has a Student's t distribution, and the runs have a probability in closed form. b is
+the gain from the smallest to the largest size in every family, so that these probabilities can be compared: a
+shape weighs
 
-    prior(θ) · (Σ φ²)^(-1/2) · RSS^(-ν/2),    ν = runs - seeds - 1, φ centred within seeds
+    prior(θ) · (Σ φ²)^(-1/2) · RSS^(-dof/2),    dof = runs - seeds - 1, φ centred within seeds
 
 and a gain is a mixture of t's. Families have equal prior weight, and so have the points of the grid of each.
 
@@ -84,6 +85,8 @@ class Outlook:
         Of each shape, its family: int64 [m], numbers in AVERAGED.
     weights, slopes, errors
         float64 [m]: weight; b and its standard error.
+    sd
+        Of a run about its curve, mean over the shapes.
     """
 
     curve: Curve
@@ -92,6 +95,7 @@ class Outlook:
     slopes: Floats
     errors: Floats
     dof: int
+    sd: float
 
     @classmethod
     def of(cls, curve: Curve) -> Outlook:
@@ -107,7 +111,8 @@ class Outlook:
         dof = curve.n_runs - curve.n_seeds - 1
         if dof < 2:
             raise SaturationError(
-                f"{curve.n_runs} runs of {curve.n_seeds} seeds are too few to weigh shapes; add seeds or sizes"
+                f"{curve.n_runs} runs of {curve.n_seeds} seeds are too few to weigh shapes; add seeds or "
+                "sizes"
             )
         shapes = _centred(curve, np.concatenate([_shape(curve, name, curve.n_cells) for name in AVERAGED]))
         scores = _centred(curve, curve.scores[None])[0]
@@ -120,7 +125,9 @@ class Outlook:
         logs = -0.5 * np.log(squares) - dof / 2 * np.log(rss) - np.log(np.repeat(n_thetas, n_thetas))
         weights = np.exp(logs - logs.max())
         families = np.repeat(np.arange(len(AVERAGED)), n_thetas)
-        return cls(curve, families, weights / weights.sum(), slopes, np.sqrt(rss / dof / squares), dof)
+        weights /= weights.sum()
+        sd = float(weights @ np.sqrt(rss / dof))
+        return cls(curve, families, weights, slopes, np.sqrt(rss / dof / squares), dof, sd)
 
     def gain(self, low: float, high: float) -> Gain:
         """Return what is believed of the gain from `low` to `high` cells, both finite."""

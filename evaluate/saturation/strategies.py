@@ -5,7 +5,7 @@
    (budgets of training do that): does a chosen 1 % beat a random 10 %?
 3. all p are adjusted together (Holm), for they are one family of questions.
 
-Runs are paired by subset seed and training seed.
+Runs are paired by their seeds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from curate.evaluate.saturation.compare import adjusted, paired
-from curate.evaluate.saturation.runs import CURVE, RUN
+from curate.evaluate.saturation.runs import CURVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _equal_size(chosen: pl.DataFrame, random: pl.DataFrame) -> Iterator[dict[str
     # On the whole corpus there is nothing to choose.
     steps = [step for step in _steps(chosen) if step in _steps(random) and step != 1.0]
     pairs = {step: _pairs(chosen, random, step, step) for step in steps}
-    by_run: dict[Any, list[float]] = {}
+    by_run: dict[int, list[float]] = {}
     for held in pairs.values():
         for run, difference in held.items():
             by_run.setdefault(run, []).append(difference)
@@ -110,12 +110,12 @@ def _seen(runs: pl.DataFrame, step: float) -> float | None:
     return runs.filter(_step() == step).select(pl.col("cells_seen").mean()).item()  # type: ignore[no-any-return]
 
 
-def _pairs(chosen: pl.DataFrame, random: pl.DataFrame, step: float, other: float) -> dict[Any, float]:
+def _pairs(chosen: pl.DataFrame, random: pl.DataFrame, step: float, other: float) -> dict[int, float]:
     """Return the difference of each pair of runs, by their seeds."""
-    a = chosen.filter(_step() == step).select(*RUN, "score")
-    b = random.filter(_step() == other).select(*RUN, pl.col("score").alias("of_random"))
-    both = a.join(b, on=RUN, nulls_equal=True).sort(RUN)
-    return {(row[0], row[1]): row[2] - row[3] for row in both.iter_rows()}
+    a = chosen.filter(_step() == step).select("run", "score")
+    b = random.filter(_step() == other).select("run", pl.col("score").alias("of_random"))
+    both = a.join(b, on="run").sort("run")
+    return {run: score - of_random for run, score, of_random in both.iter_rows()}
 
 
 def _row(

@@ -164,4 +164,3 @@ def _ends(name: str, interval: Interval | None) -> dict[str, float]:
     if interval is None:
         return {}
     return {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
-

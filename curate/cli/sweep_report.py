@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import polars as pl
 
 
@@ -24,7 +26,7 @@ def _table_name(ctx: click.Context, param: click.Parameter, value: tuple[Path, .
     return value
 
 
-def _folder(name: str, what: str) -> object:
+def _folder(name: str, what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     kind = click.Path(file_okay=False, path_type=Path)
     return click.option(
         f"--{name}", f"{name}_folder", type=kind, metavar="DIR", help=f"Write each chart as {what} too."

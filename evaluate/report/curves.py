@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.charts import FAINT, colour_of, framed, series_legend, shape_of
-from curate.evaluate.report.look import log_x, metric_name, nearer, panel_title
+from curate.evaluate.report.look import extent, log_x, metric_name, nearer, panel_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +30,10 @@ def curves_chart(view: View, *, source: Sequence[str] = ()) -> alt.VConcatChart:
     """
     import altair as alt
 
-    low, high = _domain(view)
+    low, high = extent(view.points["low"], view.points["high"])
     near, far = _references(view, low, high)
     if near.height:
-        low, high = min(low, near["score"].min()), max(high, near["score"].max())  # type: ignore[type-var]
+        low, high = extent(pl.Series([low, high]), near["score"])
     pad = 0.06 * (high - low) or 0.05 * max(abs(high), 1e-3)
     domain = (low - pad, high + pad)
     panels = [
@@ -45,13 +45,9 @@ def curves_chart(view: View, *, source: Sequence[str] = ()) -> alt.VConcatChart:
         alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=26 + 5.2 * longest, bounds="flush")
         for start in range(0, len(panels), MOST_A_ROW)
     ]
-    n_seeds = view.points["n_seeds"]
-    seeds = f"{n_seeds.min()}" if n_seeds.min() == n_seeds.max() else f"{n_seeds.min()} to {n_seeds.max()}"
-    told = (
-        f"Mean over {seeds} runs and its 95 % interval"
-        if n_seeds.max() > 1
-        else "One run a point: no interval"
-    )  # type: ignore[operator]
+    least, most = extent(view.points["n_seeds"])
+    seeds = f"{most:g}" if least == most else f"{least:g} to {most:g}"
+    told = f"Mean over {seeds} runs and its 95 % interval" if most > 1 else "One run a point: no interval"  # type: ignore[operator]
     below = "; ".join(
         f"{row['name']}{' of ' + row['model'] if row['model'] else ''} {row['score']:.3g}"
         for row in far.iter_rows(named=True)
@@ -64,10 +60,6 @@ def curves_chart(view: View, *, source: Sequence[str] = ()) -> alt.VConcatChart:
                   *([f"Outside the axis: {below}"] if below else [])],
         source=source,
     )  # fmt: skip
-
-
-def _domain(view: View) -> tuple[float, float]:
-    return float(view.points["low"].min()), float(view.points["high"].max())  # type: ignore[arg-type]
 
 
 def _references(view: View, low: float, high: float) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 
 from curate.charts import COLOURS, GRID, INK, framed
-from curate.evaluate.report.look import below_title, ordered, panel_title, share
+from curate.evaluate.report.look import below_title, extent, ordered, panel_title, share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ def heat_map(table: pl.DataFrame, *, source: Sequence[str] = ()) -> alt.VConcatC
     """
     models = table["model"].unique().sort().to_list()
     strategies = ordered(table["strategy"].unique().to_list())
-    sizes = table["study_point"].to_numpy()
-    domain = float(np.log10(sizes.min())), float(np.log10(max(table["largest"].max(), sizes.min() * 1.01)))  # type: ignore[type-var]
+    low, high = extent(table["study_point"], table["largest"])
+    domain = float(np.log10(low)), float(np.log10(max(high, 1.01 * low)))
     views = table.partition_by("task", "dataset", "setting", "metric", maintain_order=True)
     label_width = 8 * max(map(len, models)) + 12
     n_a_row = max(1, int((PAGE - label_width) // (WIDTH * len(strategies) + 30)))

@@ -136,6 +136,12 @@ def metric_name(metric: str) -> str:
     return metric.replace("_", " ").replace("macro f1", "macro-F1").replace("micro f1", "micro-F1")
 
 
+def extent(*columns: pl.Series) -> tuple[float, float]:
+    """Return the smallest and the largest number of columns; (0, 0) where there is none."""
+    values = np.concatenate([each.drop_nulls().to_numpy() for each in columns])
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+
 def log_x(values: Sequence[float], field: str, title: str | None) -> alt.X:
     """Return a logarithmic axis: labels at powers of ten, or at 1, 2 and 5 where there are few of them."""
     import altair as alt

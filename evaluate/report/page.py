@@ -9,6 +9,7 @@ import polars as pl
 
 from curate.atomic import atomic_file
 from curate.charts import COLOURS, FAINT, GRID, INK, chart_svg, check_charts
+from curate.evaluate.report.look import extent
 from curate.evaluate.report.pareto import COSTS, cost_of, front
 from curate.evaluate.report.report import charts_of
 from curate.evaluate.report.tables import SUMMARY, summary_row
@@ -87,12 +88,13 @@ def page(report: Report, *, title: str) -> str:
 def _head(report: Report, title: str) -> str:
     runs = report.runs
     n_models = report.results.filter(pl.col("kind") == "trained")["model_id"].n_unique()
+    smallest, largest = extent(runs["n_cells"])
     facts = (
         f"{counted(n_models, 'trained model')}, {counted(report.results.height, 'result')}; "
         f"models {', '.join(runs['model'].unique().sort())}; strategies "
         f"{', '.join(runs['strategy'].unique().sort())}; "
-        f"{counted(runs['n_cells'].n_unique(), 'size')} from {runs['n_cells'].min():,.0f} to "
-        f"{runs['n_cells'].max():,.0f} training cells"
+        f"{counted(runs['n_cells'].n_unique(), 'size')} from {smallest:,.0f} to "
+        f"{largest:,.0f} training cells"
     )
     told = ["simulated data, no real cells"] if report.is_simulated else []
     told += list(report.labels)

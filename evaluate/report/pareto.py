@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from curate.charts import FAINT, INK, colour_of, framed, series_legend, shape_of
-from curate.evaluate.report.look import log_x, metric_name, panel_title
+from curate.evaluate.report.look import extent, log_x, metric_name, panel_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +68,9 @@ def _panel(view: View, cost: str, models: list[str], strategies: list[str]) -> a
 
     rows = view.points.with_columns(pl.col("model").alias("series")).to_dicts()
     best = front(view, cost).with_row_index("nth", offset=1).with_columns(pl.col("nth").cast(pl.String))
-    sizes = view.points["n_cells"]
+    smallest, largest = extent(view.points["n_cells"])
     x = log_x(view.points[cost].to_list(), cost, COSTS[cost])
-    low, high = float(view.points["mean"].min()), float(view.points["mean"].max())  # type: ignore[arg-type]
+    low, high = extent(view.points["mean"])
     pad = 0.09 * (high - low) or 0.05 * max(abs(high), 1e-3)
     y = alt.Y(
         "mean:Q",
@@ -87,8 +87,9 @@ def _panel(view: View, cost: str, models: list[str], strategies: list[str]) -> a
             shape=alt.Shape("strategy:N", scale=shape_of(strategies).to_dict()["scale"], legend=None),
             size=alt.Size(
                 "n_cells:Q",
-                scale=alt.Scale(type="log", domain=[sizes.min(), max(sizes.max(), sizes.min() * 1.01)],  # type: ignore[type-var]
-                                range=[28, 130]),
+                scale=alt.Scale(
+                    type="log", domain=[smallest, max(largest, 1.01 * smallest)], range=[28, 130]
+                ),
                 legend=None,
             ),
             tooltip=["model:N", "strategy:N", "n_cells:Q", "mean:Q", f"{cost}:Q"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curate.charts import colour_of, framed, series_legend, shape_of
-from curate.evaluate.report.look import SETTING_NAMES, SETTINGS, log_x, metric_name, panel_title
+from curate.evaluate.report.look import SETTING_NAMES, SETTINGS, extent, log_x, metric_name, panel_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def settings_chart(
         return None
     every = pl.concat(points.values())
     present = set(every["series"].to_list())
-    low, high = float(every["low"].min()), float(every["high"].max())  # type: ignore[arg-type]
+    low, high = extent(every["low"], every["high"])
     pad = 0.06 * (high - low) or 0.05 * max(abs(high), 1e-3)
     names = views[0].names
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curate.evaluate.report.look import metric_name, share
+from curate.evaluate.report.look import extent, metric_name, share
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE
 from curate.wording import counted
 
@@ -114,9 +114,10 @@ def gaps(runs: pl.DataFrame) -> list[str]:
     if runs.is_empty():
         return ["There are no results of trained models."]
     n_sizes = runs.group_by("corpus", "model", "preset", "strategy").agg(pl.col("n_cells").n_unique())
-    if n_sizes["n_cells"].max() == 1:  # type: ignore[comparison-overlap]
+    _, most = extent(n_sizes["n_cells"])
+    if most == 1:
         told.append("One size of subset only: whether more cells pay cannot be told; run other fractions.")
-    elif n_sizes["n_cells"].max() == 2:  # type: ignore[comparison-overlap]
+    elif most == 2:
         told.append("Two sizes of subset only: no shape of curve can be fitted; run a third fraction.")
     if runs["run"].n_unique() == 1:
         told.append(

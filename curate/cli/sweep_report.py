@@ -146,24 +146,10 @@ def command(
 
 def _read(home: str | None, sweeps: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame | None, str]:
     """Return results, failures (columns what and error), and what to call them."""
-    import polars as pl
-
     from curate.evaluate.results import read_results
 
     paths = [Path(each) for each in sweeps if each.endswith(".parquet")]
     named = [each for each in sweeps if not each.endswith(".parquet")]
     if paths and not named:
         return read_results(paths), None, ", ".join(path.stem for path in paths)
-    from curate.evaluate.sweep.folder import find_sweep
-    from curate.evaluate.sweep.status import status
-    from curate.evaluate.sweep.table import read_sweep
-    from curate.workspace import Workspace
-
-    workspace = Workspace.find(home)
-    folders = [find_sweep(workspace, each) for each in named] or [find_sweep(workspace)]
-    results = pl.concat(
-        [*(read_sweep(folder) for folder in folders), *([read_results(paths)] if paths else [])]
-    )
-    failed = [(each.called, each.error) for folder in folders for each in status(folder).failed]
-    failures = pl.DataFrame(failed, schema={"what": pl.String, "error": pl.String}, orient="row")
-    return results, failures, f"Sweep {', '.join(folder.path.name for folder in folders)}"
+    raise click.UsageError("name tables of results: RESULTS.parquet")

@@ -47,7 +47,7 @@ def curves_chart(view: View, *, source: Sequence[str] = ()) -> alt.VConcatChart:
     ]
     least, most = extent(view.points["n_seeds"])
     seeds = f"{most:g}" if least == most else f"{least:g} to {most:g}"
-    told = f"Mean over {seeds} runs and its 95 % interval" if most > 1 else "One run a point: no interval"  # type: ignore[operator]
+    told = f"Mean over {seeds} runs and its 95 % interval" if most > 1 else "One run a point: no interval"
     below = "; ".join(
         f"{row['name']}{' of ' + row['model'] if row['model'] else ''} {row['score']:.3g}"
         for row in far.iter_rows(named=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from curate.charts import FAINT, INK, colour_of, framed, series_legend, shape_of
+from curate.charts import FAINT, INK, SHAPES, colour_of, framed, series_legend, shape_of
 from curate.evaluate.report.look import extent, log_x, metric_name, panel_title
 
 if TYPE_CHECKING:
@@ -78,13 +78,14 @@ def _panel(view: View, cost: str, models: list[str], strategies: list[str]) -> a
         scale=alt.Scale(domain=[low - pad, high + pad], nice=False, zero=False),
         axis=alt.Axis(tickCount=5, format="~g", domain=False, ticks=False),
     )
+    shapes = [SHAPES[at % len(SHAPES)] for at in range(len(strategies))]
     points = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_point(filled=True, opacity=0.75)
         .encode(
             x=x, y=y,
             color=colour_of(models),
-            shape=alt.Shape("strategy:N", scale=shape_of(strategies).to_dict()["scale"], legend=None),
+            shape=alt.Shape("strategy:N", scale=alt.Scale(domain=strategies, range=shapes), legend=None),
             size=alt.Size(
                 "n_cells:Q",
                 scale=alt.Scale(

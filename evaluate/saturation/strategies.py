@@ -29,8 +29,9 @@ BASELINE: Final = "random"
 SAME_COMPUTE: Final = 0.05
 EQUAL_SIZE, EQUAL_COMPUTE = "equal size", "equal compute"
 
+_TEXT: Final[dict[str, pl.DataType]] = dict.fromkeys(CURVE, pl.String())
 SCHEMA: Final[dict[str, pl.DataType]] = (
-    dict.fromkeys(CURVE, pl.String())
+    _TEXT
     | {"baseline": pl.String(), "comparison": pl.String()}
     | dict.fromkeys(("fraction", "baseline_fraction", "n_cells", "baseline_n_cells"), pl.Float64())
     | dict.fromkeys(("difference", "low", "high", "p", "p_adjusted"), pl.Float64())

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 CONSTANT: Final = "constant"
 
+_TEXT: Final[dict[str, pl.DataType]] = dict.fromkeys(CURVE, pl.String())
 SCHEMA: Final[dict[str, pl.DataType]] = (
-    dict.fromkeys(CURVE, pl.String())
+    _TEXT
     | dict.fromkeys(("n_sizes", "n_seeds", "n_runs"), pl.Int64())
     | dict.fromkeys(("largest", "largest_fraction", "best", "study_point", "study_fraction"), pl.Float64())
     | {"verdict": pl.String()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,9 @@ from curate.errors import SaturationError
 from curate.evaluate.advise.climb import climb
 from curate.evaluate.advise.rule import Rule, judge
 from curate.evaluate.saturation.curve import Curve
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SIZES = [100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 50_000.0, 100_000.0]
 
@@ -133,6 +139,10 @@ def test_two_steps_are_judged_by_nobody() -> None:
     assert found.last == 1
 
 
+def _of(scores: NDArray[np.float64], step: int, seed: int) -> float:
+    return float(scores[step, seed])
+
+
 def test_of_25_simulated_tasks_nine_in_ten_stop_within_one_step_of_the_truth() -> None:
     near, shares = [], []
     for seed in range(25):
@@ -142,7 +152,7 @@ def test_of_25_simulated_tasks_nine_in_ten_stop_within_one_step_of_the_truth() -
         values = 0.8 - 0.3 * np.exp(-np.array(SIZES) / scale)
 
         scores = values[:, None] + levels + noise
-        found = climb(SIZES, lambda step, run, scores=scores: float(scores[step, run]), Rule(0.01))
+        found = climb(SIZES, functools.partial(_of, scores), Rule(0.01))
         true = max(int(np.argmax(values[-1] - values <= 0.01)), 2)
         near.append(abs(found.last - true) <= 1)
         shares.append(found.share)

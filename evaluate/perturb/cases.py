@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from curate.evaluate.perturb.changes import differences
 from curate.evaluate.perturb.design import CONTROL
 from curate.evaluate.perturb.folds import asked_of
 from curate.evaluate.perturb.populations import Population, Shifts, drawn, energy_to
+from curate.evaluate.perturb.predicted import Predicted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from curate.evaluate.perturb.changes import Differences, Moments
     from curate.evaluate.perturb.design import Design
     from curate.evaluate.perturb.folds import Asked
-    from curate.evaluate.perturb.predicted import Predicted
 
 PERFECT: Final[Mapping[str, float]] = {
     "change_mse": 0.0,
@@ -168,15 +169,28 @@ class Case:
 
     def replicate(self) -> dict[str, float]:
         """Score the other half of the cells, the technical duplicate, as if it were a prediction."""
+        change, genes = self._duplicate
+        cells = self.screen.population(self.place.site, self.perturbation, 1 - self.place.half)
+        return self._scores(change, genes.t, energy_to(self.shifts.truth, cells))
+
+    def interpolated(self, usual: Predicted) -> dict[str, float]:
+        """Score the duplicate for genes that differ in it, and what is usual for those that do not.
+
+        A duplicate of few cells is mostly noise in genes that do not change, where the mean over training
+        predicts better. The weight of the duplicate is 1 - p of each gene (adjusted), as in bioRxiv
+        2025.10.20.683304.
+        """
+        change, genes = self._duplicate
+        weight = 1.0 - genes.adjusted
+        return self.score(Predicted.alike(weight * change + (1.0 - weight) * usual.mean))
+
+    @cached_property
+    def _duplicate(self) -> tuple[NDArray[np.float64], Differences]:
+        """Change of the other half of the cells, and which genes differ in it."""
         site, other = self.place.site, 1 - self.place.half
         perturbed = self.screen.moments.of(site, self.perturbation, other)
         control = self.screen.moments.of(site, CONTROL, other)
-        cells = self.screen.population(site, self.perturbation, other)
-        return self._scores(
-            perturbed.mean - control.mean,
-            differences(perturbed, control).t,
-            energy_to(self.shifts.truth, cells),
-        )
+        return perturbed.mean - control.mean, differences(perturbed, control)
 
     def _scores(
         self, change: NDArray[np.float64], strength: NDArray[np.float64], energy: float

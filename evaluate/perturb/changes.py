@@ -111,12 +111,17 @@ class Differences:
     ----------
     t
         float64 [n_genes], Welch's statistic; 0 for a gene that varies in neither group.
-    significant
-        bool [n_genes], by Welch's test at a false discovery rate of 5 % (Benjamini-Hochberg).
+    adjusted
+        float64 [n_genes], p of Welch's test, adjusted by Benjamini-Hochberg.
     """
 
     t: NDArray[np.float64]
-    significant: NDArray[np.bool_]
+    adjusted: NDArray[np.float64]
+
+    @property
+    def significant(self) -> NDArray[np.bool_]:
+        """bool [n_genes], at a false discovery rate of 5 %."""
+        return self.adjusted < SIGNIFICANT
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -151,4 +156,4 @@ def differences(perturbed: Group, control: Group) -> Differences:
         where=varies,
     )
     p = 2 * stdtr(freedom, -np.abs(t))
-    return Differences(t, np.asarray(false_discovery_control(p) < SIGNIFICANT))
+    return Differences(t, np.asarray(false_discovery_control(p)))

@@ -1,10 +1,10 @@
 """Predictions from the embedding of control cells.
 
 `knn` votes. `linear` and `mlp` learn from each control cell of a training site how the change by a
-perturbation there differs from its mean over training sites: which cell would have changed how is not measured,
-so that all cells of a site are taught the mean of its perturbed ones. What they predict lies in the span of
-the training changes, as anything linear in its last layer would; they therefore learn how to mix these,
-whatever the number of genes.
+perturbation there differs from its mean over training sites: which cell would have changed how is not
+measured, so that all cells of a site are taught the mean of its perturbed ones. What they predict lies in the
+span of the training changes, as anything linear in its last layer would; they therefore learn how to mix
+these, whatever the number of genes.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from curate.evaluate.perturb.predicted import Method
     from curate.evaluate.results import Setting
 
-REPLICATE: Final = "replicate"
+REPLICATE, INTERPOLATED, TRAINING_MEAN = "replicate", "replicate-interpolated", "training-mean"
+"""The positive controls, and the baseline that the second leans on."""
 METRIC_NAMES: Final = tuple(PERFECT)
 
 
@@ -49,9 +50,10 @@ def tried(
     Parameters
     ----------
     with_replicate
-        Whether the other half of the cells is scored too, as the method `REPLICATE`.
+        Whether the other half of the cells is scored too, as the methods `REPLICATE` and `INTERPOLATED`; the
+        method `TRAINING_MEAN` must be among `methods` then.
     """
-    names = [*methods, *([REPLICATE] if with_replicate else [])]
+    names = [*methods, *([REPLICATE, INTERPOLATED] if with_replicate else [])]
     pairs = np.concatenate([fold.wanted for fold in folds])
     order = np.lexsort(pairs.T[::-1])
     place_of = {tuple(pair): place for place, pair in enumerate(pairs[order].tolist())}
@@ -67,17 +69,19 @@ def _scored(
     screen: Screen, fold: Fold, methods: Mapping[str, Method], *, with_replicate: bool
 ) -> Iterator[tuple[tuple[int, int], int, dict[str, dict[str, float]]]]:
     """Yield the pair, the half that is the truth, and the scores of each method."""
-    for each in rounds_of(fold, screen.moments, screen.design):
-        predictors = {name: method(each.known) for name, method in methods.items()}
-        for half in each.halves:
+    for step in rounds_of(fold, screen.moments, screen.design):
+        predictors = {name: method(step.known) for name, method in methods.items()}
+        for half in step.halves:
             for site in np.unique(fold.wanted[:, 0]).tolist():
                 place = screen.place(site, half)
                 for number in fold.wanted[fold.wanted[:, 0] == site, 1].tolist():
                     case = Case.of(screen, place, number)
                     asked = case.asked
-                    scores = {name: case.score(predict(asked)) for name, predict in predictors.items()}
+                    predicted = {name: predict(asked) for name, predict in predictors.items()}
+                    scores = {name: case.score(each) for name, each in predicted.items()}
                     if with_replicate:
                         scores[REPLICATE] = case.replicate()
+                        scores[INTERPOLATED] = case.interpolated(predicted[TRAINING_MEAN])
                     yield (site, number), half, scores
 
 

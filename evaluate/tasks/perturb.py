@@ -3,7 +3,8 @@
 1. Cells are sorted into controls and perturbed cells of each context, and cut in two halves by lot.
 2. A context, or some perturbations, are held out; methods learn from what is left.
 3. Each half of the cells that are held out is the truth in turn; the other half of their controls is what is
-   predicted from, and the other half of the perturbed cells is the positive control.
+   predicted from, and the other half of the perturbed cells is the positive control, as it is
+   (`replicate`) and with its noise shrunk (`replicate-interpolated`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from curate.errors import EvaluationError
 from curate.evaluate.data import logged
@@ -22,7 +23,7 @@ from curate.evaluate.perturb.changes import moments_of
 from curate.evaluate.perturb.design import design_of
 from curate.evaluate.perturb.folds import folds_of
 from curate.evaluate.perturb.heads import HEADS
-from curate.evaluate.perturb.scoring import REPLICATE, dynamic_ranges, summed, tried
+from curate.evaluate.perturb.scoring import REPLICATE, TRAINING_MEAN, dynamic_ranges, summed, tried
 from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 HeadName = Literal["knn", "linear", "mlp"]
 TRIVIAL: Final = "no-change"
-TRAINING_MEAN: Final = "training-mean"
 SETTINGS: Final[dict[str, Setting]] = {"knn": "zero-shot", "linear": "head", "mlp": "head"}
 
 
@@ -80,6 +80,11 @@ class PerturbSettings(TaskSettings):
     n_neighbors: Annotated[int, Field(ge=1)] = 1
     heads: tuple[HeadName, ...] = ("knn", "linear", "mlp")
     max_cells: Annotated[int, Field(ge=2)] = 300
+
+    @field_validator("control", mode="before")
+    @classmethod
+    def _one_control(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
 
     @property
     def columns(self) -> dict[str, str | None]:

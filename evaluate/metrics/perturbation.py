@@ -153,4 +153,4 @@ def _chance_of_top(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     sizes = np.abs(scores)
     last = np.partition(sizes, sizes.size - k)[sizes.size - k]
     above, level = sizes > last, sizes == last
-    return above + level * ((k - above.sum()) / level.sum())
+    return np.asarray(above + level * ((k - above.sum()) / level.sum()))

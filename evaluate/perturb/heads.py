@@ -159,7 +159,7 @@ def _lesson(known: Known, vectors: Vectors, seed: int) -> Lesson:
 def _usual(known: Known) -> NDArray[np.float64]:
     """Return the mean change of each pair's perturbation, or of all where what is asked for is new."""
     if known.perturbations_are_new:
-        return known.changes.mean(axis=0, keepdims=True)
+        return np.asarray(known.changes.mean(axis=0, keepdims=True))
     means = [
         known.changes[known.with_perturbation(number)].mean(axis=0) for number in known.pairs[:, 1].tolist()
     ]

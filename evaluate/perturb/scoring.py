@@ -154,4 +154,4 @@ def _mean(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
     defined = np.isfinite(values)
     n = defined.sum(axis=axis)
     total = np.where(defined, values, 0.0).sum(axis=axis)
-    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
+    return np.asarray(np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0))

@@ -145,10 +145,10 @@ def _from_h5ad(
                 _refuse_negative(path, source.layer, values)
                 read.add(values)
                 advance(values.shape[0])
-        names, obs = source.obs_names, _text_columns(source.obs)
+        names, obs = source.obs_names, source.obs
         if rows is not None:
             names, obs = names[rows], obs[rows]
-        return read.finish(path.name, names, obs, n_genes=source.n_genes)
+        return read.finish(path.name, names, _text_columns(obs), n_genes=source.n_genes)
 
 
 def _marked(rows: NDArray[np.int64], n_cells: int) -> NDArray[np.bool_]:

@@ -99,6 +99,13 @@ def _results_name(ctx: click.Context, param: click.Parameter, value: Path | None
     show_default=True,
     help="Splits of the held-out half that each score is the mean of.",
 )
+@click.option(
+    "--set-task",
+    "task_items",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the evaluation; repeatable. See `curate evaluate --list`.",
+)
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option(
     "--embedding", metavar="NAME", default="pca", show_default=True, help="For strategies that need one."
@@ -242,7 +249,9 @@ def _task(path: Path, corpus: Corpus) -> Task:
     return task
 
 
-def _yardstick(task: Task, *, metric: str | None, method: str | None, evaluation_seeds: int) -> Yardstick:
+def _yardstick(
+    task: Task, *, metric: str | None, method: str | None, evaluation_seeds: int, task_items: tuple[str, ...]
+) -> Yardstick:
     from curate.evaluate.advise.held_out import TASK_OF, settings_of
     from curate.evaluate.advise.trial import Yardstick
     from curate.evaluate.tasks import TASKS
@@ -250,7 +259,8 @@ def _yardstick(task: Task, *, metric: str | None, method: str | None, evaluation
     called = TASK_OF[task.document.kind]
     card = TASKS[called]
     said = settings_of(task)
-    settings = card.with_changes({key: said[key] for key in said if key in card.settings.model_fields})
+    known = {key: said[key] for key in said if key in card.settings.model_fields}
+    settings = card.with_changes(known | parse_settings(task_items))
     if metric is not None and metric not in card.metrics:
         raise click.BadParameter(f"task {called} gives no {metric!r}; it gives: {', '.join(card.metrics)}")
     return Yardstick(called, settings, metric or card.headline[0], method, tuple(range(evaluation_seeds)))

@@ -14,6 +14,7 @@ from curate.build.task.reference import open_census
 from curate.errors import TaskError
 from curate.evaluate.data import EvaluationData
 from curate.evaluate.open import open_data
+from curate.task import CELL
 from curate.train.embed.genes import MIN_OVERLAP
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ def held_out_data(task: Task, *, min_overlap: float = MIN_OVERLAP) -> Evaluation
 
 def settings_of(task: Task) -> dict[str, Any]:
     """Return what the document says of columns, under the names that settings of evaluation have."""
-    source = task.document.reference
+    source, by = task.document.reference, task.document.split.by
     if source is None:
         return {}
     said: dict[str, Any] = {
+        # Responses are predicted for contexts of their own, as the halves were cut.
+        "context_column": by if by != CELL else source.batch_column,
         "label_column": source.label_column,
         "batch_column": source.batch_column,
         "perturbation_column": source.perturbation_column,

@@ -24,6 +24,7 @@ def lines(artifact: Artifact) -> dict[str, str]:
         "took": _took(artifact),
         "loss": _loss(artifact),
         "ended by": STOPPED[header.stopped],
+        "broken off": header.broken_off or "",
         "folder": f"{artifact.path} ({artifact.n_bytes / 1e6:,.1f} MB)",
     }
     if header.asked.is_untrained:
@@ -50,7 +51,8 @@ def _loss(artifact: Artifact) -> str:
     for split in ("train", "val"):
         values: list[float] = losses.filter(pl.col("split") == split)["value"].to_list()
         if values:
-            said.append(f"{split} {values[0]:.5g} → {min(values):.5g}")
+            course = f" → {min(values):.5g}" if len(values) > 1 else ""
+            said.append(f"{split} {values[0]:.5g}{course}")
     if artifact.header.best_step is not None:
         said.append(f"weights of step {artifact.header.best_step:,}")
     return ", ".join(said)

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from curate.atomic import atomic_file
 from curate.documents import canonical_digest
-from curate.errors import ModelError, WriteError
+from curate.errors import TrainingError, WriteError
 from curate.train.fit.log import Log
 from curate.train.fit.losses import Losses
 from curate.train.fit.state import Progress
@@ -76,7 +76,7 @@ class Checkpoint:
         Raises
         ------
         WriteError
-            When the disk is full, say; the checkpoint that was there stays.
+            When the disk is full, say; the checkpoint that was there stays, if there was one.
         """
         tensors = {f"model/{name}": value for name, value in self.model.items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -95,7 +95,8 @@ class Checkpoint:
             try:
                 save_file(tensors, aside, {KEY: json.dumps(header)})
             except SafetensorError as fault:
-                raise WriteError(f"could not write {path}: {fault}; the last checkpoint is kept") from None
+                before = "the checkpoint before it is kept" if path.exists() else "it was the first one"
+                raise WriteError(f"could not write {path}: {fault}; {before}") from None
         self.log.write(folder)
 
     @classmethod
@@ -104,7 +105,7 @@ class Checkpoint:
 
         Raises
         ------
-        ModelError
+        TrainingError
             When it is damaged.
         """
         path = folder / CHECKPOINT_FILE
@@ -118,7 +119,7 @@ class Checkpoint:
             log = Log(tensors.pop("log").numpy().tobytes())
             losses = Losses(header["sums"], header["n_steps"], header["last_finite"])
         except (SafetensorError, KeyError, TypeError, ValueError) as fault:
-            raise ModelError(f"{path} is damaged ({fault}); remove it to train from the start") from None
+            raise TrainingError(f"{path} is damaged ({fault}); remove it to train from the start") from None
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
         optimiser: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -129,6 +130,15 @@ class Checkpoint:
             else:
                 parts[part][rest] = value
         return cls(header["run"], parts["model"], progress, parts["best"], optimiser, log, losses)
+
+
+def step_reached(folder: Path) -> int:
+    """Return the step of the checkpoint in a folder; 0 where there is none, or none that can be read."""
+    try:
+        with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
+            return int(json.loads(file.metadata()[KEY])["progress"]["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def describe_run(network: Network, shards: Shards, plan: FitPlan) -> dict[str, Any]:
@@ -149,13 +159,13 @@ def check_same_run(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: 
 
     Raises
     ------
-    ModelError
+    TrainingError
         Naming the first thing that differs.
     """
     was, now = _flat(found), _flat(wanted)
     for name in dict.fromkeys([*now, *was]):
         if was.get(name) != now.get(name):
-            raise ModelError(
+            raise TrainingError(
                 f"{folder} holds the checkpoint of another run: its {name} is {was.get(name)!r}, not "
                 f"{now.get(name)!r}; give another folder, or remove this one to train from the start"
             )

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError, ModelError
+from curate.errors import CurateError, TrainingError
 from curate.train.fit.checkpoint import Checkpoint
 from curate.train.fit.rank import train_rank
 
@@ -32,16 +32,14 @@ if TYPE_CHECKING:
     from curate.train.models.network import Network
     from curate.train.shards.shards import Shards
 
-GO_ON = "start again with the same plan, and it goes on from its checkpoint"
-
 
 def train_ranks(network: Network, shards: Shards, plan: FitPlan) -> None:
     """Train in as many processes as the plan has devices, from the checkpoint in its folder.
 
     Raises
     ------
-    ModelError
-        When a rank has died, or whatever a rank raised.
+    TrainingError
+        When a rank has died; further whatever a rank raised.
     """
     spawn = multiprocessing.get_context("spawn")
     parts = (type(network), network.settings, network.genes, network.facts)
@@ -74,8 +72,9 @@ def _await(pipes: list[Connection], processes: list[Any]) -> None:
                 fault: Exception | None = pipe.recv()
             except EOFError:
                 processes[rank].join()
-                raise ModelError(
-                    f"rank {rank} of {len(processes)} died (exit code {processes[rank].exitcode}); {GO_ON}"
+                raise TrainingError(
+                    f"rank {rank} of {len(processes)} died (exit code {processes[rank].exitcode}), for want "
+                    "of memory perhaps"
                 ) from None
             if fault is not None:
                 raise fault

@@ -58,7 +58,7 @@ def test_too_few_cells_for_a_batch_of_each_rank_are_refused(
     ("sent", "said"),
     [
         ([None, ModelError("training diverged")], "^training diverged$"),
-        ([None], r"rank 1 of 2 died \(exit code -9\); start again with the same plan"),
+        ([None], r"^rank 1 of 2 died \(exit code -9\), for want of memory perhaps$"),
     ],
 )
 def test_the_error_of_a_rank_is_raised_and_one_that_died_is_named(sent: list[Any], said: str) -> None:

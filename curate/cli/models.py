@@ -134,10 +134,14 @@ def find(home: str | None, ref: str) -> Artifact:
 def _of_unfinished(each: Unfinished) -> str:
     if each.broken_off is None:
         return f"not finished: {each.name}; its command goes on with it"
-    ways = ["train with another --set learning_rate or other settings", f"remove {each.path}"]
-    if each.broken_off.checkpoint_step:
-        ways.insert(0, "its command with --take-checkpoint makes a model of that")
-    return f"broke off: {each.name}: {each.broken_off.why}; {', or '.join(ways)}"
+    step = each.broken_off.checkpoint_step
+    kept = "no checkpoint had been written"
+    if step:
+        kept = f"its command with --take-checkpoint makes a model of its checkpoint of step {step:,}"
+    return (
+        f"broke off: {each.name}: {each.broken_off.why}; {kept}; to be rid of it remove {each.path}, and "
+        "train with another --set learning_rate, say"
+    )
 
 
 def _row(artifact: Artifact) -> dict[str, Any]:

@@ -223,7 +223,8 @@ def _fitted(model: Model, shards: Shards, plan: FitPlan) -> FitReport:
             raise
         # What is to be said is why training ended, be the disk full as well.
         with suppress(WriteError):
-            BrokenOff(why=str(error), checkpoint_step=step).save(note)
+            # The cause: without the words on what is kept, and where.
+            BrokenOff(why=str(error.__cause__ or error), checkpoint_step=step).save(note)
         if not step:
             raise
         raise TrainingError(

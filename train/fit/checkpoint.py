@@ -54,7 +54,9 @@ class Checkpoint:
     optimiser
         Of each parameter, by its number, the state of AdamW by name.
     losses
-        Of the steps since the last row of the log.
+        Of the steps since the last row of the log, of this rank.
+    sums_of_others
+        Their sums of the ranks from the second on.
     """
 
     run: dict[str, Any]
@@ -64,6 +66,7 @@ class Checkpoint:
     optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     log: Log = field(default_factory=Log)
     losses: Losses = field(default_factory=Losses)
+    sums_of_others: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def kept(self) -> dict[str, Tensor]:
@@ -87,6 +90,7 @@ class Checkpoint:
             "run": self.run,
             "progress": asdict(self.progress),
             "sums": self.losses.sums,
+            "sums_of_others": self.sums_of_others,
             "n_steps": self.losses.n_steps,
             "last_finite": self.losses.last_finite,
         }
@@ -100,8 +104,8 @@ class Checkpoint:
         self.log.write(folder)
 
     @classmethod
-    def read(cls, folder: Path) -> Checkpoint | None:
-        """Read the checkpoint of a folder; None where there is none.
+    def read(cls, folder: Path, *, rank: int = 0) -> Checkpoint | None:
+        """Read the checkpoint of a folder for a rank; None where there is none.
 
         Raises
         ------
@@ -117,7 +121,9 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             progress = Progress(**header["progress"])
             log = Log(tensors.pop("log").numpy().tobytes())
-            losses = Losses(header["sums"], header["n_steps"], header["last_finite"])
+            # The checkpoint that all ranks begin with knows of no others.
+            sums = [header["sums"], *header.get("sums_of_others", [])]
+            losses = Losses(sums[rank] if rank < len(sums) else {}, header["n_steps"], header["last_finite"])
         except (SafetensorError, KeyError, TypeError, ValueError) as fault:
             raise TrainingError(f"{path} is damaged ({fault}); remove it to train from the start") from None
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
@@ -129,7 +135,7 @@ class Checkpoint:
                 optimiser.setdefault(int(number), {})[rest] = value
             else:
                 parts[part][rest] = value
-        return cls(header["run"], parts["model"], progress, parts["best"], optimiser, log, losses)
+        return cls(header["run"], parts["model"], progress, parts["best"], optimiser, log, losses, sums[1:])
 
 
 def step_reached(folder: Path) -> int:

@@ -163,6 +163,7 @@ class Run(Callback):
 
     def _keep(self, trainer: Trainer) -> None:
         """Write a checkpoint, on the first rank."""
+        self.checkpoint.sums_of_others = _of_all_ranks(trainer, self.checkpoint.losses.sums)[1:]
         if not trainer.is_global_zero:
             return
         [optimiser] = trainer.optimizers
@@ -199,6 +200,16 @@ def _mean_over_ranks(trainer: Trainer, row: dict[str, float]) -> dict[str, float
     values = _on(trainer, torch.tensor(list(row.values()), dtype=torch.float64))
     mean: Tensor = trainer.strategy.reduce(values, reduce_op="mean")
     return dict(zip(row, mean.tolist(), strict=True))
+
+
+def _of_all_ranks(trainer: Trainer, sums: dict[str, float]) -> list[dict[str, float]]:
+    """Return the sums of every rank."""
+    if trainer.world_size == 1 or not sums:
+        return [sums]
+    own = torch.zeros(trainer.world_size, len(sums), dtype=torch.float64)
+    own[trainer.global_rank] = torch.tensor(list(sums.values()), dtype=torch.float64)
+    found: Tensor = trainer.strategy.reduce(_on(trainer, own), reduce_op="sum")
+    return [dict(zip(sums, row, strict=True)) for row in found.tolist()]
 
 
 def _on(trainer: Trainer, values: Tensor) -> Tensor:

@@ -117,6 +117,7 @@ def test_the_checkpoint_of_one_that_diverged_becomes_a_model_of_its_own(
     assert (header.stopped, header.cost.n_steps, header.asked.checkpoint_step) == ("checkpoint", 8, 8)
     assert header.broken_off is not None
     assert header.broken_off.startswith("training diverged at step 11")
+    assert str(given["workspace"].root) not in header.broken_off
     assert "| broken off by | training diverged at step 11" in (artifact.path / "README.md").read_text()
     for key, value in artifact.load().state_dict().items():
         assert torch.equal(value, kept.kept[key])

@@ -38,7 +38,8 @@ def lines(artifact: Artifact) -> dict[str, str]:
 def _took(artifact: Artifact) -> str:
     cost = artifact.header.cost
     if not cost.n_steps:
-        return f"{cost.seconds:,.1f} s"
+        drawn = ", drawn by the weights of the manifest" if artifact.header.asked.is_weighted else ""
+        return f"{cost.n_cells:,} cells in {cost.seconds:,.1f} s{drawn}"
     rate = f", {cost.n_cells / cost.seconds:,.0f} cells/s" if cost.seconds > 0 else ""
     waiting = "" if cost.waiting_fraction is None else f", {cost.waiting_fraction:.1%} of it waiting for data"
     return f"{cost.n_steps:,} steps, {cost.n_cells:,} cells in {cost.seconds:,.1f} s{rate}{waiting}"

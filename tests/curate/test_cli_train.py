@@ -53,6 +53,7 @@ def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_pa
     assert "writing the shards of random-0.4-s0@v1" in err
     assert "mine" in out
     assert "6 dimensions" in out
+    assert re.search(r"took +[\d,]+ cells in [\d.]+ s", out)
     assert "metric" in pl.read_csv(tmp_path / "log.csv").columns
     # The same again is found.
     code, out, err = curate(*arguments, "--json")

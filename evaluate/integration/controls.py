@@ -1,4 +1,4 @@
-"""What integration is normalised by: an embedding that has the batches alone, and one that has the types alone.
+"""What integration is normalised by: an embedding of batches alone, and one of types alone.
 
 Rows of an embedding are put in the places of one another, so that its points stay what they are.
 """

@@ -169,7 +169,9 @@ def _nearest(d: NDArray[np.float64], first: int, *, k: int) -> tuple[NDArray[np.
 
 def _seen(
     d: NDArray[np.float64], first: int, *, groups: _Groups, k: int, order: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[
+    NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+]:
     """Return neighbours and the three silhouettes of a block of rows."""
     indices, distances = _nearest(d, first, k=k)
     own = slice(first, first + len(d))

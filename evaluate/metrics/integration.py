@@ -1,8 +1,8 @@
 """How well an embedding mixes batches and keeps what the cells are.
 
 The current set of scib-metrics: `isolated_labels`, `kmeans_agreement`, `silhouette_label` and `clisi` of what
-is kept, `bras`, `ilisi`, `kbet`, `graph_connectivity` and `pcr_comparison` of what is mixed. All lie between 0
-and 1, more is better. Labels and batches are numbers from 0, all of which occur.
+is kept, `bras`, `ilisi`, `kbet`, `graph_connectivity` and `pcr_comparison` of what is mixed. More is better,
+1 is the most. Labels and batches are numbers from 0, all of which occur.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KBET_NEIGHBORS: Final = 50
 """Of scib-metrics, the cell itself counted."""
 KBET_LEVEL: Final = 0.05
 KBET_LEAST_CELLS: Final = 10
-KMEANS_STARTS: Final = 10
+KMEANS_STARTS: Final = 5
 BIO: Final = ("isolated_labels", "kmeans_nmi", "kmeans_ari", "silhouette_label", "clisi")
 BATCH: Final = ("bras", "ilisi", "kbet", "graph_connectivity", "pcr_comparison")
 BIO_WEIGHT: Final = 0.6
@@ -55,7 +55,7 @@ def isolated_labels(
 def kmeans_agreement(vectors: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[float, float]:
     """Return NMI (arithmetic) and ARI of labels and of as many clusters by k-means.
 
-    The best of 10 starts from seed 0; scib-metrics takes the first of its own.
+    The best of 5 starts from seed 0; scib-metrics takes the first of its own.
     """
     # Threads would add up centres in any order.
     with threadpool_limits(1):
@@ -89,7 +89,7 @@ def clisi(neighbors: Neighbors, labels: NDArray[np.int64]) -> float:
 
 
 def ilisi(neighbors: Neighbors, batches: NDArray[np.int64]) -> float:
-    """Return 1 where all batches are among the neighbours of the median cell in equal parts, 0 where one is."""
+    """Return 1 where all batches are equally among the neighbours of the median cell, 0 where one is."""
     return float(np.median(lisi(neighbors, batches)) - 1) / int(batches.max())
 
 
@@ -130,13 +130,11 @@ def bras(
     return found
 
 
-def kbet(
-    neighbors: Neighbors, labels: NDArray[np.int64], batches: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def kbet(neighbors: Neighbors, labels: NDArray[np.int64], batches: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return, of each label, the share of cells near which the batches are as in all cells of the label.
 
-    A χ² test at 5 % of the batches among a quarter of a mean batch of neighbours, 10 to 70, by diffusion in the
-    graph of a label's cells, as in scib-metrics (Büttner et al., Nature Methods 2019, doi
+    A χ² test at 5 % of the batches among as many neighbours as a quarter of a mean batch, 10 to 70, by
+    diffusion in the graph of a label's cells, as in scib-metrics (Büttner et al., Nature Methods 2019, doi
     10.1038/s41592-018-0254-1). There the number of diffusion components of a small label holds for the
     labels after it too; here it does not.
 

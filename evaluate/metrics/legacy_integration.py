@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 RESOLUTIONS: Final = tuple(step / 10 for step in range(1, 21))
 N_COMPONENTS: Final = 50
+LEGACY: Final = (
+    "legacy:nmi",
+    "legacy:ari",
+    "legacy:asw_label",
+    "legacy:graph_connectivity",
+    "legacy:asw_batch",
+    "legacy:asw_label_batch",
+    "legacy:pcr_batch",
+    "legacy:avg_bio",
+)
 
 
 def legacy_scores(
@@ -75,8 +85,8 @@ def louvain_agreement(graph: csr_array, labels: NDArray[np.int64]) -> tuple[floa
         import igraph
     except ImportError:
         raise EvaluationError(
-            "the legacy set clusters with igraph, which is not installed; pip install 'cellcurate[evaluate]', "
-            "or set legacy=no"
+            "the legacy set clusters with igraph, which is not installed; "
+            "pip install 'cellcurate[evaluate]', or set legacy=no"
         ) from None
     starts, ends = graph.nonzero()
     is_first = starts < ends

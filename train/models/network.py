@@ -42,7 +42,7 @@ class Network(Model):
         return {}
 
     def categories(self) -> Mapping[str, Sequence[str]]:
-        """Return what the numbers of labels mean, of those where the model holds something for each number."""
+        """Return what the numbers of a label mean, of labels of which the model holds something for each."""
         return {}
 
     def mask(self) -> Mask | None:

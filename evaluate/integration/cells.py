@@ -131,8 +131,8 @@ def _without_single(
         if rows.size == before:
             break
     notes = []
-    for column, names in left_out.items():
-        if names:
-            some = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-            notes.append(f"{counted(len(names), 'value')} of {column} with one cell left out ({some})")
+    for column, single in left_out.items():
+        if single:
+            some = ", ".join(single[:3]) + (", …" if len(single) > 3 else "")
+            notes.append(f"{counted(len(single), 'value')} of {column} with one cell left out ({some})")
     return rows, notes

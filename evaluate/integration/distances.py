@@ -130,7 +130,7 @@ class _Groups:
 
 def _centred(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return vectors about their mean: the smaller they are, the less cancels in their distances."""
-    return vectors - vectors.mean(axis=0, dtype=np.float64)
+    return np.asarray(vectors - vectors.mean(axis=0, dtype=np.float64), np.float64)
 
 
 def _blocks(vectors: NDArray[np.float64], use: Callable[[NDArray[np.float64], int], Made]) -> list[Made]:

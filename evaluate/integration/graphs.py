@@ -58,11 +58,11 @@ def largest_share(graph: sp.csr_array, *, is_directed: bool) -> float:
 def _nearest_beyond(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the smallest distance that is not 0, [n, 1]; 0 where there is none."""
     positive = np.where(distances > 0, distances, np.inf).min(axis=1, keepdims=True)
-    return np.where(np.isfinite(positive), positive, 0.0)
+    return np.asarray(np.where(np.isfinite(positive), positive, 0.0))
 
 
 def _beyond_nearest(distances: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(distances - _nearest_beyond(distances), 0)
+    return np.asarray(np.maximum(distances - _nearest_beyond(distances), 0), np.float64)
 
 
 def _widths(distances: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -84,4 +84,5 @@ def _widths(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     # Where all distances are 0, the mean over all cells stands in for the cell's own. The cell counts too.
     own_mean = distances.sum(axis=1) / (k + 1)
     mean = np.where(_nearest_beyond(distances)[:, 0] > 0, own_mean, own_mean.mean())
-    return np.maximum(np.maximum(width, LEAST_WIDTH * mean), np.finfo(np.float64).tiny)
+    width = np.maximum(width, LEAST_WIDTH * mean)
+    return np.asarray(np.maximum(width, np.finfo(np.float64).tiny))

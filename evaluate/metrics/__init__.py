@@ -15,6 +15,7 @@ KBET: Final = "Büttner et al., Nature Methods 2019, doi 10.1038/s41592-018-0254
 BRAS: Final = "Rautenstrauch & Ohler, Nature Biotechnology 2025, doi 10.1038/s41587-025-02743-4"
 LINEAR: Final = "ridge regression from the vectors; Hoerl & Kennard 1970, doi 10.1080/00401706.1970.10488634"
 OWN: Final = "the loss that the model was trained with, as in its validation"
+CALIBRATED: Final = "Mejia et al. 2025, arXiv 2506.22641; bioRxiv 2025.10.20.683304"
 SCTAB: Final = "Fischer et al., Nature Communications 2024, doi 10.1038/s41467-024-51059-5"
 
 
@@ -96,6 +97,51 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("loss:contrastive", "weighted sum of its two parts", OWN, higher_is_better=False),
         Metric("loss:contrastive:contrast", "that of types", OWN, higher_is_better=False),
         Metric("loss:contrastive:reconstruction", "mean squared error", OWN, higher_is_better=False),
+        Metric(
+            "change_mse",
+            "mean over genes of the squared error of the predicted change of expression",
+            STUDY,
+            higher_is_better=False,
+        ),
+        Metric("change_pearson", "correlation of true and predicted change over all genes", STUDY),
+        Metric("change_pearson_top", "the same over the genes that differ most in truth (Welch's t)", STUDY),
+        Metric(
+            "change_weighted_mse",
+            "squared error of the change, genes weighted by how much they differ in truth",
+            CALIBRATED,
+            higher_is_better=False,
+        ),
+        Metric(
+            "change_weighted_r2",
+            "share of the weighted variance of the change that was predicted",
+            CALIBRATED,
+        ),
+        Metric(
+            "direction_accuracy",
+            "share of the genes that differ in truth (false discovery rate 5 %) whose sign was predicted",
+            "cell-eval, github.com/ArcInstitute/cell-eval",
+        ),
+        Metric(
+            "de_overlap",
+            "share of the genes that differ most in truth which are among those predicted to",
+            "cell-eval, github.com/ArcInstitute/cell-eval",
+        ),
+        Metric(
+            "discrimination",
+            "1 - normalised rank of the right perturbation by cosine of predicted and true changes",
+            "Roohani et al., Cell 2025, doi 10.1016/j.cell.2025.06.008",
+        ),
+        Metric(
+            "energy_distance",
+            "2 E|a - b| - E|a - a'| - E|b - b'| of control cells + predicted change, and perturbed cells",
+            "Szekely & Rizzo 2013, doi 10.1016/j.jspi.2013.03.018",
+            higher_is_better=False,
+        ),
+        Metric(
+            "dynamic_range",
+            "share of the way from a trivial to the perfect score that a replicate goes; of a metric",
+            CALIBRATED,
+        ),
     )
 }
 

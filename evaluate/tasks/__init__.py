@@ -43,5 +43,7 @@ TASKS: Mapping[str, EvaluationTask] = _Tasks(
         "classify": "classify:CLASSIFY",
         "integrate": "integrate:INTEGRATE",
         "reconstruct": "reconstruct:RECONSTRUCT",
+        "perturb": "perturb:PERTURB",
+        "perturb-unseen": "perturb:PERTURB_UNSEEN",
     }
 )

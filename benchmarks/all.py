@@ -46,6 +46,8 @@ def steps(folder: Path, reference: Path) -> list[Step]:
         Step(("leakage",), "leakage"),
         Step(("duplicates", "--folder", str(folder / "embed")), "duplicates"),
         Step(("diversity", base), "diversity"),
+        Step(("saturation",), "saturation"),
+        Step(("advise",), "advise"),
         Step(("make-large", base, large)),
         Step(("select", large, *without), "select-large"),
         Step(("manifests", large, *without), "manifests-large"),

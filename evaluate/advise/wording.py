@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from curate.evaluate.report.look import metric_name
+from curate.evaluate.report.look import metric_name, share
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _answer(advice: Advice) -> str:
     document = advice.manifest.document
     n_all = climb.sizes[-1]
     where = (
-        f"{advice.manifest.ref} ({document.n_cells:,} cells, {document.n_cells / n_all:.3g} of the corpus)"
+        f"{advice.manifest.ref} ({document.n_cells:,} cells, {share(document.n_cells / n_all)} of the corpus)"
     )
     score = f"{advice.model} has {_mean(advice):.3f} in {metric_name(advice.metric)} there"
     seeds = f"mean of {counted(climb.curve.n_seeds, 'seed')}"

@@ -106,10 +106,9 @@ def views_of(runs: pl.DataFrame, baselines: pl.DataFrame) -> Iterator[View]:
         names = held.select(VIEW).row(0, named=True)
         keys = ("corpus", "task", "dataset", "metric")
         own = baselines.filter(*(pl.col(key) == names[key] for key in keys))
-        own = own.filter(
-            pl.col("model").is_null()
-            | ((pl.col("setting") == names["setting"]) & (pl.col("method") == names["method"]))
-        )
+        is_same = (pl.col("setting") == names["setting"]) & (pl.col("method") == names["method"])
+        # A method that needs no representation stands beside all others.
+        own = own.filter((pl.col("name") == pl.col("method")) | is_same)
         yield View(names, held, own.unique(["name", "model"], maintain_order=True), strategies)
 
 

@@ -171,7 +171,8 @@ def _in_order(runs: pl.DataFrame) -> pl.DataFrame:
 
 def _headline(runs: pl.DataFrame) -> str:
     task, present = runs["task"][0], runs["metric"].unique().sort().to_list()
-    wanted = TASKS[task].headline if task in TASKS else ()
+    # A sweep may call a task otherwise: then that of any task whose first is there.
+    wanted = TASKS[task].headline if task in TASKS else [card.headline[0] for card in TASKS.values()]
     return next((name for name in wanted if name in present), present[0])
 
 

@@ -174,7 +174,7 @@ def advice(climb: Climb, manifest: Manifest, proxy: Climb | None = None) -> Advi
 def test_a_saturated_answer_by_hand(manifest: Manifest) -> None:
     use, saved = sentences(advice(climbed(judged("saturated", 0.004, 400.0)), manifest))
     assert use == (
-        "Use random-n400-s0@v1 (400 cells, 0.1 of the corpus): scvi has 0.812 in macro-F1 there (mean of 2 "
+        "Use random-n400-s0@v1 (400 cells, 10 % of the corpus): scvi has 0.812 in macro-F1 there (mean of 2 "
         "seeds), and "
         "the probability that all 4,000 cells bring more than 0.01 over it is 2.1 % (expected +0.02, 95 % "
         "interval "

@@ -100,6 +100,18 @@ def test_baselines_stand_beside_every_model_and_controls_beside_their_own(
     assert found["corpus"].unique().to_list() == ["corpus"]
 
 
+def test_a_representation_is_drawn_by_the_method_of_the_view_and_no_other(
+    simulate_results: SimulateResults,
+) -> None:
+    results = simulate_results(models=("pca",), strategies=("random",), n_seeds=1)
+    hvg = results.filter(pl.col("model") == "hvg")
+    other = hvg.with_columns(pl.lit("centroid").alias("method"), pl.lit(0.99).alias("value"))
+    (view,) = make_report(pl.concat([other, results])).views
+    drawn = dict(view.baselines.select("name", "score").iter_rows())
+    assert drawn["hvg"] == pytest.approx(hvg["value"][0])
+    assert set(drawn) == {"hvg", "logistic", "majority", "pca of the data", "untrained"}
+
+
 def test_the_words_never_say_saturated_when_undecided() -> None:
     row = {
         "model": "scvi", "strategy": "random", "verdict": "undecided", "n_seeds": 5, "tolerance": 0.04,

@@ -9,6 +9,7 @@ import polars as pl
 
 from curate.errors import EvaluationError
 from curate.evaluate.evaluate import evaluate
+from curate.evaluate.leakage import leaked
 from curate.evaluate.report.report import METHODS
 from curate.evaluate.subject import Subject
 from curate.evaluate.tasks import TASKS
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
     from curate.evaluate.advise.rungs import Rungs
     from curate.evaluate.data import EvaluationData
+    from curate.evaluate.leakage import Leaked
     from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
+    from curate.manifests.manifest import Manifest
     from curate.train.fit.plan import FitPlan
     from curate.train.models.settings import Preset
     from curate.workspace import Workspace
@@ -73,6 +76,7 @@ class Trials:
     tell: Callable[[str], None] = lambda line: None
     tables: list[pl.DataFrame] = field(default_factory=list)
     n_trained: int = 0
+    _looked: dict[str, Leaked] = field(default_factory=dict, repr=False)
 
     def score(self, step: int, seed: int) -> float:
         """Return the score of a run, higher is better.
@@ -106,6 +110,7 @@ class Trials:
                     folder=self.workspace.results_path,
                     allow_leakage=self.allow_leakage,
                     with_baselines=False,
+                    look=self._look,
                 )
                 for each in self.yardstick.evaluation_seeds
             ]
@@ -116,6 +121,12 @@ class Trials:
         cells = manifest.document.n_cells
         self.tell(f"{self.model} on {cells:,} cells, seed {seed}: {sign * score:.4f} ({how})")
         return score
+
+    def _look(self, data: EvaluationData, manifest: Manifest) -> Leaked:
+        """Look for cells that training saw: once a manifest, whatever the seeds of evaluation."""
+        if manifest.id not in self._looked:
+            self._looked[manifest.id] = leaked(data, manifest)
+        return self._looked[manifest.id]
 
     def _picked(self, table: pl.DataFrame) -> tuple[float, float]:
         """Return the score, its sign turned where lower is better, and that sign."""

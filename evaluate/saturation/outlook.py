@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-#: "log" is the power law of exponent 0.
-AVERAGED: Final = ("power", "exponential", "rational")
+#: "log" too, though it is the power law of exponent 0: the end of a grid weighs next to nothing in it.
+AVERAGED: Final = tuple(FAMILIES)
 #: Residuals below this share of the scatter are rounding.
 _EXACT: Final = 1e-12
 _LIGHT: Final = 1e-9

@@ -1,0 +1,215 @@
+"""The jobs of a sweep: manifests, shards, models, evaluations, each with what it needs, what is equal once.
+
+The key of a job is a digest of all that is asked for. Jobs stand in the order in which they are to be done: the
+baselines of the data first, then subset by subset, small ones first: its manifest, its shards, its models, their
+evaluations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from curate.build.requests import cells_of_fraction
+from curate.build.strategies.named import label_of
+from curate.build.strategies.written import write_strategy
+from curate.documents import canonical_digest, file_digest
+from curate.evaluate.sweep.estimate import cells_trained_on, n_training
+from curate.train.models.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curate.evaluate.sweep.expand import Design, Evaluation, Run, Subset
+    from curate.evaluate.sweep.settle import Settled
+
+Kind = Literal["baselines", "manifest", "shards", "train", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to do, once.
+
+    Attributes
+    ----------
+    key
+        Digest of kind and spec.
+    called
+        Its name in messages.
+    spec
+        All that is asked for, as JSON knows it.
+    needs
+        Keys of jobs that come before it.
+    work, amount
+        Kind of work and how much of it, for estimates of time; None where that is not known beforehand.
+    limit_s
+        Seconds after which it ends by itself.
+    """
+
+    key: str
+    kind: Kind
+    called: str
+    spec: dict[str, Any] = field(repr=False)
+    needs: tuple[str, ...]
+    work: str
+    amount: float | None
+    limit_s: float | None = None
+
+
+def jobs_of(settled: Settled, design: Design) -> list[Job]:
+    """Return the jobs of a grid in the order of the work, each after those that it needs."""
+    return list(_Jobs(settled).of(design).values())
+
+
+class _Jobs:
+    """Makes jobs; one that is there already is taken."""
+
+    def __init__(self, settled: Settled) -> None:
+        self.settled = settled
+        self.grid = settled.grid
+        self.made: dict[str, Job] = {}
+        self._digests: dict[str, dict[str, str]] = {}
+
+    def of(self, design: Design) -> dict[str, Job]:
+        baselines = {(each.task.called, each.dataset, each.seed): self.evaluation(each) for each in design.baselines}
+        of_subset: dict[tuple[Any, ...], list[Run]] = {subset.key: [] for subset in design.subsets}
+        for run in design.runs:
+            of_subset[run.subset.key].append(run)
+        of_run: dict[tuple[Any, ...], list[Evaluation]] = {run.key: [] for run in design.runs}
+        for evaluation in design.evaluations:
+            assert evaluation.run is not None
+            of_run[evaluation.run.key].append(evaluation)
+        for subset in design.subsets:
+            trained = [(run, self.train(run)) for run in of_subset[subset.key]]
+            # Data set by data set, so that each is read once.
+            found = [(each, train) for run, train in trained for each in of_run[run.key]]
+            places = list(self.grid.datasets)
+            for evaluation, train in sorted(found, key=lambda pair: places.index(pair[0].dataset)):
+                before = baselines[evaluation.task.called, evaluation.dataset, evaluation.seed]
+                self.evaluation(evaluation, train, before)
+        return self.made
+
+    def manifest(self, subset: Subset) -> Job:
+        """Return the job that chooses the cells of a subset; one that spikes needs its base."""
+        entry, grid = subset.entry, self.grid
+        held = self.settled.strategies.get(entry.called)
+        named = write_strategy(entry.name, entry.parameters)
+        task = f"-{Path(entry.task).stem}" if entry.task else ""
+        spec: dict[str, Any] = {
+            "corpus": self.settled.corpus.id if self.settled.corpus is not None else None,
+            "corpus_name": grid.corpus,
+            "strategy": _absolute(self.settled, entry.name),
+            "parameters": entry.parameters,
+            "settings": held.settings if held is not None else {},
+            "fraction": subset.fraction,
+            "seed": subset.seed,
+            "where": grid.where,
+            "embedding": grid.embedding,
+            "split": grid.split.model_dump(mode="json"),
+            "task": self._file(entry.task),
+            "overlap": [self._data(name) for name in grid.datasets] if grid.exclude_overlap else [],
+            "name": f"{label_of(named)}{task}-{subset.fraction:g}-s{subset.seed}",
+        }
+        corpus_cells = float(self.settled.n_cells)
+        base = self._add("manifest", subset.called, spec, (), f"build {entry.name}", corpus_cells)
+        if not entry.spike_ins:
+            return base
+        spec |= {
+            "spike_ins": entry.spike_ins,
+            "spike_in_mode": entry.spike_in_mode,
+            "spike_in_balance": entry.spike_in_balance,
+        }
+        return self._add("manifest", subset.called, spec, (base.key,), f"build {entry.name}", corpus_cells)
+
+    def shards(self, subset: Subset, manifest: Job) -> Job:
+        """Return the job that writes the counts of a subset."""
+        n_cells = cells_of_fraction(subset.fraction, self.settled.n_cells)
+        spec = {"manifest": manifest.key}
+        return self._add("shards", f"counts of {subset.called}", spec, (manifest.key,), "shards", n_cells)
+
+    def train(self, run: Run) -> Job:
+        """Return the job that trains a model."""
+        manifest = self.manifest(run.subset)
+        shards = self.shards(run.subset, manifest)
+        kind, settings = self.settled.models[run.model.called, run.preset]
+        limits = dict(run.budget.limits)
+        if not issubclass(kind, Network):
+            # Models that take no step read so many cells; other limits say nothing about them.
+            limits |= {"max_steps": None, "max_minutes": None}
+        if run.is_untrained:
+            limits = dict.fromkeys(limits)
+        n_train = n_training(self.grid, cells_of_fraction(run.subset.fraction, self.settled.n_cells))
+        spec = {
+            "manifest": manifest.key,
+            "model": run.model.name,
+            "preset": run.preset,
+            "changes": run.model.settings,
+            "settings": settings.model_dump(mode="json"),
+            "task": self._file(run.model.task),
+            "seed": run.seed,
+            "budget": limits,
+            "is_untrained": run.is_untrained,
+        }
+        minutes = limits["max_minutes"]
+        return self._add(
+            "train",
+            run.called,
+            spec,
+            (manifest.key, shards.key),
+            f"train {run.model.name} {run.preset}",
+            0 if run.is_untrained else cells_trained_on(kind, settings, limits, n_train),
+            limit_s=None if minutes is None else 60 * minutes,
+        )
+
+    def evaluation(self, evaluation: Evaluation, train: Job | None = None, before: Job | None = None) -> Job:
+        """Return the job that evaluates a model, or the baselines of the data."""
+        task, grid = evaluation.task, self.grid
+        spec = {
+            "task": task.name,
+            "settings": self.settled.tasks[task.called, evaluation.dataset],
+            "data": self._data(evaluation.dataset),
+            "dataset": evaluation.dataset,
+            "seed": evaluation.seed,
+            "allow_leakage": grid.allow_leakage,
+            "model": train.key if train is not None else None,
+        }
+        kind: Kind = "evaluate" if train is not None else "baselines"
+        needs = tuple(each.key for each in (train, before) if each is not None)
+        return self._add(kind, evaluation.called, spec, needs, f"{kind} {task.name}", 1)
+
+    def _add(
+        self,
+        kind: Kind,
+        called: str,
+        spec: dict[str, Any],
+        needs: tuple[str, ...],
+        work: str,
+        amount: float | None,
+        *,
+        limit_s: float | None = None,
+    ) -> Job:
+        key = canonical_digest({"kind": kind, "spec": spec})[:32]
+        if key not in self.made:
+            self.made[key] = Job(key, kind, called, dict(spec), needs, work, amount, limit_s)
+        return self.made[key]
+
+    def _file(self, path: str | None) -> dict[str, str] | None:
+        """Return where a document lies, and its digest: another content is another job."""
+        if path is None:
+            return None
+        if path not in self._digests:
+            place = Path(self.grid.beside(path))
+            self._digests[path] = {"path": str(place), "sha256": file_digest(place)}
+        return self._digests[path]
+
+    def _data(self, name: str) -> dict[str, Any]:
+        """Return how evaluation data are read; of a file, size and time too: another file is another job."""
+        entry = self.grid.datasets[name]
+        place = _absolute(self.settled, entry.data)
+        read = {"data": place, "layer": entry.layer, "gene_column": entry.gene_column}
+        path = Path(place)
+        if path.is_file():
+            seen = path.stat()
+            read["seen"] = [seen.st_size, seen.st_mtime_ns]
+        return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from curate.build.bytes_read import NONZEROS_PER_CELL
 from curate.rates import DEFAULTS, own_rate
 from curate.train.models.network import Network
 from curate.train.models.settings import NetworkSettings
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from curate.evaluate.sweep.jobs import Job
     from curate.train.models.model import Model
     from curate.train.models.settings import Settings
+
+SHARDS = "shards"
 
 
 def n_training(grid: Grid, n_cells: int) -> int:
@@ -56,8 +59,10 @@ class Speeds:
         if work in self.stated:
             return self.stated[work]
         rate = own_rate(self.root, work)
-        if rate is None and work.startswith("build "):
-            rate = DEFAULTS["build"]
+        if rate is None and work == SHARDS:
+            return DEFAULTS["read"].per_s / NONZEROS_PER_CELL
+        if rate is None:
+            rate = DEFAULTS.get(work.split()[0])
         return None if rate is None else rate.per_s
 
     def seconds(self, job: Job) -> float | None:

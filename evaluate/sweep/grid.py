@@ -17,6 +17,8 @@ from curate.nearest import nearest
 from curate.recipe import NAME_PATTERN
 
 FORMAT: Final = 1
+CENSUS_PREFIX, MANIFEST_PREFIX = "census:", "manifest:"
+"""Of data that are no file; as `curate.evaluate.open` has them, which would import numba."""
 ALL: Final = "all"
 """What the subset of all cells is called."""
 Label = Annotated[str, Field(min_length=1)]
@@ -131,17 +133,24 @@ class DatasetEntry(Document):
 
     Attributes
     ----------
-    data
-        An h5ad file, relative to the grid; or what else `curate evaluate --data` takes.
+    data, where, layer, gene_column, max_cells
+        As in `curate.evaluate.open.open_data`; the path of a file or store is relative to the grid.
     settings
         Of the tasks that it is evaluated in, by name, such as its label_column: each goes to those tasks
         that have it.
     """
 
     data: str = Field(min_length=1)
+    where: str | None = None
     layer: str | None = None
     gene_column: str | None = None
+    max_cells: Count | None = None
     settings: dict[str, Any] = {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `open_data` takes beside it."""
+        return self.model_dump(include={"where", "layer", "gene_column", "max_cells"}, exclude_none=True)
 
 
 class SplitEntry(Document):
@@ -184,6 +193,9 @@ class Grid(Document):
         and seed: one subset, trained on with every seed.
     exclude_overlap
         Leave the cells of all evaluation data out of the corpus before anything is chosen.
+    leakage
+        Of evaluation data that hold training cells: a failed evaluation, or these cells left out, or allowed
+        and said in every result.
     keep_shards
         Whether the counts of a subset stay on disk when its models are trained.
     controls
@@ -204,7 +216,7 @@ class Grid(Document):
     presets: tuple[Preset, ...] = Field(default=("study",), min_length=1)
     evaluation_seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     exclude_overlap: bool = False
-    allow_leakage: bool = False
+    leakage: Literal["refuse", "drop", "allow"] = "refuse"
     keep_shards: bool = True
     controls: bool = True
     price_per_hour: float | None = Field(default=None, ge=0)
@@ -268,7 +280,8 @@ class Grid(Document):
 
     def beside(self, path: str) -> str:
         """Return a path or uri of the document with a relative path made one from its own folder."""
-        return path if "://" in path or path.startswith("census:") else str(self._folder / path)
+        is_place = "://" in path or path.startswith((CENSUS_PREFIX, MANIFEST_PREFIX))
+        return path if is_place else str(self._folder / path)
 
     @field_validator("fractions", "seeds", "presets", "evaluation_seeds")
     @classmethod

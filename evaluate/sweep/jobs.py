@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from curate.build.requests import cells_of_fraction
+from curate.build.strategies.custom import is_path
 from curate.build.strategies.named import label_of
 from curate.build.strategies.written import write_strategy
 from curate.documents import canonical_digest, file_digest
 from curate.evaluate.sweep.estimate import cells_trained_on, n_training
 from curate.train.models.network import Network
+from curate.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from curate.evaluate.sweep.expand import Design, Evaluation, Run, Subset
     from curate.evaluate.sweep.settle import Settled
 
-Kind = Literal["baselines", "manifest", "shards", "train", "evaluate"]
+Kind = Literal["overlap", "baselines", "manifest", "shards", "train", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,13 @@ class Job:
     amount: float | None
     limit_s: float | None = None
 
+    @property
+    def like(self) -> tuple[Any, ...]:
+        """What it reads: jobs of the same are best done by the same worker, which has it in memory."""
+        if self.kind == "evaluate":
+            return (self.spec["model"], self.spec["dataset"])
+        return (self.key,)
+
 
 def jobs_of(settled: Settled, design: Design) -> list[Job]:
     """Return the jobs of a grid in the order of the work, each after those that it needs."""
@@ -70,6 +77,10 @@ class _Jobs:
         self.grid = settled.grid
         self.made: dict[str, Job] = {}
         self._digests: dict[str, dict[str, str]] = {}
+
+    @property
+    def _corpus_id(self) -> str | None:
+        return self.settled.corpus.id if self.settled.corpus is not None else None
 
     def of(self, design: Design) -> dict[str, Job]:
         baselines = {(each.task.called, each.dataset, each.seed): self.evaluation(each) for each in design.baselines}
@@ -94,12 +105,13 @@ class _Jobs:
         """Return the job that chooses the cells of a subset; one that spikes needs its base."""
         entry, grid = subset.entry, self.grid
         held = self.settled.strategies.get(entry.called)
+        overlap = self.overlap()
         named = write_strategy(entry.name, entry.parameters)
         task = f"-{Path(entry.task).stem}" if entry.task else ""
         spec: dict[str, Any] = {
-            "corpus": self.settled.corpus.id if self.settled.corpus is not None else None,
+            "corpus": self._corpus_id,
             "corpus_name": grid.corpus,
-            "strategy": _absolute(self.settled, entry.name),
+            "strategy": grid.beside(entry.name) if is_path(entry.name) else entry.name,
             "parameters": entry.parameters,
             "settings": held.settings if held is not None else {},
             "fraction": subset.fraction,
@@ -108,11 +120,12 @@ class _Jobs:
             "embedding": grid.embedding,
             "split": grid.split.model_dump(mode="json"),
             "task": self._file(entry.task),
-            "overlap": [self._data(name) for name in grid.datasets] if grid.exclude_overlap else [],
+            "overlap": overlap.key if overlap is not None else None,
             "name": f"{label_of(named)}{task}-{subset.fraction:g}-s{subset.seed}",
         }
         corpus_cells = float(self.settled.n_cells)
-        base = self._add("manifest", subset.called, spec, (), f"build {entry.name}", corpus_cells)
+        before = (overlap.key,) if overlap is not None else ()
+        base = self._add("manifest", subset.called, spec, before, f"build {entry.name}", corpus_cells)
         if not entry.spike_ins:
             return base
         spec |= {
@@ -120,7 +133,23 @@ class _Jobs:
             "spike_in_mode": entry.spike_in_mode,
             "spike_in_balance": entry.spike_in_balance,
         }
-        return self._add("manifest", subset.called, spec, (base.key,), f"build {entry.name}", corpus_cells)
+        needs = (*before, base.key)
+        return self._add("manifest", subset.called, spec, needs, f"build {entry.name}", corpus_cells)
+
+    def overlap(self) -> Job | None:
+        """Return the job that looks for the cells of the evaluation data in the corpus; None unless asked."""
+        grid = self.grid
+        if not grid.exclude_overlap:
+            return None
+        spec = {
+            "corpus": self._corpus_id,
+            "corpus_name": grid.corpus,
+            "where": grid.where,
+            "data": [self._data(name) for name in grid.datasets],
+        }
+        called = f"cells of {counted(len(grid.datasets), 'data set')} in the corpus"
+        n_compared = float(self.settled.n_cells * len(grid.datasets))
+        return self._add("overlap", called, spec, (), "leakage", n_compared)
 
     def shards(self, subset: Subset, manifest: Job) -> Job:
         """Return the job that writes the counts of a subset."""
@@ -142,6 +171,7 @@ class _Jobs:
         n_train = n_training(self.grid, cells_of_fraction(run.subset.fraction, self.settled.n_cells))
         spec = {
             "manifest": manifest.key,
+            "shards": shards.key,
             "model": run.model.name,
             "preset": run.preset,
             "changes": run.model.settings,
@@ -171,7 +201,7 @@ class _Jobs:
             "data": self._data(evaluation.dataset),
             "dataset": evaluation.dataset,
             "seed": evaluation.seed,
-            "allow_leakage": grid.allow_leakage,
+            "leakage": grid.leakage,
             "model": train.key if train is not None else None,
         }
         kind: Kind = "evaluate" if train is not None else "baselines"
@@ -206,10 +236,9 @@ class _Jobs:
     def _data(self, name: str) -> dict[str, Any]:
         """Return how evaluation data are read; of a file, size and time too: another file is another job."""
         entry = self.grid.datasets[name]
-        place = _absolute(self.settled, entry.data)
-        read = {"data": place, "layer": entry.layer, "gene_column": entry.gene_column}
-        path = Path(place)
-        if path.is_file():
+        read: dict[str, Any] = {"ref": self.grid.beside(entry.data), "options": entry.options}
+        path = Path(read["ref"])
+        if path.exists():
             seen = path.stat()
             read["seen"] = [seen.st_size, seen.st_mtime_ns]
         return read

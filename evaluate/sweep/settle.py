@@ -10,18 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from curate.build.candidates import find_candidates
 from curate.build.requests import cells_of_fraction
 from curate.build.strategies.custom import is_path
 from curate.build.strategies.named import settle as settle_strategy
-from curate.documents import file_digest
+from curate.documents import fault_in_words
 from curate.errors import CurateError, SweepError
+from curate.evaluate.sweep.grid import CENSUS_PREFIX, MANIFEST_PREFIX
 from curate.nearest import nearest
 from curate.task import TaskDocument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from curate.build.strategies.named import Settled as SettledStrategy
     from curate.corpus import Corpus
     from curate.evaluate.sweep.grid import DatasetEntry, Grid, ModelEntry, StrategyEntry, TaskEntry
@@ -185,13 +186,13 @@ def _tasks(found: Settled) -> None:
                 continue
             of_data = {key: value for key, value in grid.datasets[name].settings.items() if key in known}
             taken[name] |= set(of_data)
-            settings = {**entry.settings, **of_data}
             try:
-                held = task_settings(entry.name, settings)
-            except CurateError as error:
-                found.faults.append(f"task {entry.called} on {name}: {error}")
+                settings = TASKS[entry.name].settings.model_validate({**entry.settings, **of_data})
+            except ValidationError as error:
+                what = fault_in_words(error, TASKS[entry.name].settings)
+                found.faults.append(f"task {entry.called} on {name}: {what}")
                 break
-            found.tasks[entry.called, name] = held
+            found.tasks[entry.called, name] = settings.model_dump(mode="json")
     if len({entry.called for entry in grid.tasks}) != len({called for called, _ in found.tasks}):
         return
     for name, dataset in grid.datasets.items():
@@ -204,6 +205,6 @@ def _tasks(found: Settled) -> None:
 def _dataset(found: Settled, name: str, entry: DatasetEntry) -> None:
     if not any(name in (task.datasets or found.grid.datasets) for task in found.grid.tasks):
         found.faults.append(f"data set {name} is in no task; name it under `datasets` of one, or remove it")
-    path = Path(found.grid.beside(entry.data))
-    if path.suffix == ".h5ad" and "://" not in entry.data and not path.is_file():
-        found.absent.append(f"data set {name}: no file {path}")
+    place = found.grid.beside(entry.data)
+    if not place.startswith((CENSUS_PREFIX, MANIFEST_PREFIX)) and not Path(place).exists():
+        found.absent.append(f"data set {name}: there is no {place}")

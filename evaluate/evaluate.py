@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from curate.evaluate.subject import Subject
     from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
 
-FOLDER = "results"
-
 
 def evaluate(
     task: str,

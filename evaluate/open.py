@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -171,7 +171,7 @@ def _of_manifest(text: str, workspace: Workspace | None) -> EvaluationData:
 
 
 def _stacked(blocks: Iterable[sp.csr_array], n_genes: int, advance: Callable[[int], None]) -> sp.csr_array:
-    held = [sp.csr_array((0, n_genes), dtype=np.uint32)]
+    held: list[Any] = [sp.csr_array((0, n_genes), dtype=np.uint32)]
     for block in blocks:
         held.append(block.astype(np.uint32))
         advance(block.shape[0])

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": "Train a model on the cells of a manifest.",
     "models": "List, show and verify trained models.",
     "embed-cells": "Embed cells of any data by a trained model.",
+    "evaluate": "Try trained models, their controls and baselines on a task.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }
 

@@ -69,7 +69,11 @@ def knn(
 def centroid(train: NDArray[np.floating], labels: NDArray[np.str_], test: NDArray[np.floating]) -> Guess:
     """Take the label whose training cells have the nearest mean (Euclidean); see `knn` for the shapes."""
     _check_classes(labels)
-    return Guess(np.asarray(NearestCentroid().fit(train, labels).predict(test), np.str_), None)
+    with warnings.catch_warnings():
+        # A dimension that does not vary within classes weighs nothing in the distances that are taken here.
+        warnings.filterwarnings("ignore", message="self.within_class_std_dev_", category=UserWarning)
+        probe = NearestCentroid().fit(train, labels)
+    return Guess(np.asarray(probe.predict(test), np.str_), None)
 
 
 def logistic(train: NDArray[np.floating], labels: NDArray[np.str_], test: NDArray[np.floating]) -> Guess:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from curate.documents import Document
+from pydantic import ValidationError
+
+from curate.documents import Document, first_fault
+from curate.errors import EvaluationError
 from curate.evaluate.metrics import metric
+from curate.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from curate.evaluate.results import Score
 
@@ -58,3 +62,22 @@ class EvaluationTask:
     def versions(self) -> dict[str, int]:
         """Return the versions of its metrics."""
         return {name: metric(name).version for name in self.metrics}
+
+    def with_changes(self, changes: Mapping[str, Any]) -> TaskSettings:
+        """Return its settings with some changed.
+
+        Raises
+        ------
+        EvaluationError
+            For a setting that the task does not have, naming the nearest, or a value out of range.
+        """
+        fields = self.settings.model_fields
+        for name in changes:
+            if name not in fields:
+                raise EvaluationError(f"task {self.name} has no setting {name!r}; {nearest(name, fields)}")
+        try:
+            return self.settings.model_validate(dict(changes), strict=False)
+        except ValidationError as fault:
+            where, what = first_fault(fault)
+            given = changes.get(where.partition(".")[0])
+            raise EvaluationError(f"setting {where} of task {self.name}: {what}; given {given!r}") from None

@@ -64,7 +64,9 @@ def dask_job(root: str, path: str, keep_shards: bool, payload: dict[str, Any]) -
 
     place = (root, path)
     if place not in _benches:
-        _benches[place] = Bench.open(root, path, keep_shards=keep_shards, tell=logging.getLogger(__name__).info)
+        _benches[place] = Bench.open(
+            root, path, keep_shards=keep_shards, tell=logging.getLogger(__name__).info
+        )
     return done(_benches[place], payload)
 
 

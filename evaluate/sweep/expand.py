@@ -170,9 +170,7 @@ def expand(grid: Grid) -> Design:
     ]
     evaluations = []
     for run, (task, dataset, seed) in product([*runs.values(), *controls.values()], pairs):
-        if run.is_untrained or not excluding.leaves_out(
-            {**run.at, "task": task.called, "dataset": dataset}
-        ):
+        if run.is_untrained or not excluding.leaves_out({**run.at, "task": task.called, "dataset": dataset}):
             evaluations.append(Evaluation(run, task, dataset, seed))
     excluding.refuse_idle()
     if not evaluations:

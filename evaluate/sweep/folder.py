@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 FOLDER = "sweeps"
+SHARDS_NAME = 32
+"""Digits of a manifest's id that name its shards in the folder of a sweep."""
 WAIT_S = 15.0
 """How long a run waits for the workers of one that was killed: they end when they notice."""
 

@@ -265,7 +265,9 @@ class Grid(Document):
         """
         found = content.get("format", FORMAT)
         if found != FORMAT:
-            raise SweepError(f"grid {called} is of format {found!r}, this curate reads {FORMAT}; update curate")
+            raise SweepError(
+                f"grid {called} is of format {found!r}, this curate reads {FORMAT}; update curate"
+            )
         try:
             grid = cls.model_validate(content)
         except ValidationError as error:
@@ -300,7 +302,9 @@ class Grid(Document):
             _refuse_twice(labels, f"of {noun} is given twice; give one of them a label")
         if any(each.called.partition(" (")[0] == ALL for each in self.strategies):
             raise ValueError(f"strategies: {ALL!r} is the whole corpus, a fraction of 1; take another label")
-        if unknown := [name for task in self.tasks for name in task.datasets or () if name not in self.datasets]:
+        if unknown := [
+            name for task in self.tasks for name in task.datasets or () if name not in self.datasets
+        ]:
             raise ValueError(f"tasks: no data set {unknown[0]!r}; {nearest(unknown[0], self.datasets)}")
         return self
 

@@ -21,6 +21,8 @@ from curate.train.models.network import Network
 from curate.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curate.evaluate.sweep.expand import Design, Evaluation, Run, Subset
     from curate.evaluate.sweep.settle import Settled
 
@@ -64,9 +66,26 @@ class Job:
         return (self.key,)
 
 
-def jobs_of(settled: Settled, design: Design) -> list[Job]:
-    """Return the jobs of a grid in the order of the work, each after those that it needs."""
-    return list(_Jobs(settled).of(design).values())
+@dataclass(frozen=True, eq=False)
+class Jobs:
+    """All jobs of a grid.
+
+    Attributes
+    ----------
+    in_order
+        Each after those that it needs.
+    of_run, of_evaluation
+        Key of the job of each run, by its key, and of each evaluation; equal ones have one.
+    """
+
+    in_order: tuple[Job, ...]
+    of_run: Mapping[tuple[Any, ...], str]
+    of_evaluation: Mapping[Evaluation, str]
+
+
+def jobs_of(settled: Settled, design: Design) -> Jobs:
+    """Return the jobs of a grid."""
+    return _Jobs(settled).of(design)
 
 
 class _Jobs:
@@ -82,24 +101,30 @@ class _Jobs:
     def _corpus_id(self) -> str | None:
         return self.settled.corpus.id if self.settled.corpus is not None else None
 
-    def of(self, design: Design) -> dict[str, Job]:
-        baselines = {(each.task.called, each.dataset, each.seed): self.evaluation(each) for each in design.baselines}
-        of_subset: dict[tuple[Any, ...], list[Run]] = {subset.key: [] for subset in design.subsets}
-        for run in design.runs:
-            of_subset[run.subset.key].append(run)
-        of_run: dict[tuple[Any, ...], list[Evaluation]] = {run.key: [] for run in design.runs}
-        for evaluation in design.evaluations:
-            assert evaluation.run is not None
-            of_run[evaluation.run.key].append(evaluation)
+    def of(self, design: Design) -> Jobs:
+        """Return all of them."""
+        of_evaluation = {each: self.evaluation(each) for each in design.baselines}
+        before = {
+            (each.task.called, each.dataset, each.seed): of_evaluation[each] for each in design.baselines
+        }
+        places = list(self.grid.datasets)
+        of_run: dict[tuple[Any, ...], Job] = {}
+        # Trained models and controls of a subset, one after the other, so that its counts can go.
         for subset in design.subsets:
-            trained = [(run, self.train(run)) for run in of_subset[subset.key]]
+            here = {run.key: run for run in design.runs if run.subset is subset}
+            of_run |= {key: self.train(run) for key, run in here.items()}
+            found = [each for each in design.evaluations if each.run is not None and each.run.key in here]
             # Data set by data set, so that each is read once.
-            found = [(each, train) for run, train in trained for each in of_run[run.key]]
-            places = list(self.grid.datasets)
-            for evaluation, train in sorted(found, key=lambda pair: places.index(pair[0].dataset)):
-                before = baselines[evaluation.task.called, evaluation.dataset, evaluation.seed]
-                self.evaluation(evaluation, train, before)
-        return self.made
+            for each in sorted(found, key=lambda each: places.index(each.dataset)):
+                assert each.run is not None
+                of_evaluation[each] = self.evaluation(
+                    each, of_run[each.run.key], before[each.task.called, each.dataset, each.seed]
+                )
+        return Jobs(
+            tuple(self.made.values()),
+            {key: job.key for key, job in of_run.items()},
+            {each: job.key for each, job in of_evaluation.items()},
+        )
 
     def manifest(self, subset: Subset) -> Job:
         """Return the job that chooses the cells of a subset; one that spikes needs its base."""

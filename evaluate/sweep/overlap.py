@@ -92,7 +92,7 @@ def live_overlaps(
         if ref.startswith((CENSUS_PREFIX, MANIFEST_PREFIX)):
             raise EvaluationError(
                 f"exclude_overlap compares files and stores with the corpus, and {ref} is neither; leave its "
-                "cells out by `where` or a task document, or set leakage = \"drop\""
+                'cells out by `where` or a task document, or set leakage = "drop"'
             )
         evaluation = read_evaluation(
             corpus, ref, census=census, layer=options.get("layer"), gene_column=options.get("gene_column")

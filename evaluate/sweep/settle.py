@@ -25,7 +25,7 @@ from curate.task import TaskDocument
 if TYPE_CHECKING:
     from curate.build.strategies.named import Settled as SettledStrategy
     from curate.corpus import Corpus
-    from curate.evaluate.sweep.grid import DatasetEntry, Grid, ModelEntry, StrategyEntry, TaskEntry
+    from curate.evaluate.sweep.grid import DatasetEntry, Grid, ModelEntry, StrategyEntry
     from curate.train.models.model import Model
     from curate.train.models.settings import Settings
     from curate.workspace import Workspace

@@ -15,7 +15,7 @@ from curate.build.spike_ins import plan_spike_ins
 from curate.build.strategies.named import settle
 from curate.build.task.task import Task
 from curate.errors import SweepError
-from curate.evaluate.sweep.folder import SweepFolder
+from curate.evaluate.sweep.folder import SHARDS_NAME, SweepFolder
 from curate.evaluate.sweep.overlap import find_overlaps, kept_overlaps, live_overlaps
 from curate.manifests.registry import Registry
 from curate.sources.source import find_source
@@ -167,7 +167,7 @@ def shards(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[str,
     chosen = bench.manifest(inputs[spec["manifest"]]["id"])
     path = shards_path(chosen, bench.workspace)
     if not bench.keep_shards and not path.exists():
-        path = bench.folder.shards_path / chosen.id[:32]
+        path = bench.folder.shards_path / chosen.id[:SHARDS_NAME]
     held = shards_of(chosen, path, may_write=True)
     return {"path": str(path), "n_bytes": sum(size for size, _ in held.files.values())}
 
@@ -232,7 +232,12 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
     path = bench.folder.rows_path(key)
     path.parent.mkdir(exist_ok=True)
     write_results(table, path)
-    return {"n_rows": table.height, "notices": data.notices[n_before:]}
+    of_subjects = table.group_by("model_name").agg(pl.col("seconds").first())
+    return {
+        "n_rows": table.height,
+        "evaluation_seconds": of_subjects["seconds"].sum(),
+        "notices": data.notices[n_before:],
+    }
 
 
 DOES: dict[str, Callable[[Bench, str, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]] = {

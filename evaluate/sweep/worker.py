@@ -17,19 +17,19 @@ import traceback
 from typing import Any
 
 from curate.errors import CurateError
+from curate.memory import keep_memory
 
 
 def main() -> None:
     """Do jobs until there are no more."""
+    # Before the first thread: an arena that glibc gave away stays.
+    keep_memory()
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
     root, path, keep_shards = sys.argv[1:]
-    from curate.memory import keep_memory
-
-    # Before the first thread that computes: an arena that glibc gave away stays.
-    keep_memory()
+    # It takes seconds: the end of stdin is heard meanwhile.
     from curate.evaluate.sweep.work import Bench
 
     bench = Bench.open(root, path, keep_shards=keep_shards == "yes", tell=_tell)

@@ -61,7 +61,7 @@ def plan_(home: str | None, *, grid: Path, price: float | None, as_json: bool) -
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="A Dask scheduler whose workers see the workspace at the same path.",
+    help="A Dask scheduler; its workers see the workspace at the same path.",
 )
 @click.option("--retry-failed", is_flag=True, help="Try again what failed in earlier runs.")
 @click.option("--price", type=click.FloatRange(min=0), help="Of an hour of the machine, for the plan.")

@@ -114,7 +114,7 @@ class LocalCrew:
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Return what has come of jobs; wait so long at most for the first."""
-        found = []
+        found: list[Outcome] = []
         try:
             while True:
                 worker, line = self._answers.get(timeout=0 if found else seconds)

@@ -31,7 +31,7 @@ def n_training(grid: Grid, n_cells: int) -> int:
 def cells_trained_on(
     kind: type[Model], settings: Settings, limits: Mapping[str, float | None], n_train: int
 ) -> float | None:
-    """Return how many cells a training sees at most, one twice counted twice; None where time alone ends it."""
+    """Return how many cells a training sees at most, one twice counted twice; None where time ends it."""
     max_cells, max_steps = limits["max_cells"], limits["max_steps"]
     if not issubclass(kind, Network) or not isinstance(settings, NetworkSettings):
         return float(n_train if max_cells is None else min(n_train, max_cells))

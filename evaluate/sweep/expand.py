@@ -1,7 +1,7 @@
 """What a grid is made of: subsets, runs (a model on a subset), evaluations. Nothing is looked up here.
 
-A fraction of 1 is the same cells for every strategy and seed: one subset, ALL, on which a model is trained with
-every seed. What another part of the grid asks for again is there once.
+A fraction of 1 is the same cells for every strategy and seed: one subset, ALL, on which a model is trained
+with every seed. What another part of the grid asks for again is there once.
 """
 
 from __future__ import annotations

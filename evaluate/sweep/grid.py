@@ -47,10 +47,10 @@ class StrategyEntry(Document):
 
     name: str
     label: Label | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field(default={})
     fractions: tuple[Share, ...] | None = Field(default=None, min_length=1)
     task: str | None = None
-    spike_ins: dict[str, Share] = {}
+    spike_ins: dict[str, Share] = Field(default={})
     spike_in_mode: Literal["replace", "add"] = "replace"
     spike_in_balance: Literal["none", "perturbation"] = "none"
 
@@ -77,7 +77,7 @@ class ModelEntry(Document):
     name: str
     label: Label | None = None
     presets: tuple[Preset, ...] | None = Field(default=None, min_length=1)
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     task: str | None = None
 
     @property
@@ -119,7 +119,7 @@ class TaskEntry(Document):
 
     name: str
     label: Label | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
     datasets: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     @property
@@ -145,7 +145,7 @@ class DatasetEntry(Document):
     layer: str | None = None
     gene_column: str | None = None
     max_cells: Count | None = None
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={})
 
     @property
     def options(self) -> dict[str, Any]:
@@ -189,8 +189,8 @@ class Grid(Document):
     n_cells
         Of the corpus, to plan where it is not at hand.
     fractions, seeds
-        Of the subsets. The seed is that of the model too. A fraction of 1 is the same cells for every strategy
-        and seed: one subset, trained on with every seed.
+        Of the subsets. The seed is that of the model too. A fraction of 1 is the same cells for every
+        strategy and seed: one subset, trained on with every seed.
     exclude_overlap
         Leave the cells of all evaluation data out of the corpus before anything is chosen.
     leakage
@@ -221,7 +221,7 @@ class Grid(Document):
     controls: bool = True
     price_per_hour: float | None = Field(default=None, ge=0)
     currency: str = "USD"
-    rates: dict[str, Annotated[float, Field(gt=0)]] = {}
+    rates: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     split: SplitEntry = SplitEntry()
     strategies: tuple[StrategyEntry, ...] = Field(min_length=1)
     models: tuple[ModelEntry, ...] = Field(min_length=1)

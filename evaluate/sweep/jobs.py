@@ -1,8 +1,8 @@
 """The jobs of a sweep: manifests, shards, models, evaluations, each with what it needs, what is equal once.
 
-The key of a job is a digest of all that is asked for. Jobs stand in the order in which they are to be done: the
-baselines of the data first, then subset by subset, small ones first: its manifest, its shards, its models, their
-evaluations.
+The key of a job is a digest of all that is asked for. Jobs stand in the order in which they are to be done:
+the baselines of the data first, then subset by subset, small ones first: its manifest, its shards, its
+models, their evaluations.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What has become of the jobs of a sweep: a file of JSON lines that is only ever added to.
 
-One process at a time adds to it, under the lock of the sweep; any may read it meanwhile. A line that a kill has
-cut short counts as not written.
+One process at a time adds to it, under the lock of the sweep; any may read it meanwhile. A line that a kill
+has cut short counts as not written.
 """
 
 from __future__ import annotations

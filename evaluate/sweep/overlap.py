@@ -1,7 +1,7 @@
 """The cells of evaluation data in a corpus, looked for once for all subsets of a sweep.
 
-What `curate build --exclude-overlap` would find each time anew is kept, and given to each build as it was found:
-the manifests are the same.
+What `curate build --exclude-overlap` would find each time anew is kept, and given to each build as it was
+found: the manifests are the same.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def find_overlaps(
     with atomic_folder(path) as aside:
         for number, each in enumerate(kept):
             with atomic_file(aside / f"{number}.npy") as file, file.open("wb") as stream:
-                np.save(stream, np.flatnonzero(each.dropped), allow_pickle=False)
+                rows = np.zeros(0, np.int64) if each.dropped is None else np.flatnonzero(each.dropped)
+                np.save(stream, rows, allow_pickle=False)
         records = [
             {"reason": each.exclusion.reason, "parameters": each.parameters, "label": each.exclusion.label}
             for each in kept

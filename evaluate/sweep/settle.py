@@ -1,7 +1,7 @@
 """What a grid names, looked up: strategies, models, tasks, files. All that is wrong is found at once.
 
-What is wrong with the grid itself is a fault; what is not here yet (a file, the corpus, an embedding) is absent:
-a plan is made without it, a run is not.
+What is wrong with the grid itself is a fault; what is not here yet (a file, the corpus, an embedding) is
+absent: a plan is made without it, a run is not.
 """
 
 from __future__ import annotations

@@ -19,12 +19,14 @@ def is_there(
     """Tell whether what a finished job has made is still there."""
     if kind == "manifest":
         name, _, version = result["ref"].rpartition("@v")
-        return (workspace.manifests_path / name / f"v{int(version):04}" / "manifest.json").is_file()
-    if kind == "train":
-        return (workspace.models_path / result["model"] / "run.json").is_file()
-    if kind in ("baselines", "evaluate"):
-        return folder.rows_path(key).is_file()
-    return Path(result["path"]).is_dir()
+        path: Path = workspace.manifests_path / name / f"v{int(version):04}" / "manifest.json"
+    elif kind == "train":
+        path = workspace.models_path / result["model"] / "run.json"
+    elif kind in ("baselines", "evaluate"):
+        path = folder.rows_path(key)
+    else:
+        path = Path(result["path"])
+    return path.exists()
 
 
 def blocked_by(failed: Set[str], jobs: Iterable[JobRecord]) -> dict[str, str]:

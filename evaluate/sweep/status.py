@@ -120,6 +120,7 @@ def status(folder: SweepFolder) -> Status:
     failed = {key for key in progress.failed if key in jobs}
     causes = blocked_by(failed, plan.jobs)
     running = {key: at for key, at in progress.running.items() if key in jobs and is_running}
+    kinds = {kind: {job.key for job in plan.jobs if job.kind == kind} for kind in TITLES}
     now = datetime.now(UTC)
     workers = progress.runs[-1][1] if progress.runs else 1
     return Status(
@@ -127,12 +128,7 @@ def status(folder: SweepFolder) -> Status:
         is_running=is_running,
         is_ended=progress.is_ended and not is_running,
         workers=workers,
-        counts={
-            kind: _counts(
-                [job for job in plan.jobs if job.kind == kind], progress, set(running), failed, causes
-            )
-            for kind in TITLES
-        },
+        counts={kind: _counts(keys, progress, set(running), failed, causes) for kind, keys in kinds.items()},
         running=tuple(Running(jobs[key].called, (now - at).total_seconds()) for key, at in running.items()),
         failed=tuple(
             Failed(
@@ -151,9 +147,8 @@ def status(folder: SweepFolder) -> Status:
 
 
 def _counts(
-    jobs: Iterable[JobRecord], progress: Progress, running: set[str], failed: set[str], causes: dict[str, str]
+    keys: set[str], progress: Progress, running: set[str], failed: set[str], causes: dict[str, str]
 ) -> Counts:
-    keys = {job.key for job in jobs}
     return Counts(
         n=len(keys),
         n_done=len(keys & set(progress.done) - failed - running),

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def assemble(folder: SweepFolder, plan: PlanDocument | None = None) -> pl.DataFrame:
     """Put the rows of all finished evaluations into results.parquet, in the order of the grid.
 
-    Strategy, model and task are named as the grid calls them: a strategy with its spike-ins, ALL for the whole
-    corpus, a model with its budget where there are several.
+    Strategy, model and task are named as the grid calls them: a strategy with its spike-ins, ALL for the
+    whole corpus, a model with its budget where there are several.
 
     Raises
     ------

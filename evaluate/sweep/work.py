@@ -147,7 +147,7 @@ def manifest(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
             where=spec["where"],
             exclusions=exclusions,
             embedding=Embedding.open(path, corpus) if is_read else None,
-            split_by=split["by"],
+            split_by=split["by"][0] if len(split["by"]) == 1 else split["by"],
             split_ratios=split["ratios"],
             split_seed=split["seed"],
             split_stratify_by=split["stratify_by"],

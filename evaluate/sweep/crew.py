@@ -74,6 +74,7 @@ class _Worker:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    listener: threading.Thread = field(default_factory=threading.Thread)
     key: str | None = None
     started: float = 0.0
 
@@ -135,10 +136,7 @@ class LocalCrew:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
-            for pipe in (worker.process.stdin, worker.process.stdout):
-                assert pipe is not None
-                with suppress(BrokenPipeError):
-                    pipe.close()
+            _close(worker)
 
     def _start(self, name: str) -> _Worker:
         self.folder.logs_path.mkdir(parents=True, exist_ok=True)
@@ -157,20 +155,21 @@ class LocalCrew:
                 start_new_session=True,
             )
         worker = self._workers[name] = _Worker(name, process, log)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+        worker.listener = threading.Thread(target=self._listen, args=(worker,), daemon=True)
+        worker.listener.start()
         return worker
 
     def _listen(self, worker: _Worker) -> None:
         assert worker.process.stdout is not None
-        with suppress(ValueError):
-            for line in worker.process.stdout:
-                self._answers.put((worker, line))
+        for line in worker.process.stdout:
+            self._answers.put((worker, line))
         self._answers.put((worker, b""))
 
     def _heard(self, worker: _Worker, line: bytes) -> Outcome | None:
         key, seconds = worker.key, time.perf_counter() - worker.started
         if not line.endswith(b"\n"):
             status = worker.process.wait()
+            _close(worker)
             del self._workers[worker.name]
             if key is None:
                 return None
@@ -179,6 +178,16 @@ class LocalCrew:
         said = json.loads(line)
         log = str(worker.log) if said.get("is_bug") else ""
         return Outcome(said["key"], said.get("result"), said["seconds"], said.get("error", ""), log)
+
+
+def _close(worker: _Worker) -> None:
+    """Close the pipes of a process that has ended; its listener goes first, which reads from one."""
+    worker.listener.join()
+    for pipe in (worker.process.stdin, worker.process.stdout):
+        assert pipe is not None
+        # What was never read by it is gone with it.
+        with suppress(BrokenPipeError):
+            pipe.close()
 
 
 @contextmanager

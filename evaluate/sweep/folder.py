@@ -78,7 +78,7 @@ class SweepFolder:
         return self.path / "rows" / f"{key}.parquet"
 
     def overlap_path(self, key: str) -> Path:
-        """What of the evaluation data the corpus holds."""
+        """What of the evaluation data the corpus, or a subset, holds."""
         return self.path / "overlap" / key
 
     @property

@@ -17,6 +17,8 @@ from curate.nearest import nearest
 from curate.recipe import NAME_PATTERN
 
 FORMAT: Final = 1
+SHIPPED: Final = {"study": Path(__file__).parent / "study.toml"}
+"""Grids that come along, by name."""
 CENSUS_PREFIX, MANIFEST_PREFIX = "census:", "manifest:"
 """Of data that are no file; as `curate.evaluate.open` has them, which would import numba."""
 ALL: Final = "all"
@@ -237,6 +239,8 @@ class Grid(Document):
 
         Parameters
         ----------
+        path
+            Of the file; "study" is the grid of DenAdel et al. 2026, which comes along.
         folder
             What its paths are relative to, instead of its own folder.
 
@@ -246,6 +250,8 @@ class Grid(Document):
             When the file is not there, is not TOML, has an unknown key or a value that does not fit.
         """
         file = Path(path)
+        if str(path) in SHIPPED and not file.exists():
+            file, folder = SHIPPED[str(path)], folder or Path.cwd()
         try:
             content = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from curate.evaluate.sweep.expand import Design, Evaluation, Run, Subset
     from curate.evaluate.sweep.settle import Settled
 
-Kind = Literal["overlap", "baselines", "manifest", "shards", "train", "evaluate"]
+Kind = Literal["overlap", "leakage", "baselines", "manifest", "shards", "train", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,14 @@ class _Jobs:
         n_compared = float(self.settled.n_cells * len(grid.datasets))
         return self._add("overlap", called, spec, (), "leakage", n_compared)
 
+    def leakage(self, subset: Subset, dataset: str) -> Job:
+        """Return the job that looks for the training cells of a subset among evaluation data."""
+        manifest = self.manifest(subset)
+        spec = {"manifest": manifest.key, "data": self._data(dataset), "dataset": dataset}
+        n_cells = cells_of_fraction(subset.fraction, self.settled.n_cells)
+        called = f"cells of {subset.called} in {dataset}"
+        return self._add("leakage", called, spec, (manifest.key,), "leakage", n_cells)
+
     def shards(self, subset: Subset, manifest: Job) -> Job:
         """Return the job that writes the counts of a subset."""
         n_cells = cells_of_fraction(subset.fraction, self.settled.n_cells)
@@ -230,7 +238,11 @@ class _Jobs:
             "model": train.key if train is not None else None,
         }
         kind: Kind = "evaluate" if train is not None else "baselines"
-        needs = tuple(each.key for each in (train, before) if each is not None)
+        looked = None
+        if evaluation.run is not None:
+            looked = self.overlap() or self.leakage(evaluation.run.subset, evaluation.dataset)
+            spec["looked"] = looked.key
+        needs = tuple(each.key for each in (train, before, looked) if each is not None)
         return self._add(kind, evaluation.called, spec, needs, f"{kind} {task.name}", 1)
 
     def _add(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 FORMAT: Final = 1
-Event = Literal["sweep", "run", "started", "done", "failed", "died", "released", "ended"]
+Event = Literal["run", "started", "done", "failed", "died", "ended"]
 
 
 @dataclass(frozen=True)

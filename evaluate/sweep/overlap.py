@@ -1,7 +1,8 @@
-"""The cells of evaluation data in a corpus, looked for once for all subsets of a sweep.
+"""The cells of evaluation data in a corpus, or in a subset, looked for once for all that need to know.
 
 What `curate build --exclude-overlap` would find each time anew is kept, and given to each build as it was
-found: the manifests are the same.
+found: the manifests are the same, and what is evaluated on them need not be looked for again. Without it each
+subset is compared with each data set once.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ from curate.atomic import atomic_file, atomic_folder
 from curate.build.candidates import find_candidates
 from curate.build.exclusions import Exclusion
 from curate.build.leakage.guard import CELL_METHODS, overlap_exclusions, read_evaluation
-from curate.errors import EvaluationError
-from curate.evaluate.sweep.grid import CENSUS_PREFIX, MANIFEST_PREFIX
+from curate.evaluate.leakage import Leaked, leaked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from curate.build.exclusions import Mask
     from curate.census import Census
     from curate.corpus import Corpus
+    from curate.evaluate.data import EvaluationData
+    from curate.manifests.manifest import Manifest
 
-FOUND_FILE = "exclusions.json"
+OF_CORPUS_FILE, OF_SUBSET_FILE = "exclusions.json", "leaked.json"
 
 
 def find_overlaps(
@@ -49,8 +51,6 @@ def find_overlaps(
 
     Raises
     ------
-    EvaluationError
-        When one is no file or store.
     LeakageError
         When one can be compared by no method.
     """
@@ -68,14 +68,14 @@ def find_overlaps(
             {"reason": each.exclusion.reason, "parameters": each.parameters, "label": each.exclusion.label}
             for each in kept
         ]
-        with atomic_file(aside / FOUND_FILE) as file:
+        with atomic_file(aside / OF_CORPUS_FILE) as file:
             file.write_text(json.dumps(records))
 
 
 def kept_overlaps(corpus: Corpus, path: Path) -> list[Exclusion]:
     """Return exclusions of the corpus' cells that `find_overlaps` has found."""
     found = []
-    for number, record in enumerate(json.loads((path / FOUND_FILE).read_text())):
+    for number, record in enumerate(json.loads((path / OF_CORPUS_FILE).read_text())):
         mask = np.zeros(corpus.n_cells, np.bool_)
         mask[np.load(path / f"{number}.npy", allow_pickle=False)] = True
         found.append(
@@ -84,21 +84,45 @@ def kept_overlaps(corpus: Corpus, path: Path) -> list[Exclusion]:
     return found
 
 
+def is_of_corpus(path: Path) -> bool:
+    """Tell whether a folder holds what `find_overlaps` has found."""
+    return (path / OF_CORPUS_FILE).exists()
+
+
 def live_overlaps(
     corpus: Corpus, data: Sequence[Mapping[str, Any]], *, census: Census, tell: Callable[[str], None]
 ) -> Iterator[Exclusion]:
     """Yield exclusions that look for the cells when their turn comes, in spike-ins too."""
     for each in data:
         ref, options = each["ref"], each["options"]
-        if ref.startswith((CENSUS_PREFIX, MANIFEST_PREFIX)):
-            raise EvaluationError(
-                f"exclude_overlap compares files and stores with the corpus, and {ref} is neither; leave its "
-                'cells out by `where` or a task document, or set leakage = "drop"'
-            )
         evaluation = read_evaluation(
             corpus, ref, census=census, layer=options.get("layer"), gene_column=options.get("gene_column")
         )
         yield from overlap_exclusions(corpus, evaluation, census=census, by=list(CELL_METHODS), tell=tell)
+
+
+def look_for(data: EvaluationData, manifest: Manifest, path: Path) -> None:
+    """Look for the training cells of a manifest among evaluation data, and keep what was found.
+
+    Parameters
+    ----------
+    path
+        The folder to make.
+    """
+    found = leaked(data, manifest)
+    with atomic_folder(path) as aside:
+        with atomic_file(aside / "0.npy") as file, file.open("wb") as stream:
+            np.save(stream, np.flatnonzero(found.cells), allow_pickle=False)
+        with atomic_file(aside / OF_SUBSET_FILE) as file:
+            file.write_text(json.dumps({"n_seen": found.n_seen, "why_not": found.why_not}))
+
+
+def kept_leaked(data: EvaluationData, path: Path) -> Leaked:
+    """Return what `look_for` has found."""
+    said = json.loads((path / OF_SUBSET_FILE).read_text())
+    cells = np.zeros(data.n_cells, np.bool_)
+    cells[np.load(path / "0.npy", allow_pickle=False)] = True
+    return Leaked(cells, said["n_seen"], said["why_not"])
 
 
 @dataclass(eq=False)

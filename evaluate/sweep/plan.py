@@ -32,6 +32,7 @@ STAGES: Final[dict[str, tuple[Kind, ...]]] = {
     "subsets": ("overlap", "manifest"),
     "counts": ("shards",),
     "training": ("train",),
+    "leakage": ("leakage",),
     "evaluation": ("baselines", "evaluate"),
 }
 

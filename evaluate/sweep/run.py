@@ -41,7 +41,7 @@ TRIES: Final = 2
 LOOK_AHEAD: Final = 64
 WAIT_S: Final = 0.5
 ASSEMBLE_S: Final = 60.0
-INTERMEDIATE: Final = ("overlap", "shards")
+INTERMEDIATE: Final = ("overlap", "leakage", "shards")
 """Kinds of jobs that are done only where something needs them."""
 
 
@@ -80,6 +80,7 @@ def run(
     tell: Callable[[str], None] = lambda line: None,
     watch: Callable[[Mapping[str, Any]], AbstractContextManager[Callable[[Job], None]]] | None = None,
     source: Path | None = None,
+    hire: Callable[[SweepFolder, int], AbstractContextManager[Crew]] | None = None,
 ) -> Ended:
     """Run a sweep, or go on with it.
 
@@ -97,6 +98,8 @@ def run(
         Shows how it goes on: ``(jobs to do, by key) -> context of a function to call with each that ended``.
     source
         The file of the grid, to keep a copy of.
+    hire
+        Opens another crew: ``(folder, descriptor of the lock) -> context of it``.
 
     Raises
     ------
@@ -107,7 +110,6 @@ def run(
     """
     plan.settled.refuse_absent()
     folder = sweep_folder(workspace, plan.grid.name)
-    keep_shards = plan.grid.keep_shards
     # 1. Locked, and written down.
     with folder.locked() as lock:
         refuse_other_rows(folder)
@@ -116,17 +118,24 @@ def run(
             if source is not None:
                 with atomic_file(folder.grid_path) as aside:
                     shutil.copyfile(source, aside)
-            if scheduler is not None:
-                from curate.evaluate.sweep.dask_crew import dask_crew
-
-                opened: AbstractContextManager[Crew] = dask_crew(
-                    scheduler, workspace.root, folder, keep_shards=keep_shards
-                )
-            else:
-                opened = local_crew(workers, workspace.root, folder, keep_shards=keep_shards, lock=lock)
-            with opened as crew:
+            if hire is None:
+                hire = _hiring(workspace.root, workers, scheduler, keep_shards=plan.grid.keep_shards)
+            with hire(folder, lock) as crew:
                 journal.add("run", workers=crew.n_workers)
                 return _Run(plan, workspace, folder, journal, crew, retry_failed, tell).to_the_end(watch)
+
+
+def _hiring(
+    root: Path, workers: int, scheduler: str | None, *, keep_shards: bool
+) -> Callable[[SweepFolder, int], AbstractContextManager[Crew]]:
+    def hire(folder: SweepFolder, lock: int) -> AbstractContextManager[Crew]:
+        if scheduler is None:
+            return local_crew(workers, root, folder, keep_shards=keep_shards, lock=lock)
+        from curate.evaluate.sweep.dask_crew import dask_crew
+
+        return dask_crew(scheduler, root, folder, keep_shards=keep_shards)
+
+    return hire
 
 
 @dataclass(eq=False)
@@ -259,8 +268,7 @@ class _Run:
 
     def _choose(self, room: str) -> Job:
         """Return the first job that is ready; sooner one of which this worker, and no other, has the data."""
-        keys = list(self.jobs)
-        near = [self.jobs[keys[number]] for number in self.ready[:LOOK_AHEAD]]
+        near = [self.plan.jobs.in_order[number] for number in self.ready[:LOOK_AHEAD]]
         others = [job.like for name, job in self.rooms.items() if name != room]
         mine = (job for job in near if job.like == self.last_like.get(room))
         nobodys = (job for job in near if job.like not in others)
@@ -281,15 +289,17 @@ class _Run:
             journal.add(
                 "failed", job.key, error=outcome.error + twice, log=outcome.log, seconds=outcome.seconds
             )
-            self.tell(f"{job.called}: {outcome.error}{twice}")
+            self.tell(f"failed: {job.called}: {outcome.error}{twice}")
             self.todo.pop(job.key)
             for key in blocked_by({job.key}, self.plan.document.jobs):
                 self.todo.pop(key, None)
             return job
         self.n_done += 1
         journal.add("done", job.key, result=outcome.result, seconds=outcome.seconds)
-        for notice in outcome.result.get("notices", ()):
-            self.tell(f"notice: {job.called}: {notice}")
+        if job.kind == "baselines":
+            # What is to be said of the data, once.
+            for notice in outcome.result.get("notices", ()):
+                self.tell(f"notice: {job.called}: {notice}")
         self.todo.pop(job.key)
         self._remember(job, outcome)
         for key in self.needed_by.get(job.key, ()):

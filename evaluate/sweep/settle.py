@@ -206,5 +206,11 @@ def _dataset(found: Settled, name: str, entry: DatasetEntry) -> None:
     if not any(name in (task.datasets or found.grid.datasets) for task in found.grid.tasks):
         found.faults.append(f"data set {name} is in no task; name it under `datasets` of one, or remove it")
     place = found.grid.beside(entry.data)
-    if not place.startswith((CENSUS_PREFIX, MANIFEST_PREFIX)) and not Path(place).exists():
+    if place.startswith((CENSUS_PREFIX, MANIFEST_PREFIX)):
+        if found.grid.exclude_overlap:
+            found.faults.append(
+                f"data set {name}: exclude_overlap compares files and stores with the corpus, and {place} is "
+                "neither; leave its cells out by `where`, and set exclude_overlap = false"
+            )
+    elif not Path(place).exists():
         found.absent.append(f"data set {name}: there is no {place}")

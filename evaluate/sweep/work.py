@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from curate.build.build import build
@@ -15,8 +17,16 @@ from curate.build.spike_ins import plan_spike_ins
 from curate.build.strategies.named import settle
 from curate.build.task.task import Task
 from curate.errors import SweepError
+from curate.evaluate.leakage import Leaked, leaked
 from curate.evaluate.sweep.folder import SHARDS_NAME, SweepFolder
-from curate.evaluate.sweep.overlap import find_overlaps, kept_overlaps, live_overlaps
+from curate.evaluate.sweep.overlap import (
+    find_overlaps,
+    is_of_corpus,
+    kept_leaked,
+    kept_overlaps,
+    live_overlaps,
+    look_for,
+)
 from curate.manifests.registry import Registry
 from curate.sources.source import find_source
 from curate.workspace import Workspace
@@ -172,6 +182,15 @@ def shards(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[str,
     return {"path": str(path), "n_bytes": sum(size for size, _ in held.files.values())}
 
 
+def leakage(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Look for the training cells of a subset among evaluation data."""
+    path = bench.folder.overlap_path(key)
+    if not path.exists():
+        data = bench.data(spec["dataset"], spec["data"])
+        look_for(data, bench.manifest(inputs[spec["manifest"]]["id"]), path)
+    return {"path": str(path)}
+
+
 def train(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Train a model."""
     del key
@@ -225,6 +244,7 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
         folder=bench.workspace.root / RESULTS,
         allow_leakage=spec["leakage"] == "allow",
         drop_shared=spec["leakage"] == "drop",
+        look=partial(_looked, Path(inputs[spec["looked"]]["path"])) if not is_baseline else leaked,
     )
     if not is_baseline:
         # Those of the data stand in the table once.
@@ -242,6 +262,7 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
 
 DOES: dict[str, Callable[[Bench, str, Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]] = {
     "overlap": overlap,
+    "leakage": leakage,
     "manifest": manifest,
     "shards": shards,
     "train": train,
@@ -262,6 +283,14 @@ def _exclusions(
     else:
         with corpus.open_census() as census:
             yield list(live_overlaps(corpus, found["data"], census=census, tell=bench.tell))
+
+
+def _looked(path: Path, data: EvaluationData, manifest: Manifest) -> Leaked:
+    """Return what was found; of a subset of what the evaluation data were left out of, nothing is there."""
+    del manifest
+    if is_of_corpus(path):
+        return Leaked(np.zeros(data.n_cells, np.bool_), 0)
+    return kept_leaked(data, path)
 
 
 def _task(spec: Mapping[str, Any], corpus: Corpus) -> Task | None:

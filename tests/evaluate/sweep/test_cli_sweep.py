@@ -84,7 +84,7 @@ def test_a_sweep_is_run_and_its_status_told(
     monkeypatch.setattr("curate.evaluate.sweep.run.run", pretended)
     code, out, err = curate("sweep", "run", grid)
     assert code == 1
-    assert "9 jobs done, 0 found done, 1 failed, 1 wait for failed ones" in out
+    assert "11 jobs done, 0 found done, 1 failed, 1 wait for failed ones" in out
     assert "failed: hvg tiny on all 1 s0: too few cells" in out
     assert "3 rows" in out
     assert err.startswith("sweep       small")

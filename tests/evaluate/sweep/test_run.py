@@ -204,7 +204,7 @@ def test_a_larger_grid_of_the_same_name_does_only_what_is_new(sweeper: Sweeper) 
     sweeper.pretend(sweeper.plan())
     sweeper.pretend(sweeper.plan(seeds=[0, 1, 2]))
     given = sweeper.crews[1].given
-    assert kinds(given) == {"manifest": 2, "shards": 3, "train": 6, "leakage": 2, "evaluate": 6}
+    assert kinds(given) == {"manifest": 2, "shards": 2, "train": 6, "leakage": 2, "evaluate": 6}
 
 
 def test_results_stand_in_one_table_as_the_grid_calls_them(sweeper: Sweeper) -> None:

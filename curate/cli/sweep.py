@@ -1,4 +1,4 @@
-"""`curate sweep`: plan, run and status of a grid of subsets, models and evaluations."""
+"""`curate sweep`: plan, run and status of a grid of subsets, models and evaluations; report is apart."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from curate.cli.sweep_report import command as report_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,10 @@ grid_argument = click.argument("grid", metavar="GRID.toml", type=click.Path(path
 
 @click.group()
 def command() -> None:
-    """Plan and run a grid: strategies x fractions x seeds x models x tasks x data sets."""
+    """Plan, run and report a grid: strategies x fractions x seeds x models x tasks x data sets."""
+
+
+command.add_command(report_, "report")
 
 
 @command.command("plan")

@@ -59,12 +59,14 @@ class RowsRecord(Document):
         Whose rows they are; of two places of the grid where the same was asked for, one job.
     strategy, model
         None of baselines.
+    dataset
+        With the label of the task, where it has one.
     """
 
     job: str
     strategy: str | None
     model: str | None
-    task: str
+    dataset: str
 
 
 class Numbers(Document):
@@ -250,13 +252,14 @@ def _record(job: Job, speeds: Speeds) -> JobRecord:
 
 
 def _rows(grid: Grid, evaluation: Evaluation, jobs: Jobs) -> RowsRecord:
-    run, key = evaluation.run, jobs.of_evaluation[evaluation]
+    run, key, label = evaluation.run, jobs.of_evaluation[evaluation], evaluation.task.label
+    dataset = evaluation.dataset if label is None else f"{evaluation.dataset}, {label}"
     if run is None:
-        return RowsRecord(job=key, strategy=None, model=None, task=evaluation.task.called)
+        return RowsRecord(job=key, strategy=None, model=None, dataset=dataset)
     budget = f" ({run.budget.called})" if len(grid.budgets) > 1 and not run.is_untrained else ""
     return RowsRecord(
         job=key,
         strategy=run.subset.strategy,
         model=run.model.called + budget,
-        task=evaluation.task.called,
+        dataset=dataset,
     )

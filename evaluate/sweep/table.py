@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def assemble(folder: SweepFolder, plan: PlanDocument | None = None) -> pl.DataFrame:
     """Put the rows of all finished evaluations into results.parquet, in the order of the grid.
 
-    Strategy, model and task are named as the grid calls them: a strategy with its spike-ins, ALL for the
-    whole corpus, a model with its budget where there are several.
+    Strategy, model and data set are named as the grid calls them: a strategy with its spike-ins, ALL for the
+    whole corpus, a model with its budget where there are several, a data set with the label of the task.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def assemble(folder: SweepFolder, plan: PlanDocument | None = None) -> pl.DataFr
             continue
         if place.job not in held:
             held = {place.job: read_results([path])}
-        names = {"strategy": place.strategy, "model": place.model, "task": place.task}
+        names = {"strategy": place.strategy, "model": place.model, "dataset": place.dataset}
         named = [pl.lit(value).alias(column) for column, value in names.items() if value is not None]
         tables.append(held[place.job].with_columns(named))
     table = pl.concat(tables)

@@ -158,13 +158,13 @@ def _read(home: str | None, sweeps: tuple[str, ...]) -> tuple[pl.DataFrame, pl.D
 
     from curate.evaluate.sweep.folder import find_sweep
     from curate.evaluate.sweep.status import status
-    from curate.evaluate.sweep.table import read_sweep, with_all
+    from curate.evaluate.sweep.table import read_sweep
     from curate.workspace import Workspace
 
     workspace = Workspace.find(home)
     folders = [find_sweep(workspace, each) for each in named or [None]]
-    failed = [{"what": each.called, "error": each.error} for folder in folders for each in status(folder).failed]
+    found = [each for folder in folders for each in status(folder).failed]
+    failed = [{"what": each.called, "error": each.error} for each in found]
     failures = pl.DataFrame(failed, schema={"what": pl.String(), "error": pl.String()})
-    # The whole corpus is the end of every strategy's curve.
-    results = with_all(pl.concat([read_sweep(folder) for folder in folders]))
+    results = pl.concat([read_sweep(folder) for folder in folders])
     return results, failures, ", ".join(folder.path.name for folder in folders)

@@ -8,7 +8,6 @@ import polars as pl
 
 from curate.errors import EvaluationError, SweepError
 from curate.evaluate.results import RESULT_SCHEMA, read_results, write_results
-from curate.evaluate.sweep.grid import ALL
 from curate.evaluate.sweep.plan import read_plan
 
 if TYPE_CHECKING:
@@ -59,14 +58,6 @@ def read_sweep(folder: SweepFolder) -> pl.DataFrame:
             f"sweep {folder.path.name} has no results yet; see `curate sweep status {folder.path.name}`"
         )
     return read_results([folder.results_path])
-
-
-def with_all(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table in which the rows of ALL stand under every strategy: the end of each one's curve."""
-    strategies = table.filter(pl.col("strategy") != ALL)["strategy"].drop_nulls().unique(maintain_order=True)
-    is_all = (pl.col("strategy") == ALL).fill_null(value=False)
-    ends = [table.filter(is_all).with_columns(pl.lit(strategy).alias("strategy")) for strategy in strategies]
-    return pl.concat([table.filter(~is_all), *ends]) if ends else table
 
 
 def refuse_other_rows(folder: SweepFolder) -> None:

@@ -12,7 +12,7 @@ from curate.evaluate.sweep.crew import Outcome
 from curate.evaluate.sweep.folder import find_sweep, sweep_folder
 from curate.evaluate.sweep.journal import read_journal
 from curate.evaluate.sweep.status import status
-from curate.evaluate.sweep.table import read_sweep, with_all
+from curate.evaluate.sweep.table import read_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -212,13 +212,21 @@ def test_results_stand_in_one_table_as_the_grid_calls_them(sweeper: Sweeper) -> 
     table = read_sweep(ended.folder)
     assert ended.n_rows == table.height == 13
     assert table["kind"].to_list() == ["baseline"] + ["trained"] * 12
+    assert set(table["task"]) == {"classify"}
     assert table.filter(pl.col("kind") == "trained")["strategy"].unique().sort().to_list() == [
         "all",
         "random",
         "reweight",
     ]
-    ends = with_all(table).filter(pl.col("kind") == "trained").group_by("strategy").len().sort("strategy")
-    assert ends.rows() == [("random", 4 + 4), ("reweight", 4 + 4)]
+
+
+def test_labels_tell_places_of_one_task_or_model_apart(sweeper: Sweeper) -> None:
+    by_donor = {"name": "classify", "label": "by donor", "settings": {"group_column": "donor_id"}}
+    budgets = [{}, {"max_cells": 50, "label": "short"}]
+    plan = sweeper.plan(tasks=[{"name": "classify"}, by_donor], budgets=budgets, seeds=[0])
+    table = read_sweep(sweeper.pretend(plan).folder)
+    assert set(table["dataset"]) == {"held", "held, by donor"}
+    assert set(table["model"].drop_nulls()) >= {"pca (none)", "pca (short)", "hvg (none)", "hvg (short)"}
 
 
 def test_rows_of_another_format_are_refused_before_the_work(sweeper: Sweeper, of_another_format: Any) -> None:

@@ -80,9 +80,7 @@ def evaluate(
     card = TASKS[task]
     # 1. Cells that training saw.
     manifests = {each.manifest.id: each.manifest for each in subjects if each.manifest is not None}
-    data, leakage = guard(
-        data, list(manifests.values()), allow=allow_leakage, drop=drop_shared, look=look
-    )
+    data, leakage = guard(data, list(manifests.values()), allow=allow_leakage, drop=drop_shared, look=look)
     shared: dict[str, Any] = {
         "task": task,
         "dataset": data.name,

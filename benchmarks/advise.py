@@ -68,13 +68,14 @@ def _lognormal(rng: np.random.Generator) -> Truth:
     return lambda n: 0.5 + 0.3 * ndtr((np.log(n) - middle) / 0.9)
 
 
-#: Name -> how a truth of this kind is drawn, and whether it saturates within the first half of the corpus.
+#: Name -> how a truth of this kind is drawn, and whether it is held against the target: those that rise, and
+#: saturate early.
 TRUTHS: dict[str, tuple[Callable[[np.random.Generator], Truth], bool]] = {
     "saturates early: exponential": (_exponential(300, 4_000), True),
     "saturates early: rational": (_rational(50, 400), True),
     "saturates early: power law, exponent 0.6 to 1.2": (_power(0.6, 1.2), True),
     "saturates early: of no family": (_lognormal, True),
-    "flat": (_flat, True),
+    "flat": (_flat, False),
     "saturates late: exponential": (_exponential(4_000, 20_000), False),
     "never: power law, exponent 0.05 to 0.25": (_power(0.05, 0.25), False),
 }
@@ -103,16 +104,18 @@ def command(*, runs: int, tolerance: float, sds: tuple[float, ...], seeds: str) 
     rows: list[Row] = []
     start = time.perf_counter()
     for sd in sds:
-        every: list[_Run] = []
-        for at, (name, (draw, is_early)) in enumerate(TRUTHS.items()):
+        for at, (name, (draw, _)) in enumerate(TRUTHS.items()):
             held = [_one(draw, rule, sd, np.random.default_rng([run, at])) for run in range(runs)]
             rows.append(_row(f"sd {sd:g}, {name}", held))
-            every += held[: runs // 5] if is_early else []
             click.echo(" | ".join(rows[-1].fields), err=True)
-        rows.append(
-            _row(f"sd {sd:g}, {len(every)} runs of the five that saturate early", every, sd == sds[0])
-        )
-    each = (time.perf_counter() - start) / (runs * len(TRUTHS) * len(sds))
+        rising = [draw for draw, is_early in TRUTHS.values() if is_early]
+        mixed = [
+            _one(rising[run % len(rising)], rule, sd, np.random.default_rng([run, len(TRUTHS)]))
+            for run in range(runs)
+        ]
+        what = f"sd {sd:g}, {runs} others of the {len(rising)} that rise and saturate early"
+        rows.append(_row(what, mixed, has_target=sd == sds[0]))
+    each = (time.perf_counter() - start) / (runs * (len(TRUTHS) + 1) * len(sds))
     report("advise", "Stopping rule on simulated tasks", rows, notes=_notes(rule, runs, each))
 
 
@@ -145,7 +148,7 @@ def _manifest(found: Climb) -> int:
     return found.sizes.index(judgement.enough)
 
 
-def _row(name: str, held: list[_Run], has_target: bool = False) -> Row:
+def _row(name: str, held: list[_Run], *, has_target: bool = False) -> Row:
     near = float(np.mean([abs(each.distance) <= 1 for each in held]))
     of_manifest = float(np.mean([abs(each.of_manifest) <= 1 for each in held]))
     shares = [each.share for each in held]
@@ -176,6 +179,8 @@ def _notes(rule: Rule, runs: int, each: float) -> list[str]:
         "too early: more than the tolerance was still to be had where it stopped; undecided: it went to the "
         "end "
         "of the ladder and could not tell",
+        "flat: at the steps where the rule could stop first, the noise of a few seeds hides a gain of the "
+        "tolerance that goes on like a logarithm; it is left late, and cheaply",
         f"sd: of a run about its curve; seeds differ by {SEED_SD} in all their runs; {1000 * each:.0f} ms a "
         "climb",
     ]

@@ -107,8 +107,9 @@ def command(
     from curate.progress import progress
 
     results, failures, name = _read(home, sweeps)
+    labels = _labels(home, results)
     with progress("Fitting", 1, unit="report") as advance:
-        report = make_report(results, metrics=metrics, tolerance=tolerance, failures=failures)
+        report = make_report(results, metrics=metrics, tolerance=tolerance, failures=failures, labels=labels)
         advance(1)
     written: list[Path] = []
     for path in tables:
@@ -168,3 +169,16 @@ def _read(home: str | None, sweeps: tuple[str, ...]) -> tuple[pl.DataFrame, pl.D
     failures = pl.DataFrame(failed, schema={"what": pl.String(), "error": pl.String()})
     results = pl.concat([read_sweep(folder) for folder in folders])
     return results, failures, ", ".join(folder.path.name for folder in folders)
+
+
+def _labels(home: str | None, results: pl.DataFrame) -> list[str]:
+    """Return what the corpora of the results say of themselves, of those in the workspace."""
+    from curate.workspace import Workspace
+
+    workspace = Workspace.find_any(home)
+    if workspace is None:
+        return []
+    wanted = set(results["corpus"].drop_nulls())
+    corpora = (workspace.corpus(name) for name in workspace.corpus_names())
+    labels = (each.header.census.label for each in corpora if each.id in wanted)
+    return [label for label in labels if label]

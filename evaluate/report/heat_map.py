@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import numpy as np
 
-from curate.charts import COLOURS, GRID, INK, framed
+from curate.charts import COLOURS, INK, framed
 from curate.evaluate.report.look import below_title, extent, ordered, panel_title, share
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 WIDTH, HEIGHT, PAGE = 62, 27, 940
-PALE = "#e8f1f8"
+PALE, UNKNOWN = "#dcebf6", "#f0f0f0"
 SAID = {"rising": "rises", "undecided": "?"}
 
 
@@ -72,13 +72,10 @@ def _map(
         axis=alt.Axis(ticks=False, domain=False, labels=not is_study, labelAngle=-35, labelLimit=140),
     )  # fmt: skip
     base = alt.Chart(alt.InlineData(values=rows))
-    square = base.mark_rect(stroke="white", strokeWidth=1.5).encode(
+    none = base.mark_rect(stroke="white", strokeWidth=1.5, color=UNKNOWN).encode(x=x, y=y)
+    square = base.transform_filter("isValid(datum.log)").mark_rect(stroke="white", strokeWidth=1.5).encode(
         x=x, y=y,
-        color=alt.condition(
-            "isValid(datum.log)",
-            alt.Color("log:Q", scale=alt.Scale(domain=list(domain), range=[PALE, COLOURS[0]]), legend=None),
-            alt.value(GRID),
-        ),
+        color=alt.Color("log:Q", scale=alt.Scale(domain=list(domain), range=[PALE, COLOURS[0]]), legend=None),
         tooltip=["model:N", "strategy:N", "text:N", "cells:Q", "verdict:N"],
     )  # fmt: skip
     text = base.mark_text(fontSize=11).encode(
@@ -89,7 +86,7 @@ def _map(
     where = f"{held['task']}, {held['setting']}: study's point"
     title = panel_title(held["dataset"], subtitle=where) if is_study else below_title("plateau of the mean")
     return alt.LayerChart(
-        layer=[square, text],
+        layer=[none, square, text],
         title=title,
         width=WIDTH * len(strategies),
         height=HEIGHT * len(models),

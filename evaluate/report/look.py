@@ -26,6 +26,8 @@ SETTING_NAMES: Final = {
     "head": "frozen, trained head",
     "full": "fine-tuned",
 }
+#: 0.01, 10, 10k: "10m" for a hundredth is not what people read.
+_NUMBER: Final = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,8 @@ class View:
     def title(self) -> str:
         """Data set, metric, and how it was measured."""
         held = self.names
-        return f"{held['dataset']}: {metric_name(held['metric'])}, {held['setting']} {held['method']}"
+        how = f"{held['task']} {held['setting']} {held['method']}"
+        return f"{held['dataset']}: {metric_name(held['metric'])}, {how}"
 
     @cached_property
     def models(self) -> list[str]:
@@ -141,14 +144,20 @@ def extent(*columns: pl.Series) -> tuple[float, float]:
     return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
 
 
-def log_x(values: Sequence[float], field: str, title: str | None) -> alt.X:
-    """Return a logarithmic axis: labels at powers of ten, or at 1, 2 and 5 where there are few of them."""
+def log_x(values: Sequence[float], field: str, title: str | None, *, room: float = 1.15) -> alt.X:
+    """Return a logarithmic axis: labels at powers of ten, or at 1, 2 and 5 where there are few of them.
+
+    Parameters
+    ----------
+    room
+        Factor by which the axis is longer than the values at each end.
+    """
     import altair as alt
 
     low, high = min(values), max(values)
     if high <= low:
         low, high = low / 2, high * 2
-    low, high = low / 1.15, high * 1.15
+    low, high = low / room, high * room
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     ticks = [10.0**power for power in decades if low <= 10.0**power <= high]
     if len(ticks) < 3:
@@ -158,7 +167,9 @@ def log_x(values: Sequence[float], field: str, title: str | None) -> alt.X:
         f"{field}:Q",
         title=title,
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(values=ticks, format="~s", grid=True, domain=False, ticks=False, labelFlush=False),
+        axis=alt.Axis(
+            values=ticks, labelExpr=_NUMBER, grid=True, domain=False, ticks=False, labelFlush=False
+        ),
     )
 
 

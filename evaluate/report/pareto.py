@@ -69,7 +69,7 @@ def _panel(view: View, cost: str, models: list[str], strategies: list[str]) -> a
     rows = view.points.with_columns(pl.col("model").alias("series")).to_dicts()
     best = front(view, cost).with_row_index("nth", offset=1).with_columns(pl.col("nth").cast(pl.String))
     smallest, largest = extent(view.points["n_cells"])
-    x = log_x(view.points[cost].to_list(), cost, COSTS[cost])
+    x = log_x(view.points[cost].to_list(), cost, COSTS[cost], room=1.4)
     low, high = extent(view.points["mean"])
     pad = 0.09 * (high - low) or 0.05 * max(abs(high), 1e-3)
     y = alt.Y(

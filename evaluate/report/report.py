@@ -80,6 +80,7 @@ def make_report(
     metrics: Sequence[str] = (),
     tolerance: float | None = None,
     failures: pl.DataFrame | None = None,
+    labels: Sequence[str] = (),
     seed: int = 0,
 ) -> Report:
     """Find out what a table of results says.
@@ -94,6 +95,8 @@ def make_report(
         Of plateaus, in units of the score; 5 % of the best mean when None.
     failures
         Cells of the grid that failed: columns what and error.
+    labels
+        What the corpora say of themselves; the data say it in the results.
     seed
         Of bootstrap and calibration.
 
@@ -112,7 +115,7 @@ def make_report(
     views = tuple(views_of(runs, baselines_of(results)))
     # 2. Saturation and comparisons.
     table = summary(runs, tolerance=tolerance, rng=np.random.default_rng(seed))
-    labels = results["label"].drop_nulls().unique(maintain_order=True).to_list()
+    said = [*labels, *results["label"].drop_nulls().unique(maintain_order=True)]
     none = pl.DataFrame(schema={"what": pl.String(), "error": pl.String()})
     return Report(
         results,
@@ -121,7 +124,7 @@ def make_report(
         table,
         against_random(runs),
         none if failures is None else failures,
-        tuple(labels),
+        tuple(dict.fromkeys(said)),
     )
 
 

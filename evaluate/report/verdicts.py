@@ -29,11 +29,11 @@ def verdict_of(row: dict[str, Any]) -> str:
         return f"{who}: cannot be told; {row['why_not']}."
     seeds, slack = counted(row["n_seeds"], "seed"), f"{row['tolerance']:.2g}"
     if row["verdict"] == "saturated":
+        low, high = row["plateau_low"], row["plateau_high"]
+        where = f"; the point may lie between {low:,.0f} and {high:,.0f} cells" if low < high else ""
         return (
             f"{who}: saturated at {_size(row, 'plateau')}: no larger subset that was run is better by more "
-            "than "
-            f"{slack} (95 %, {seeds}; the point may lie between {row['plateau_low']:,.0f} and "
-            f"{row['plateau_high']:,.0f} cells)."
+            f"than {slack} (95 %, {seeds}{where})."
         )
     if row["verdict"] == "rising":
         return (

@@ -44,7 +44,7 @@ class Plateau:
     n_cells
         Where it saturates; None unless saturated.
     low, high
-        Interval of the size from which the mean score is within the tolerance of the best mean, by a
+        Interval of the size from which on no larger one has a mean better by more than the tolerance, by a
         parametric bootstrap.
     tolerance
         In units of the score.
@@ -119,12 +119,13 @@ def plateau(
 def _bootstrap(
     curve: Curve, slack: float, error: float, *, level: float, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Bound the first size whose mean, and every later one, is within `slack` of the best mean."""
+    """Bound the first size from which on no larger one has a mean better by more than `slack`."""
     means = curve.means + rng.standard_normal((N_BOOTSTRAP, curve.steps.size)) * error
-    short: NDArray[np.bool_] = means < means.max(axis=1, keepdims=True) - slack
-    # A later size that falls short again is a dip in a plateau only if it is not the last to do so.
-    last = curve.steps.size - 1 - np.argmax(short[:, ::-1], axis=1)
-    first = np.where(short.any(axis=1), np.minimum(last + 1, curve.steps.size - 1), 0)
+    best_after = np.maximum.accumulate(means[:, ::-1], axis=1)[:, ::-1]
+    short: NDArray[np.bool_] = means[:, :-1] < best_after[:, 1:] - slack
+    # A size that falls short is a dip in a plateau only if it is not the last to do so.
+    last = curve.steps.size - 2 - np.argmax(short[:, ::-1], axis=1)
+    first = np.where(short.any(axis=1), last + 1, 0)
     tails = (1 - level) / 2
     low, high = np.quantile(first, [tails, 1 - tails], method="inverted_cdf").astype(int)
     return float(curve.steps[low]), float(curve.steps[high])

@@ -20,6 +20,8 @@ from curate.evaluate.saturation.points import plateau, study_point
 from curate.evaluate.saturation.runs import CURVE, curve_of, curves_of, n_of_all
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from curate.evaluate.saturation.curve import Curve
     from curate.evaluate.saturation.fit import Interval
 
@@ -80,6 +82,7 @@ def _of_curve(
     runs: pl.DataFrame, tolerance: float | None, *, level: float, seeds: list[int]
 ) -> dict[str, Any]:
     curve, n_all = curve_of(runs), n_of_all(runs)
+    fractions = dict(runs.select("n_cells", "fraction").iter_rows())
     largest = float(curve.steps[-1])
     point = study_point(curve)
     best = float(curve.means.max())
@@ -88,14 +91,14 @@ def _of_curve(
         "n_seeds": curve.n_seeds,
         "n_runs": curve.n_runs,
         "largest": largest,
-        "largest_fraction": _fraction(largest, n_all),
+        "largest_fraction": fractions[largest],
         "best": best,
         "study_point": point,
-        "study_fraction": _fraction(point, n_all),
+        "study_fraction": fractions[point],
     }
     slack = 0.05 * abs(best) if tolerance is None else tolerance
     try:
-        row |= _plateau(curve, slack, n_all, level=level, rng=np.random.default_rng(seeds[0]))
+        row |= _plateau(curve, slack, fractions, level=level, rng=np.random.default_rng(seeds[0]))
         row |= _fitted(curve, n_all, level=level, seeds=seeds[1:])
         below = [size for size in curve.steps.tolist() if n_all is None or size < n_all * 0.999]
         if n_all is not None and below:
@@ -105,18 +108,19 @@ def _of_curve(
     return row
 
 
-def _fraction(n_cells: float, n_all: float | None) -> float | None:
-    return None if n_all is None else n_cells / n_all
-
-
 def _plateau(
-    curve: Curve, slack: float, n_all: float | None, *, level: float, rng: np.random.Generator
+    curve: Curve,
+    slack: float,
+    fractions: Mapping[float, float | None],
+    *,
+    level: float,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     found = plateau(_whole(curve), tolerance=slack, level=level, rng=rng)
     return {
         "verdict": found.verdict,
         "plateau": found.n_cells,
-        "plateau_fraction": None if found.n_cells is None else _fraction(found.n_cells, n_all),
+        "plateau_fraction": None if found.n_cells is None else fractions[found.n_cells],
         "plateau_low": found.low,
         "plateau_high": found.high,
         "tolerance": slack,

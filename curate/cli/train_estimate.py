@@ -36,7 +36,9 @@ def estimate(
 
     budget = plan.budget
     most = [
-        settings.max_epochs * n_train if not budget.is_fixed else None,
+        max(settings.max_epochs * n_train, settings.min_steps * min(settings.batch_size, n_train))
+        if not budget.is_fixed
+        else None,
         budget.max_cells,
         budget.max_steps * settings.batch_size * plan.devices if budget.max_steps else None,
     ]

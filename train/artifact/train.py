@@ -103,7 +103,7 @@ def train(
     verify
         Compare shards with their sha256 first; by default where that takes seconds.
     say
-        Called with a line before shards are written.
+        Called with a line before shards are written, and where fewer dimensions were possible than asked for.
     before
         Called with the shards before the model is trained.
 
@@ -151,6 +151,8 @@ def train(
         else:
             before(held)
             report = _fitted(made, held, replace(plan, folder=aside / RUN_FOLDER))
+        if (n_dims := made.settings.n_dims) < settings.n_dims:
+            say(f"{n_dims:,} dimensions instead of {settings.n_dims:,}: the training cells have no more")
         # 4. Written down.
         _write_down(aside, name, made, manifest, held, asked, preset, plan, aim, report)
     return Trained(Artifact.open(folder / name), is_new=True)

@@ -129,5 +129,5 @@ def test_where_fewer_genes_vary_than_dimensions_those_are_taken(
 
 def test_cells_in_which_no_gene_varies_are_refused(atlas_shards: Shards, plan: FitPlan) -> None:
     model = Hvg.create(atlas_shards, HvgSettings(n_dims=5), seed=0)
-    with pytest.raises(ModelError, match="no gene varies among 1 training cells; build a larger subset"):
+    with pytest.raises(ModelError, match="1 training cells, in which no gene varies; build a larger subset"):
         model.fit(atlas_shards, replace(plan, budget=Budget(max_cells=1)))

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from benchmarks.measure import curate, python
-from benchmarks.table import Row, report, seconds
+from benchmarks.table import Row, report
 from benchmarks.zero_shot_run import N_SPLITS
 from curate.train.models import MODELS
 
@@ -98,7 +98,7 @@ def _make(workspace: Path, shared: Path) -> None:
 def _row(what: str, found: dict[str, Any], name: str) -> Row:
     ours, theirs = (np.array(found[kind][name]) for kind in ("trained", "untrained"))
     gain, noise = ours - theirs, float(np.std(ours - theirs, ddof=1))
-    cost = f"{found['n_cells']:,} cells, {found['n_steps']:,.0f} steps, {seconds(found['seconds'])}"
+    cost = f"{found['n_cells']:,} cells, {found['n_steps']:,.0f} steps"
     return Row(
         f"{what} ({cost}), {name}",
         _mean(ours),

@@ -39,7 +39,7 @@ def main(folder: Path, model: str, ref: str, preset: Any, n_seeds: int, files: t
     workspace = Workspace.find(folder)
     manifest = Manifest.load(ref, workspace=workspace)
     scores: dict[str, Any] = {kind: {file.stem: [] for file in files} for kind in ("trained", "untrained")}
-    costs = []
+    n_steps = []
     for seed in range(n_seeds):
         plan = FitPlan(Path(), seed=seed, accelerator="cpu")
         for kind, by_file in scores.items():
@@ -49,10 +49,9 @@ def main(folder: Path, model: str, ref: str, preset: Any, n_seeds: int, files: t
             for file in files:
                 by_file[file.stem].append(_scores(artifact, file, workspace.root / "scores"))
             if not control:
-                costs.append(artifact.header.cost)
-    mean = {name: float(np.mean([getattr(cost, name) for cost in costs])) for name in ("n_steps", "seconds")}
+                n_steps.append(artifact.header.cost.n_steps)
     n_cells = artifact.header.trained_on.n_cells["train"]
-    print(json.dumps(scores | mean | {"n_cells": n_cells}))
+    print(json.dumps(scores | {"n_cells": n_cells, "n_steps": float(np.mean(n_steps))}))
 
 
 def _scores(artifact: Artifact, file: Path, kept: Path) -> list[float]:

@@ -144,6 +144,11 @@ class Workspace:
         """Trained models, one folder each."""
         return self.root / "models"
 
+    @property
+    def results_path(self) -> Path:
+        """Results of evaluations, a file for each task, subject and data."""
+        return self.root / "results"
+
     def corpus_names(self) -> list[str]:
         """Return the names of the finished corpora, sorted."""
         return sorted(path.parent.name for path in self.corpora_path.glob("[!.]*/corpus.json"))

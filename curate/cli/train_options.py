@@ -49,6 +49,12 @@ def training_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--max-epochs", type=POSITIVE, help="As --set max_epochs=…; so many, however few the cells."
         ),
+        click.option(
+            "--take-checkpoint",
+            "takes_checkpoint",
+            is_flag=True,
+            help="Take no further step: make the model of the last checkpoint of this training, broken off.",
+        ),
         click.option("--untrained", "is_untrained", is_flag=True, help="Take no step: the control."),
         click.option(
             "--weighted",

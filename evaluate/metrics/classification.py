@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import networkx as nx
 import numpy as np
 import polars as pl
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
@@ -140,7 +141,39 @@ def calibration_error(held: Predictions) -> float:
     return float(np.abs(gaps).sum() / right.size)
 
 
-METRICS: Final[dict[str, Callable[[Predictions], float]]] = {
+def hop_distance(
+    held: Predictions, ontology: Ontology, term_of: Callable[[str], str | None]
+) -> tuple[float, int]:
+    """Return the mean number of is_a steps, up or down, between the true and the predicted type.
+
+    Parameters
+    ----------
+    term_of
+        The id in the Cell Ontology of a label, or None.
+
+    Returns
+    -------
+    mean, n_cells
+        Over the cells whose two labels are types of the ontology with a common ancestor; NaN of none.
+    """
+    terms = [term_of(name) for name in held.classes]
+    graph = nx.Graph()
+    for kind in {each for each in terms if each is not None and each in ontology}:
+        for each in {kind, *ontology.ancestors(kind)}:
+            if each in ontology:
+                graph.add_node(each)
+                graph.add_edges_from((each, parent) for parent in ontology.parents(each))
+    steps = np.full((len(terms), len(terms)), np.nan)
+    for i, term in enumerate(terms):
+        if term in graph:
+            lengths = nx.single_source_shortest_path_length(graph, term)
+            steps[i] = [lengths.get(other, np.nan) for other in terms]
+    found = steps[held.truth, held.predicted]
+    is_known = np.isfinite(found)
+    return (float(found[is_known].mean()) if is_known.any() else float("nan")), int(is_known.sum())
+
+
+OVERALL: Final[dict[str, Callable[[Predictions], float]]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
     "micro_f1": micro_f1,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from curate.errors import EvaluationError
 
@@ -30,7 +30,7 @@ class ProbeSplit:
     n_unknown
         Cells left out because their label says nothing.
     too_few
-        Labels left out with their cells, because they have fewer than two.
+        Labels left out with their cells: they have fewer than two, or are on one side only.
     """
 
     train: NDArray[np.int64]
@@ -45,8 +45,9 @@ def split_cells(
     seed: int,
     test_fraction: float = TEST_FRACTION,
     unknown: Collection[str] = UNKNOWN,
+    groups: NDArray[np.str_] | None = None,
 ) -> ProbeSplit:
-    """Cut cells 80/20, stratified by label, as the study does.
+    """Cut cells 80/20, stratified by label, as the study does; or by whole groups.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def split_cells(
         [n_cells].
     unknown
         Labels that say nothing, in lower case.
+    groups
+        [n_cells], such as donors: all cells of one stay on one side. Labels that are then on one side only
+        are left out.
 
     Raises
     ------
@@ -64,6 +68,15 @@ def split_cells(
     names, counts = np.unique(labels[known], return_counts=True)
     too_few = tuple(names[counts < 2].tolist())
     rows = np.flatnonzero(known & ~np.isin(labels, too_few))
+    if groups is not None:
+        return _by_groups(
+            labels,
+            groups,
+            rows,
+            ProbeSplit(rows, rows, int((~known).sum()), too_few),
+            seed=seed,
+            test_fraction=test_fraction,
+        )
     n_labels = int((counts >= 2).sum())
     if n_labels < 2:
         raise EvaluationError(
@@ -77,3 +90,28 @@ def split_cells(
         )
     train, test = train_test_split(rows, test_size=n_test, stratify=labels[rows], random_state=seed)
     return ProbeSplit(np.sort(train), np.sort(test), int((~known).sum()), too_few)
+
+
+def _by_groups(
+    labels: NDArray[np.str_],
+    groups: NDArray[np.str_],
+    rows: NDArray[np.int64],
+    whole: ProbeSplit,
+    *,
+    seed: int,
+    test_fraction: float,
+) -> ProbeSplit:
+    n_groups = np.unique(groups[rows]).size
+    if n_groups < 2:
+        raise EvaluationError(f"{n_groups} groups among {rows.size:,} labelled cells; a split needs two")
+    cut = GroupShuffleSplit(n_splits=1, test_size=test_fraction, random_state=seed)
+    train, test = next(cut.split(rows, groups=groups[rows]))
+    both = np.intersect1d(labels[rows[train]], labels[rows[test]])
+    if both.size < 2:
+        raise EvaluationError(
+            f"{both.size} labels on both sides of a split of {n_groups} groups; a probe needs two: take "
+            "another seed, or split by cell"
+        )
+    sides = [np.sort(rows[side][np.isin(labels[rows[side]], both)]) for side in (train, test)]
+    lost = np.setdiff1d(labels[rows], both)
+    return replace(whole, train=sides[0], test=sides[1], too_few=(*whole.too_few, *lost.tolist()))

@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from curate.errors import EvaluationError
 from curate.evaluate.metrics.classification import (
-    METRICS,
+    OVERALL,
     Predictions,
     accuracy,
     by_class,
@@ -37,7 +37,7 @@ def test_metrics_are_those_of_scikit_learn() -> None:
     truth, predicted = rng.choice(list("abcd"), 200).tolist(), rng.choice(list("abce"), 200).tolist()
     held = Predictions.of(truth, predicted)
     kwargs = {"average": "macro", "zero_division": 0.0}
-    assert {name: metric(held) for name, metric in METRICS.items()} == pytest.approx(
+    assert {name: metric(held) for name, metric in OVERALL.items()} == pytest.approx(
         {
             "accuracy": float(np.mean(np.array(truth) == np.array(predicted))),
             "macro_f1": f1_score(truth, predicted, **kwargs),

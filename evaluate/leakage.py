@@ -1,0 +1,157 @@
+"""Whether evaluation data hold cells that a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+from curate.build.leakage.guard import CELL_METHODS
+from curate.build.leakage.report import leakage
+from curate.errors import EvaluationError, LeakageError
+from curate.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from curate.build.leakage.found import EvaluationReport
+    from curate.evaluate.data import EvaluationData
+    from curate.manifests.document import Split
+    from curate.manifests.manifest import Manifest
+
+SEEN: Final[tuple[Split, ...]] = ("train", "val")
+"""Cells of these splits decide a model: it is fitted on the first, and kept by its loss on the second."""
+NONE: Final = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Leaked:
+    """Cells that evaluation data and a manifest's training or validation cells share.
+
+    Attributes
+    ----------
+    cells
+        bool [n_cells] of the evaluation data; those that could be told one by one.
+    n_seen
+        Cells of the manifest that are among the evaluation data.
+    why_not
+        Why it could not be found out; None when it could.
+    """
+
+    cells: NDArray[np.bool_]
+    n_seen: int
+    why_not: str | None = None
+
+
+def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
+    """Look for cells of the evaluation data among those that a model of the manifest was fitted on.
+
+    Cells of the same Census are compared by soma_joinid, those of a file by name, by equal counts and by
+    nearly the same detected genes; see `curate leakage`.
+
+    Raises
+    ------
+    SourceError, CensusError
+        When the data or the corpus cannot be read.
+    """
+    none = np.zeros(data.n_cells, np.bool_)
+    corpus = manifest.find_corpus()
+    if corpus is None:
+        return Leaked(none, 0, f"the corpus of {manifest.ref} is not at hand")
+    if data.identity is not None:
+        if data.census != manifest.document.corpus.census:
+            return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
+        held = manifest.cells().filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))
+        seen = held.select(pl.col("source").cast(pl.String), pl.col("soma_joinid").cast(pl.Int64))
+        at = data.identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
+        none[at["index"].to_numpy()] = True
+        return Leaked(none, at.height)
+    try:
+        report = leakage(
+            manifest, [data.path], by=CELL_METHODS, layer=data.layer, gene_column=data.gene_column
+        ).evaluations[0]
+    except LeakageError as error:
+        return Leaked(none, 0, str(error))
+    if why_not := report.not_compared(CELL_METHODS):
+        return Leaked(none, 0, "; ".join(f"{name}: {reason}" for name, reason in why_not.items()))
+    if report.n_too_few:
+        data.notice(
+            f"{report.n_too_few:,} of {data.n_cells:,} cells detect too few of the genes that some training "
+            f"cells of {manifest.ref} were measured in to be told from them"
+        )
+    cells = _cells(data, report)
+    return Leaked(cells, max(int(cells.sum()), _n_by_name(report)))
+
+
+def guard(
+    data: EvaluationData,
+    manifests: list[Manifest],
+    *,
+    allow: bool = False,
+    drop: bool = False,
+    look: Callable[[EvaluationData, Manifest], Leaked] = leaked,
+) -> tuple[EvaluationData, str]:
+    """Refuse evaluation data that hold cells which training saw; return the data, and what tables say of it.
+
+    Parameters
+    ----------
+    allow
+        Go on, and say so in every result.
+    drop
+        Leave those cells out of the data.
+    look
+        Finds them.
+
+    Raises
+    ------
+    LeakageError
+        When there are such cells, or nothing can tell.
+    """
+    gone = np.zeros(data.n_cells, np.bool_)
+    said = []
+    for manifest in manifests:
+        found = look(data, manifest)
+        if found.why_not is not None:
+            if not allow:
+                raise LeakageError(
+                    f"{data.name} could not be compared with the training cells of {manifest.ref}: "
+                    f"{found.why_not}; --allow-leakage goes on and marks every result"
+                )
+            said.append(f"not compared with {manifest.ref}")
+        elif found.n_seen and drop and found.cells.any():
+            gone |= found.cells
+        elif found.n_seen:
+            if not allow:
+                n = int(found.cells.sum())
+                raise LeakageError(
+                    f"{counted(n or found.n_seen, 'cell')} of {data.name} are training or validation cells "
+                    f"of {manifest.ref}; leave them out with --drop-shared, build with --exclude-overlap, "
+                    "or allow it with --allow-leakage, which marks every result"
+                )
+            said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
+    if gone.any():
+        n = int(gone.sum())
+        if n == data.n_cells:
+            raise EvaluationError(f"all {n:,} cells of {data.name} are training cells; name other data")
+        data.notices.append(f"{counted(n, 'cell')} of {data.name} that training saw are left out")
+        data = data.take(~gone)
+        said.append(f"dropped: {n} cells")
+    return data, "; ".join(said) or NONE
+
+
+def _n_by_name(report: EvaluationReport) -> int:
+    """Return the cells of training or validation that were found by joinid."""
+    held = [report.methods, *(source.methods for source in report.sources.values())]
+    return sum(each["joinid"].splits.get(split, 0) for each in held if "joinid" in each for split in SEEN)
+
+
+def _cells(data: EvaluationData, report: EvaluationReport) -> NDArray[np.bool_]:
+    pairs = report.pairs
+    if not pairs.height:
+        return np.zeros(data.n_cells, np.bool_)
+    names = pairs.filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))["evaluation_cell"]
+    return data.obs_names.is_in(names.unique().to_list()).to_numpy()

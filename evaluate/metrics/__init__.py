@@ -56,6 +56,12 @@ METRICS: Final[dict[str, Metric]] = {
             "Cell Ontology, shortest undirected path",
             higher_is_better=False,
         ),
+        Metric(
+            "epochs",
+            "passes over the cells of fine-tuning, until the validation loss was best",
+            "early stopping",
+            higher_is_better=None,
+        ),
     )
 }
 

@@ -76,6 +76,11 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
         return Leaked(none, 0, str(error))
     if why_not := report.not_compared(CELL_METHODS):
         return Leaked(none, 0, "; ".join(f"{name}: {reason}" for name, reason in why_not.items()))
+    if report.n_too_few:
+        data.notice(
+            f"{report.n_too_few:,} of {data.n_cells:,} cells detect too few of the genes that some training "
+            f"cells of {manifest.ref} were measured in to be told from them"
+        )
     cells = _cells(data, report)
     return Leaked(cells, max(int(cells.sum()), _n_by_name(report)))
 

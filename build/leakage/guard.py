@@ -242,9 +242,11 @@ def _tell_undecided(cells: Compared, overlap: Overlap, tell: Callable[[str], Non
     if "near" in reasons:
         return
     if overlap.scan is not None and len(overlap.scan.few):
+        n_apart = int(overlap.compared.sum()) - overlap.scan.n_compared
+        of = f"{n_apart:,} cells of {cells.called}" if n_apart else cells.called
         tell(
             f"{len(overlap.scan.few):,} of {n_cells:,} cells of {name} detect too few genes that they share "
-            f"with {cells.called} to be decided by content: not found is not clean"
+            f"with {of} to be decided by content: not found is not clean"
         )
 
 
@@ -272,7 +274,7 @@ def _same_content(method: Method, found: Scan, evaluation: EvaluationSet, wanted
     why_not = None
     if method == "exact" and not evaluation.is_count.any():
         why_not = "its values are no counts, and none could be restored from them"
-    elif len(found.few) == evaluation.n_cells:
+    elif len(found.few) == evaluation.n_cells and not found.n_compared:
         why_not = (
             f"none of the {evaluation.n_cells:,} cells looked for detects enough of the shared genes to be "
             "decided"

@@ -109,6 +109,15 @@ class Scan:
     gene_sets: tuple[GeneSetRecord, ...]
     few: NDArray[np.int64]
 
+    @property
+    def n_compared(self) -> int:
+        """Cells whose shared genes suffice to decide at least some of the evaluation cells.
+
+        Those of a dataset that shares few genes with the evaluation set are not among them. A kept scan of
+        more cells than are asked about counts them all.
+        """
+        return sum(each.n_compared_cells for each in self.gene_sets if each.n_few < each.n_evaluation_cells)
+
 
 def scan(
     cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_], *, is_near: bool = True

@@ -312,6 +312,22 @@ def test_too_few_shared_genes_are_said_not_called_clean(
     assert str(overlap.same["near"].why_not).startswith("none of the ")
 
 
+def test_a_dataset_that_shares_few_genes_leaves_the_others_compared(
+    leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
+) -> None:
+    # Dataset b measured the first 250 genes: 6 of this panel.
+    panel = slice(244, 400)
+    of_a = np.flatnonzero(leak_corpus.columns(["dataset_id"])["dataset_id"].cast(str).to_numpy() == "a")
+    genes = [f"GENE{j}" for j in range(244, 400)]
+    for counts, n_found in ((leak_counts[of_a[:40], panel], 40), (strangers(40)[:, panel], 0)):
+        overlap = found_in(leak_corpus, write_evaluation(counts, genes=genes))
+        assert overlap.scan is not None
+        assert overlap.scan.n_compared == of_a.size
+        assert overlap.same["exact"].why_not is None
+        assert rows_of(overlap, "exact") == of_a[:n_found].tolist()
+    assert len(overlap.scan.few) == 40
+
+
 def test_shallow_cells_count_where_their_dataset_is_known_to_hold_the_evaluation_set(
     leak_corpus: Corpus, leak_counts: Counts, write_evaluation: WriteEvaluation
 ) -> None:

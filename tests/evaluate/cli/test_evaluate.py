@@ -1,0 +1,95 @@
+"""`curate evaluate`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from curate.cli import curate
+from curate.errors import CurateError, EvaluationError, LeakageError
+from curate.evaluate.results import read_results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.workspace import Workspace
+
+
+def run(workspace: Workspace, *arguments: str) -> Result:
+    asked = ["-C", str(workspace.root), "evaluate", *arguments]
+    return CliRunner().invoke(curate, asked, catch_exceptions=False)
+
+
+def test_a_model_is_shown_beside_its_control_and_the_baselines(
+    workspace: Workspace, outside: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.parquet"
+    asked = ("classify", "pca-small", "--data", str(outside), "--label-column", "tissue", "-o", str(out))
+    shown = run(workspace, *asked, "--seed", "0,1")
+    assert "classify on outside: 30 cells scored, mean ± standard deviation of 2 seeds" in shown.output
+    for name in ("pca-small", "pca-untrained-random-n400-s0", "hvg", "logistic-on-genes", "majority"):
+        assert name in shown.output
+    table = read_results([out])
+    assert table["evaluation_seed"].unique().sort().to_list() == [0, 1]
+    assert set(table["kind"]) == {"trained", "untrained", "baseline"}
+    assert len(list(workspace.results_path.iterdir())) == 2 * 5
+
+
+def test_json_holds_every_row(workspace: Workspace, outside: Path) -> None:
+    asked = ("classify", "--data", str(outside), "--label-column", "tissue", "--json")
+    rows = json.loads(run(workspace, *asked).output)
+    assert {row["model"] for row in rows} == {"hvg", "pca", "logistic-on-genes", "majority"}
+    assert {"metric", "value", "metric_version", "trivial"} <= set(rows[0])
+
+
+def test_parts_are_shown_when_asked_for(workspace: Workspace, outside: Path) -> None:
+    asked = ("classify", "--data", str(outside), "--label-column", "tissue", "--parts")
+    assert "tissue=" in run(workspace, *asked).output
+
+
+def test_results_go_to_csv_too(workspace: Workspace, outside: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.csv"
+    run(workspace, "classify", "--data", str(outside), "--label-column", "tissue", "-o", str(out))
+    assert pl.read_csv(out)["task"].unique().to_list() == ["classify"]
+
+
+def test_training_cells_in_the_data_stop_it_unless_dropped(workspace: Workspace, half_seen: Path) -> None:
+    asked = ("classify", "pca-small", "--data", str(half_seen), "--label-column", "tissue")
+    with pytest.raises(LeakageError, match="40 cells of half-seen"):
+        run(workspace, *asked)
+    dropped = run(workspace, *asked, "--drop-shared").output
+    assert "leakage dropped: 40 cells" in dropped
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("clasify", "--data", "x"), "no task named 'clasify'"),
+        (("classify",), "Missing option '--data'"),
+        (("classify", "--data", "x", "--batch-column", "b"), "--batch-column is no setting of task classify"),
+        (("classify", "--data", "x", "--term", "a"), "'a' is not LABEL=TERM"),
+        (("classify", "--data", "x", "-o", "a.txt"), "a.txt ends in none of .parquet, .csv"),
+        (("classify", "--data", "x", "--no-baselines"), "nothing to try"),
+    ],
+)
+def test_wrong_usage_is_told(workspace: Workspace, arguments: tuple[str, ...], message: str) -> None:
+    found = run(workspace, *arguments)
+    assert found.exit_code == 2
+    assert message in found.output
+
+
+def test_wrong_input_is_told_in_one_line(workspace: Workspace, outside: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"no setting 'neighbours'.*n_neighbors"):
+        run(workspace, "classify", "--data", str(outside), "--set", "neighbours=3")
+    with pytest.raises(CurateError, match="no trained model named 'nobody'"):
+        run(workspace, "classify", "nobody", "--data", str(outside))
+
+
+def test_the_tasks_are_listed_with_their_settings(workspace: Workspace) -> None:
+    listed = run(workspace, "--list").output
+    assert "classify: name the type of cells" in listed
+    assert "n_neighbors = 5" in listed

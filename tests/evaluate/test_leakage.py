@@ -1,0 +1,92 @@
+"""Cells that training saw are not evaluated on unnoticed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+
+from curate.errors import LeakageError
+from curate.evaluate.evaluate import evaluate
+from curate.evaluate.leakage import guard, leaked
+from curate.evaluate.open import open_data
+from curate.evaluate.subject import trained
+from curate.evaluate.tasks.classify import ClassifySettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from curate.manifests.manifest import Manifest
+    from curate.train.artifact import Artifact
+    from curate.workspace import Workspace
+
+SETTINGS = ClassifySettings(probes=("centroid",), label_column="tissue")
+
+
+def test_other_cells_pass(outside: Path, manifest: Manifest) -> None:
+    data = open_data(str(outside))
+    found, said = guard(data, [manifest])
+    assert (found.n_cells, said) == (data.n_cells, "none")
+
+
+def test_training_cells_are_found_in_a_file_whatever_they_are_called(
+    half_seen: Path, manifest: Manifest
+) -> None:
+    found = leaked(open_data(str(half_seen)), manifest)
+    assert found.n_seen == 40
+    assert int(found.cells.sum()) == 40
+
+
+def test_they_are_refused_with_what_to_do(half_seen: Path, manifest: Manifest) -> None:
+    with pytest.raises(
+        LeakageError, match=r"40 cells of half-seen are training or .* --drop-shared"
+    ) as caught:
+        guard(open_data(str(half_seen)), [manifest])
+    assert "\n" not in str(caught.value)
+
+
+def test_allowed_they_mark_every_result(half_seen: Path, workspace: Workspace, artifact: Artifact) -> None:
+    subject = trained(artifact, workspace=workspace)
+    table = evaluate("classify", [subject], open_data(str(half_seen)), SETTINGS, allow_leakage=True)
+    of_model = table.filter(pl.col("kind") == "trained")
+    assert of_model["leakage"].unique().to_list() == ["allowed: 40 cells of random-n400-s0@v1"]
+    assert table.filter(pl.col("kind") == "baseline")["leakage"].unique().to_list() == ["none"]
+
+
+def test_dropped_the_others_are_evaluated(half_seen: Path, manifest: Manifest) -> None:
+    data = open_data(str(half_seen))
+    gone = leaked(data, manifest).cells
+    found, said = guard(data, [manifest], drop=True)
+    assert said == "dropped: 40 cells"
+    assert found.obs_names.to_list() == data.obs_names.filter(pl.Series(~gone)).to_list()
+    assert data.notices == ["40 cells of half-seen that training saw are left out"]
+
+
+def test_a_manifest_s_own_test_cells_pass_and_its_training_cells_do_not(
+    workspace: Workspace, manifest: Manifest
+) -> None:
+    test = open_data(f"manifest:{manifest.name}", workspace=workspace)
+    assert guard(test, [manifest])[1] == "none"
+    seen = open_data(f"manifest:{manifest.name}:train", workspace=workspace)
+    assert leaked(seen, manifest).n_seen == seen.n_cells
+
+
+def test_cells_of_a_query_are_known_by_joinid(workspace: Workspace, manifest: Manifest) -> None:
+    data = open_data("census:soma_joinid >= 0", workspace=workspace)
+    held = manifest.held_cells
+    found = leaked(data, manifest)
+    assert data.identity is not None
+    expected = np.isin(data.identity["soma_joinid"].to_numpy(), held.soma_joinid[held.split < 2])
+    np.testing.assert_array_equal(found.cells, expected)
+
+
+def test_without_the_corpus_nothing_is_taken_for_granted(
+    outside: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(manifest), "find_corpus", lambda self: None)
+    data = open_data(str(outside))
+    with pytest.raises(LeakageError, match=r"could not be compared .* is not at hand; --allow-leakage"):
+        guard(data, [manifest])
+    assert guard(data, [manifest], allow=True)[1] == "not compared with random-n400-s0@v1"

@@ -74,9 +74,7 @@ def fine_tuned(
         guess = whole.predict(network.embed(counts[split.test]))
         found.append(Tuned("full", guess, whole.curve))
     elif "full" in asked:
-        data.notice(
-            f"{subject.model_key} takes no gradients: fine-tuned in full is not applicable, its head is given"
-        )
+        data.notice(f"{subject.model_key} takes no gradients: it has a head, and is not fine-tuned in full")
     told = ", ".join(f"{each.setting} {_told(each.curve)}" for each in found)
     data.notice(f"{subject.name} fine-tuned, seed {seed}: {told}")
     return found

@@ -101,7 +101,7 @@ def test_balanced_weights_find_more_of_a_rare_class() -> None:
     is_rare = test_labels == "b"
     recall = {
         how: (
-            train_head(x[few], labels[few], HeadSettings(class_weights=how), seed=0)  # type: ignore[arg-type]
+            train_head(x[few], labels[few], HeadSettings(class_weights=how), seed=0)
             .predict(test_x[is_rare])
             .labels
             == "b"
@@ -136,7 +136,9 @@ def test_bad_input_is_refused() -> None:
 
 def test_a_loss_that_is_no_number_ends_the_training() -> None:
     x, labels = blobs(200, apart=1)
-    with pytest.raises(ModelError, match=r"fine-tuning a head diverged: after \d+ steps the loss .* is (nan|inf)"):
+    with pytest.raises(
+        ModelError, match=r"fine-tuning a head diverged: after \d+ steps the loss .* is (nan|inf)"
+    ):
         train_head(x, labels, HeadSettings(learning_rate=1e30), seed=0)
 
 

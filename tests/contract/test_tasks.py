@@ -1,0 +1,270 @@
+"""What every task of evaluation promises, whatever it is: on simulated cells, with small models."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.sparse import csr_array
+
+from curate.build.build import build
+from curate.errors import EvaluationError
+from curate.evaluate.data import EvaluationData
+from curate.evaluate.evaluate import evaluate
+from curate.evaluate.metrics import METRICS
+from curate.evaluate.results import RESULT_SCHEMA, read_results
+from curate.evaluate.subject import Subject, trained
+from curate.evaluate.subject import baselines as representations
+from curate.evaluate.tasks import TASKS
+from curate.manifests.registry import Registry
+from curate.train.artifact.train import train
+from curate.train.fit.plan import Budget, FitPlan
+from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from curate.evaluate.tasks.task import EvaluationTask
+    from curate.gene_space import GeneSpace
+
+N_CELLS = 480
+TYPES = ("B cell", "monocyte", "natural killer cell")
+PERTURBATIONS = ("control", "STAT1", "IRF9", "JAK2")
+DONORS = ("donor 1", "donor 2", "donor 3", "donor 4")
+every_task = pytest.mark.parametrize("name", TASKS)
+
+
+@pytest.fixture(scope="module")
+def workspace(atlas_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a manifest of 300 cells of the simulated atlas, that is read by nobody else."""
+    import shutil
+
+    root = tmp_path_factory.mktemp("tasks") / "workspace"
+    shutil.copytree(atlas_workspace, root)
+    return Workspace.find(root)
+
+
+@pytest.fixture(scope="module")
+def artifacts(workspace: Workspace) -> list[Subject]:
+    """Models of other kinds, one with gradients and one without, that the data were not drawn from."""
+    [built] = build(
+        workspace.corpus(), registry=Registry(workspace.manifests_path), strategy="random", n_cells=300
+    )
+    manifest = replace(built, workspace=workspace)
+    plan = FitPlan(Path(), budget=Budget(max_steps=3), accelerator="cpu")
+    small = {"n_dims": 8, "n_hidden": (16,)}
+    made = [
+        train("pca", manifest, workspace=workspace, preset="tiny", changes={"n_dims": 8}),
+        train("masked", manifest, workspace=workspace, preset="tiny", changes=small, plan=plan),
+    ]
+    return [trained(each.artifact, workspace=workspace, accelerator="cpu") for each in made]
+
+
+@pytest.fixture(scope="module")
+def genes(artifacts: list[Subject]) -> GeneSpace:
+    return artifacts[0].model().genes
+
+
+@pytest.fixture
+def data(genes: GeneSpace) -> EvaluationData:
+    """480 cells whose types, donors, batches and perturbations change what they express.
+
+    No columns are left out: whatever a task asks for by its default settings is among them.
+    """
+    rng = np.random.default_rng(0)
+    i = np.arange(N_CELLS)
+    labels = {
+        "cell_type": (TYPES, i % 3),
+        "perturbation": (PERTURBATIONS, i // 3 % 4),
+        "donor_id": (DONORS, i // 12 % 4),
+        "batch": (("batch 1", "batch 2"), i // 48 % 2),
+    }
+    log_rate = np.full((N_CELLS, genes.n_genes), np.log(0.5))
+    for number, (values, codes) in enumerate(labels.values()):
+        for code in range(len(values)):
+            raised = rng.choice(genes.n_genes, genes.n_genes // 10, replace=False)
+            log_rate[np.ix_(codes == code, raised)] += (2.0, 1.5, 0.5, 0.5)[number]
+    obs = {name: np.array(values)[codes] for name, (values, codes) in labels.items()}
+    return EvaluationData(
+        name="simulated",
+        path=Path("simulated.h5ad"),
+        counts=csr_array(rng.poisson(np.exp(log_rate)).astype(np.uint32)),
+        obs_names=pl.Series([f"cell {each}" for each in i]),
+        obs=pl.DataFrame(obs | {"donor": obs["donor_id"], "context": obs["donor_id"]}),
+        var_names=pl.Series(genes.feature_ids),
+        var=pl.DataFrame({"feature_name": genes.feature_names}),
+        label="simulated",
+    )
+
+
+def subjects(card: EvaluationTask, artifacts: Sequence[Subject]) -> list[Subject]:
+    """Return fresh ones, of which nothing is known from before."""
+    held = [replace(each, _model=None, _vectors={}, manifest=None) for each in artifacts]
+    return [*held, *(representations() if card.on_representations else [])]
+
+
+def tried(name: str, data: EvaluationData, artifacts: Sequence[Subject], **options: Any) -> pl.DataFrame:
+    card = TASKS[name]
+    return evaluate(name, subjects(card, artifacts), data, card.with_changes({}), **options)
+
+
+Tables = dict[str, pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    """Tables by the name of their task, made once."""
+    return {}
+
+
+@pytest.fixture
+def table(name: str, tables: Tables, data: EvaluationData, artifacts: list[Subject]) -> pl.DataFrame:
+    if name not in tables:
+        tables[name] = tried(name, data, artifacts)
+    return tables[name]
+
+
+@every_task
+def test_a_card_says_what_the_task_is(name: str) -> None:
+    card = TASKS[name]
+    assert card.name == name
+    assert 10 < len(card.summary) < 120
+    assert card.reference
+    assert card.settings.model_config["frozen"]
+    assert len(card.metrics) == len(set(card.metrics))
+    assert set(card.metrics) <= set(METRICS)
+    assert card.headline
+    assert set(card.headline) <= set(card.metrics)
+    assert METRICS[card.headline[0]].higher_is_better is not None
+    assert all(METRICS[metric].version >= 1 for metric in card.metrics)
+
+
+@every_task
+def test_rows_are_those_of_the_schema_and_metrics_those_of_the_card(name: str, table: pl.DataFrame) -> None:
+    card = TASKS[name]
+    assert dict(table.schema) == RESULT_SCHEMA
+    assert table.height > 0
+    assert set(table["task"]) == {name}
+    assert set(table["metric"]) <= set(card.metrics)
+    assert set(card.headline[:1]) <= set(table["metric"])
+    required = ("kind", "model", "setting", "method", "dataset", "dataset_id", "part", "metric", "value")
+    assert not sum(table[column].null_count() for column in required)
+    assert set(table["label"]) == {"simulated"}
+    assert (table["n_cells"] >= 0).all()
+    for row in table.select("metric", "metric_version", "higher_is_better").unique().iter_rows():
+        held = METRICS[row[0]]
+        assert row[1:] == (held.version, held.higher_is_better)
+    key = ["kind", "model_name", "setting", "method", "part", "metric"]
+    assert not table.select(key).is_duplicated().any()
+
+
+@every_task
+def test_a_whole_has_a_finite_headline_for_every_model(
+    name: str, table: pl.DataFrame, artifacts: list[Subject]
+) -> None:
+    whole = table.filter(pl.col("part") == "", pl.col("metric") == TASKS[name].headline[0])
+    models = whole.filter(pl.col("kind") == "trained")
+    assert set(models["model_name"]) <= {each.name for each in artifacts}
+    assert models.height > 0
+    assert all(math.isfinite(value) for value in models["value"])
+
+
+@every_task
+def test_baselines_stand_in_the_table_and_the_trivial_one_among_them(name: str, table: pl.DataFrame) -> None:
+    card = TASKS[name]
+    held = table.filter(pl.col("kind") == "baseline")
+    assert held.height > 0
+    if card.on_representations:
+        assert {"hvg", "pca"} <= set(held["model"])
+    for method in (card.trivial, card.replicate):
+        if method:
+            assert method in set(held["method"])
+    if card.trivial:
+        trivial = table.filter(pl.col("method") == card.trivial)
+        assert trivial["value"].to_list() == trivial["trivial"].to_list()
+    if card.replicate:
+        assert table["normalised"].drop_nulls().len() > 0
+
+
+@every_task
+def test_the_same_seed_gives_the_same_values(
+    name: str, table: pl.DataFrame, data: EvaluationData, artifacts: list[Subject]
+) -> None:
+    again = tried(name, data, artifacts)
+    assert again.drop("seconds").equals(table.drop("seconds"), null_equal=True)
+
+
+@every_task
+def test_data_and_models_stay_as_they_are(name: str, data: EvaluationData, artifacts: list[Subject]) -> None:
+    before = replace(data, counts=data.counts.copy())
+    names = {each.name: [file.read_bytes() for file in _files(each)] for each in artifacts}
+    tried(name, data, artifacts)
+    assert data.counts.dtype == np.uint32
+    # Not the fingerprint that the data already have.
+    assert replace(data).fingerprint == before.fingerprint
+    assert data.obs.equals(before.obs)
+    assert {each.name: [file.read_bytes() for file in _files(each)] for each in artifacts} == names
+
+
+@every_task
+def test_what_was_found_is_found_again_without_computing(
+    name: str,
+    data: EvaluationData,
+    artifacts: list[Subject],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = tried(name, data, artifacts, folder=tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == first["model_name"].n_unique() - _n_methods(first) + 1
+    assert read_results(files).height == first.height
+
+    def computing(*args: Any, **options: Any) -> list[Any]:
+        raise AssertionError("it was computed again")
+
+    place, _, attribute = TASKS._places[name].partition(":")  # type: ignore[attr-defined]
+    card = replace(TASKS[name], evaluate=computing, baselines=computing)
+    monkeypatch.setattr(import_module(f"curate.evaluate.tasks.{place}"), attribute, card)
+    assert tried(name, data, artifacts, folder=tmp_path).equals(first, null_equal=True)
+    with pytest.raises(AssertionError, match="computed again"):
+        tried(name, data, artifacts, folder=tmp_path, seed=1)
+
+
+@every_task
+def test_a_column_that_is_not_there_is_named(
+    name: str, data: EvaluationData, artifacts: list[Subject]
+) -> None:
+    card = TASKS[name]
+    columns = [
+        key
+        for key, field in card.settings.model_fields.items()
+        if key.endswith("_column") and field.get_default(call_default_factory=True)
+    ]
+    for column in columns:
+        settings = card.with_changes({column: "no such column"})
+        with pytest.raises(EvaluationError, match="no such column") as caught:
+            evaluate(name, subjects(card, artifacts), data, settings)
+        assert "\n" not in str(caught.value)
+
+
+@every_task
+def test_settings_that_are_not_there_are_refused_with_the_nearest(name: str) -> None:
+    with pytest.raises(EvaluationError, match=f"task {name} has no setting 'nonsense'"):
+        TASKS[name].with_changes({"nonsense": 1})
+
+
+def _files(subject: Subject) -> list[Path]:
+    assert subject.artifact is not None
+    return sorted(path for path in subject.artifact.path.rglob("*") if path.is_file())
+
+
+def _n_methods(table: pl.DataFrame) -> int:
+    """Return how many baselines of the task's own there are: they share a file."""
+    own = table.filter(pl.col("kind") == "baseline", pl.col("model") == pl.col("method"))
+    return own["model_name"].n_unique()

@@ -9,6 +9,7 @@ from curate.errors import EvaluationError
 from curate.nearest import nearest
 
 STUDY: Final = "DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y"
+CALIBRATED: Final = "Mejia et al. 2025, arXiv 2506.22641; bioRxiv 2025.10.20.683304"
 SCTAB: Final = "Fischer et al., Nature Communications 2024, doi 10.1038/s41467-024-51059-5"
 
 
@@ -61,6 +62,51 @@ METRICS: Final[dict[str, Metric]] = {
             "passes over the cells of fine-tuning, until the validation loss was best",
             "early stopping",
             higher_is_better=None,
+        ),
+        Metric(
+            "change_mse",
+            "mean over genes of the squared error of the predicted change of expression",
+            STUDY,
+            higher_is_better=False,
+        ),
+        Metric("change_pearson", "correlation of true and predicted change over all genes", STUDY),
+        Metric("change_pearson_top", "the same over the genes that differ most in truth (Welch's t)", STUDY),
+        Metric(
+            "change_weighted_mse",
+            "squared error of the change, genes weighted by how much they differ in truth",
+            CALIBRATED,
+            higher_is_better=False,
+        ),
+        Metric(
+            "change_weighted_r2",
+            "share of the weighted variance of the change that was predicted",
+            CALIBRATED,
+        ),
+        Metric(
+            "direction_accuracy",
+            "share of the genes that differ in truth (false discovery rate 5 %) whose sign was predicted",
+            "cell-eval, github.com/ArcInstitute/cell-eval",
+        ),
+        Metric(
+            "de_overlap",
+            "share of the genes that differ most in truth which are among those predicted to",
+            "cell-eval, github.com/ArcInstitute/cell-eval",
+        ),
+        Metric(
+            "discrimination",
+            "1 - normalised rank of the right perturbation by cosine of predicted and true changes",
+            "Roohani et al., Cell 2025, doi 10.1016/j.cell.2025.06.008",
+        ),
+        Metric(
+            "energy_distance",
+            "2 E|a - b| - E|a - a'| - E|b - b'| of control cells + predicted change, and perturbed cells",
+            "Szekely & Rizzo 2013, doi 10.1016/j.jspi.2013.03.018",
+            higher_is_better=False,
+        ),
+        Metric(
+            "dynamic_range",
+            "share of the way from a trivial to the perfect score that a replicate goes; of a metric",
+            CALIBRATED,
         ),
     )
 }

@@ -41,5 +41,7 @@ class _Tasks(Mapping[str, "EvaluationTask"]):
 TASKS: Mapping[str, EvaluationTask] = _Tasks(
     {
         "classify": "classify:CLASSIFY",
+        "perturb": "perturb:PERTURB",
+        "perturb-unseen": "perturb:PERTURB_UNSEEN",
     }
 )

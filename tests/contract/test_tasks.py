@@ -30,7 +30,6 @@ from curate.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from curate.evaluate.tasks.task import EvaluationTask
     from curate.gene_space import GeneSpace
 
 N_CELLS = 288
@@ -103,15 +102,15 @@ def data(genes: GeneSpace) -> EvaluationData:
     )
 
 
-def subjects(card: EvaluationTask, artifacts: Sequence[Subject]) -> list[Subject]:
-    """Return fresh ones, of which nothing is known from before."""
-    held = [replace(each, _model=None, _vectors={}, manifest=None) for each in artifacts]
-    return [*held, *(representations() if card.on_representations else [])]
+def fresh(artifacts: Sequence[Subject]) -> list[Subject]:
+    """Return them as if they had just been opened, without manifests: the data were not drawn from any."""
+    return [replace(each, _model=None, _vectors={}, manifest=None) for each in artifacts]
 
 
 def tried(name: str, data: EvaluationData, artifacts: Sequence[Subject], **options: Any) -> pl.DataFrame:
     card = TASKS[name]
-    return evaluate(name, subjects(card, artifacts), data, card.with_changes({}), **options)
+    subjects = [*fresh(artifacts), *(representations() if card.on_representations else [])]
+    return evaluate(name, subjects, data, card.with_changes({}), **options)
 
 
 class Tried:
@@ -208,7 +207,7 @@ def test_the_same_seed_gives_the_same_values_and_data_and_models_stay_as_they_ar
 ) -> None:
     counts, obs = data.counts.copy(), data.obs.clone()
     files = {path: path.read_bytes() for each in artifacts for path in _files(each)}
-    again = tried(name, data, artifacts[-1:])
+    again = evaluate(name, fresh(artifacts[-1:]), data, TASKS[name].with_changes({}))
     assert again.height > 0
     same = table.filter(pl.col("model_name").is_in(again["model_name"].unique().to_list()))
     assert again.drop("seconds").equals(same.drop("seconds"), null_equal=True)
@@ -257,7 +256,7 @@ def test_a_column_that_is_not_there_is_named(
     for column in columns:
         settings = card.with_changes({column: "no such column"})
         with pytest.raises(EvaluationError, match="no such column") as caught:
-            evaluate(name, subjects(card, artifacts), data, settings)
+            evaluate(name, fresh(artifacts), data, settings)
         assert "\n" not in str(caught.value)
 
 

@@ -32,7 +32,8 @@ TRUTHS: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
     "flat": ("power", lambda n: 0.7 + 0 * n),
     "log": ("log", lambda n: 0.3 + 0.05 * np.log(n / 200)),
     "power": ("power", lambda n: 0.9 - 0.4 * (n / 200) ** -0.3),
-    "exponential": ("exponential", lambda n: 0.8 - 0.3 * np.exp(-n / 60_000)),
+    "exponential": ("exponential", lambda n: 0.8 - 0.3 * np.exp(-n / 30_000)),
+    "exponential under way": ("exponential", lambda n: 0.8 - 0.3 * np.exp(-n / 60_000)),
     "rational": ("rational", lambda n: 0.8 - 0.3 / (1 + n / 2_000)),
 }
 GAINS = {"gain of twice the largest": (LARGEST, TWICE), "gain of all, ten times": (LARGEST, ALL)}

@@ -163,7 +163,7 @@ def _read(home: str | None, sweeps: tuple[str, ...]) -> tuple[pl.DataFrame, pl.D
     from curate.workspace import Workspace
 
     workspace = Workspace.find(home)
-    folders = [find_sweep(workspace, each) for each in named or [None]]
+    folders = [find_sweep(workspace, each) for each in named] or [find_sweep(workspace)]
     found = [each for folder in folders for each in status(folder).failed]
     failed = [{"what": each.called, "error": each.error} for each in found]
     failures = pl.DataFrame(failed, schema={"what": pl.String(), "error": pl.String()})

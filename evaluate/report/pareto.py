@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from curate.charts import FAINT, INK, SHAPES, colour_of, framed, series_legend, shape_of
+from curate.charts import FAINT, INK, SHAPES, colour_of, framed, shape_of
 from curate.evaluate.report.look import extent, log_x, metric_name, panel_title
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def pareto_chart(views: Sequence[View], cost: str, *, source: Sequence[str] = ()
         alt.hconcat(*panels[start : start + MOST_A_ROW], spacing=54, bounds="flush")
         for start in range(0, len(panels), MOST_A_ROW)
     ]
-    colours = series_legend(models, width=MOST_A_ROW * WIDTH)
-    shapes = _shape_legend(strategies)
+    colours, shapes = _legend(models, is_colour=True), _legend(strategies, is_colour=False)
     return framed(
         alt.vconcat(colours, shapes, *rows, spacing=16).resolve_scale(
             color="independent", shape="independent"
@@ -106,12 +105,12 @@ def _panel(view: View, cost: str, models: list[str], strategies: list[str]) -> a
     )
 
 
-def _shape_legend(strategies: list[str]) -> alt.LayerChart:
-    """Return a legend of shapes alone: colours mean models here."""
+def _legend(names: list[str], *, is_colour: bool) -> alt.LayerChart:
+    """Return a legend of colours alone, or of shapes alone: each means something else here."""
     import altair as alt
 
     rows, x = [], 8.0
-    for name in strategies:
+    for name in names:
         rows.append({"series": name, "x": x, "text": x + 11, "y": 9.0})
         x += 30 + 6.3 * len(name)
     width = MOST_A_ROW * WIDTH
@@ -123,7 +122,7 @@ def _shape_legend(strategies: list[str]) -> alt.LayerChart:
 
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[18, 0], nice=False, zero=False))
     points = base.mark_point(size=60, filled=True, opacity=1, color=FAINT).encode(
-        x=at("x"), y=y, shape=shape_of(strategies)
+        x=at("x"), y=y, **({"color": colour_of(names)} if is_colour else {"shape": shape_of(names)})
     )
     texts = base.mark_text(align="left", baseline="middle", fontSize=12, color=INK).encode(
         x=at("text"), y=y, text="series:N"

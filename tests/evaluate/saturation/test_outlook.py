@@ -61,7 +61,8 @@ def test_the_weights_of_two_shapes_are_their_integrated_likelihoods() -> None:
         return float(dblquad(density, -9, 4, -3, 4, epsabs=1e-8, epsrel=1e-6)[0])
 
     expected = likelihood(shapes[0]) / likelihood(shapes[1])
-    assert outlook.weights[at[0]] / outlook.weights[at[1]] == pytest.approx(expected, rel=0.01)
+    # The logarithm stands before the power laws.
+    assert outlook.weights[1 + at[0]] / outlook.weights[1 + at[1]] == pytest.approx(expected, rel=0.01)
 
 
 def test_a_gain_that_is_over_is_improbable_and_one_to_come_is_sure(simulate: Simulate) -> None:
@@ -69,6 +70,11 @@ def test_a_gain_that_is_over_is_improbable_and_one_to_come_is_sure(simulate: Sim
     to_come = Outlook.of(simulate(rising, sd=0.003)).gain(2e5, 2e7)
     assert over.exceeds(0.01) < 0.02
     assert to_come.exceeds(0.01) > 0.98
+
+
+def test_what_a_logarithm_gains_lies_within_its_interval(simulate: Simulate) -> None:
+    held = Outlook.of(simulate(rising)).gain(2e5, 2e6).interval()
+    assert held.low < 0.05 * np.log(10) < held.high
 
 
 def test_the_family_of_the_truth_weighs_most(simulate: Simulate) -> None:

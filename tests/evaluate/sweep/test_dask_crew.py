@@ -65,8 +65,11 @@ def test_what_comes_of_jobs_is_told_and_a_dead_worker_too() -> None:
     assert crew.wait(0) == []
 
 
-def test_a_scheduler_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr("curate.evaluate.sweep.dask_crew.CONNECT_S", 0.3)
     with (
         pytest.raises(ScheduleError, match=r"cannot reach the Dask scheduler tcp://127\.0\.0\.1:9: "),
         dask_crew("tcp://127.0.0.1:9", tmp_path, SweepFolder(tmp_path), keep_shards=True),

@@ -309,7 +309,7 @@ def test_networks_embed_with_gradients_that_do_not_depend_on_other_cells(
         [batch] = model.batches(counts[:n_cells], n_cells)
         with torch.enable_grad():
             vectors = model.embed_batch(batch)
-            (vectors[0] * torch.arange(1, vectors.shape[1] + 1)).sum().backward()
+            (vectors[0] * torch.arange(1, vectors.shape[1] + 1)).sum().backward()  # type: ignore[no-untyped-call]
         found = {key: each.grad.clone() for key, each in model.named_parameters() if each.grad is not None}
         model.zero_grad()
         return found

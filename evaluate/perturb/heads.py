@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
-from threadpoolctl import threadpool_limits
 
 from curate.evaluate.perturb.predicted import Predicted
 
@@ -101,7 +100,7 @@ def mlp(known: Known, vectors: Vectors, *, seed: int) -> Predictor:
         n_iter_no_change=N_STEPS,
         random_state=seed,
     )
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings():
         # It stops after so many steps, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(lesson.inputs, lesson.targets if lesson.targets.shape[1] > 1 else lesson.targets[:, 0])

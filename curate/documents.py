@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +27,39 @@ class Document(BaseModel):
         """Write the document as indented JSON, aside and renamed."""
         with atomic_file(path) as aside:
             aside.write_text(json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+class SealedDocument(Document):
+    """A document that is written with the digest of its own content, so that one which was edited is told.
+
+    Attributes
+    ----------
+    digest
+        sha256 (hex) over the canonical JSON of all other keys; empty in what was not read from a file.
+    """
+
+    digest: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write the document with its digest, aside and renamed."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        Document.save(self.model_copy(update={"digest": canonical_digest(content)}), path)
+
+
+def is_as_sealed(path: Path) -> bool | None:
+    """Tell whether the content of a sealed document is that which was written; None where it has no digest.
+
+    What counts is what stands in the file: keys that a later version knows, and their defaults, do not.
+    """
+    content = json.loads(path.read_text())
+    digest = content.pop("digest", "")
+    if not digest:
+        return None
+    try:
+        return bool(digest == canonical_digest(content))
+    except ValueError:
+        # NaN, which JSON does not know and nobody writes.
+        return False
 
 
 Held = TypeVar("Held", bound=Document)
@@ -92,10 +125,16 @@ def fault_in_words(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
     """Return the keys of the table that lies below `parents`; a table may be one of several things."""
+    is_one_of_several = False
     for parent in parents:
+        if is_one_of_several:
+            # Its place in a list, or its name among tables of one kind.
+            is_one_of_several = False
+            continue
         kind = model.model_fields[str(parent)].annotation
         held = (kind, *get_args(kind))
         model = next(each for each in held if isinstance(each, type) and issubclass(each, BaseModel))
+        is_one_of_several = get_origin(kind) in (tuple, list, dict)
     return list(model.model_fields)
 
 

@@ -19,6 +19,7 @@
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
     │   └── TrainingError    one whose training ended before its time; what it had reached is kept
     ├── EvaluationError      evaluation data, labels or results that cannot be used
+    ├── SweepError           a grid that names nothing that can run, or a sweep that cannot be resumed
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -88,12 +89,16 @@ class EvaluationError(CurateError):
     """Evaluation data, labels or results that cannot be used."""
 
 
+class SweepError(CurateError):
+    """A grid that names nothing that can run, or a sweep that cannot be opened or resumed."""
+
+
 class ModelError(CurateError):
     """A model that is missing, damaged, cannot be made from its cells, or diverged."""
 
 
 class TrainingError(ModelError):
-    """Training that ended before its time; its last good checkpoint is kept."""
+    """Training that ended before its time; the checkpoint that it had reached, if any, is kept."""
 
 
 class WorkspaceError(CurateError):

@@ -100,6 +100,7 @@ class Contrastive(Network):
             dropout=0.1,
             input_dropout=0.2,
             batch_size=256,
+            min_steps=150,
             learning_rate=1e-3,
             schedule="constant",
         ),
@@ -136,6 +137,10 @@ class Contrastive(Network):
         """Return the type, and where positives differ in it the column `across`."""
         across = self.settings.across
         return {"type": (TYPE,)} | ({} if across is None else {"across": (across,)})
+
+    def categories(self) -> Mapping[str, Sequence[str]]:
+        """Return the types; a cell of another takes no part in the contrastive loss."""
+        return {"type": self.facts.types}
 
     def sampling_weights(self, shards: Shards) -> NDArray[np.float64]:
         """Return weights that balance types and `across`; a task's types get `task_share` at least.

@@ -97,9 +97,11 @@ class Geneformer(Network):
             n_feedforward=128,
             length=128,
             dropout=0,
-            batch_size=64,
-            max_epochs=5,
-            warmup_steps=50,
+            batch_size=32,
+            max_epochs=3,
+            min_steps=400,
+            learning_rate=3e-3,
+            warmup_steps=20,
         ),
         # 18 cells on each of 8 GPUs.
         "study": GeneformerSettings(

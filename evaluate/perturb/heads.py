@@ -139,7 +139,8 @@ def _lesson(known: Known, vectors: Vectors, seed: int) -> Lesson:
     taught = {site: np.resize(rng.permutation(known.controls[site]), n) for site in sorted(known.controls)}
     seen = vectors(np.concatenate(list(taught.values())))
     center, scale = seen.mean(axis=0), seen.std(axis=0)
-    scale[scale == 0] = 1.0
+    # Genes that the data lack are constant dimensions of `hvg`: most of them, in a panel of few genes.
+    varies = np.ptp(seen, axis=0) > 0
     named = [] if known.perturbations_are_new else np.unique(known.pairs[:, 1]).tolist()
     codes = {number: code for code, number in enumerate(named)}
 
@@ -147,7 +148,8 @@ def _lesson(known: Known, vectors: Vectors, seed: int) -> Lesson:
         one_hot = np.zeros((cells.size, len(codes)))
         if perturbation in codes:
             one_hot[:, codes[perturbation]] = 1.0
-        return np.hstack([(vectors(cells) - center) / scale, one_hot]).astype(np.float32)
+        scaled = ((vectors(cells) - center)[:, varies]) / scale[varies]
+        return np.hstack([scaled, one_hot]).astype(np.float32)
 
     mixtures, basis = _mixtures(known.changes - _usual(known))
     inputs = [encode(taught[site], number) for site, number in known.pairs.tolist()]

@@ -177,7 +177,9 @@ class Geneformer(Network):
             for layer in bert.encoder.layer[:-1]:
                 states = layer(states, is_gene[:, None, None])
             mean = (states.float() * is_gene[:, :, None]).sum(dim=1) / batch.lengths[cells, None]
-            out[cells] = mean
+            # Cells that stand again at the end count once, in gradients too.
+            n = len(torch.unique_consecutive(cells))
+            out[cells[:n]] = mean[:n]
         return out
 
     def losses(self, batch: Batch, *, step: int) -> dict[str, Tensor]:

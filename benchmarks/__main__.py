@@ -28,6 +28,8 @@ BENCHMARKS: dict[str, str] = {
     "train": "benchmarks.train",
     "zero-shot": "benchmarks.zero_shot",
     "scvi": "benchmarks.scvi",
+    "saturation": "benchmarks.saturation",
+    "advise": "benchmarks.advise",
 }
 
 

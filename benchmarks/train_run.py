@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import polars as pl
 import torch
 
+from curate.train.fit.losses import LOG_STEPS
 from curate.train.fit.plan import Budget, FitPlan
 from curate.train.fit.stream import training_loader
 from curate.train.fit.trainer import fit
@@ -58,8 +60,9 @@ def main(model: str, folder: Path, preset: str, steps: int, turns: int, accelera
             found["loop"].append(_loop(network, _endless(loader), steps, device))
             found["memory"].append(_loop(network, _again(held), steps, device))
             done = fit(network, shards, plan)
-            # Between the first and the last row of the log: neither the first steps nor the last checkpoint.
-            n_cells, seconds = done.metrics["n_cells"], done.metrics["seconds"]
+            # Between the tenth and the last row of the log: neither the first steps nor the last checkpoint.
+            rows = done.metrics.filter(pl.col("step") >= LOG_STEPS)
+            n_cells, seconds = rows["n_cells"], rows["seconds"]
             found["trainer"].append((n_cells[-1] - n_cells[0]) / (seconds[-1] - seconds[0]))
             found["waiting"].append(done.waiting_fraction)
     found["n_parameters"] = sum(each.numel() for each in network.parameters())

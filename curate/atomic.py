@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Errors of disk, network and device: the same run may end well another time.
 PASSING_ERRORS = (CensusError, WriteError, TrainingError)
+_UNCHANGED = "; nothing was changed"
 _TOKEN = "[0-9a-f]{8}"
 
 
@@ -68,10 +69,11 @@ def atomic_folder(path: Path, *, resumable: bool = False) -> Iterator[Path]:
     Raises
     ------
     WriteError
-        When something in it cannot be written, when `path` exists, or another run is at work on it.
+        When something in it cannot be written, when `path` exists, or another run is at work on it; saying
+        what of a resumable folder is kept.
     """
     _refuse_existing(path)
-    aside = path.parent / f".{path.name}.partial" if resumable else _aside(path)
+    aside = partial_of(path) if resumable else _aside(path)
     with _said_plainly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(aside, wait=not resumable):
@@ -94,7 +96,29 @@ def atomic_folder(path: Path, *, resumable: bool = False) -> Iterator[Path]:
                     isinstance(error, CurateError) and not isinstance(error, PASSING_ERRORS)
                 ):
                     shutil.rmtree(aside, ignore_errors=True)
+                if resumable and isinstance(error, (OSError, WriteError)):
+                    raise WriteError(f"{_said(error, path)}; {_kept(aside)}") from error
                 raise
+
+
+def partial_of(path: Path) -> Path:
+    """Return where a resumable folder lies until it is whole."""
+    return path.parent / f".{path.name}.partial"
+
+
+@contextmanager
+def claim_partial(path: Path) -> Iterator[Path]:
+    """Yield what an interrupted run has left of a resumable folder; removed when the block ends well.
+
+    Raises
+    ------
+    WriteError
+        When another run is at work on it.
+    """
+    aside = partial_of(path)
+    with _said_plainly(aside), _locked(aside, wait=False):
+        yield aside
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -102,8 +126,18 @@ def _said_plainly(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise WriteError(f"could not write {path}: {reason}; nothing was changed") from error
+        raise WriteError(f"{_said(error, path)}{_UNCHANGED}") from error
+
+
+def _said(error: OSError | WriteError, path: Path) -> str:
+    """Say why `path` could not be written, or what in it, without a word on what is left."""
+    if isinstance(error, WriteError):
+        return str(error).removesuffix(_UNCHANGED)
+    return f"could not write {path}: {error.strerror or error}"
+
+
+def _kept(aside: Path) -> str:
+    return f"what was written before is kept in {aside}: the same again goes on from there; or remove it"
 
 
 def _open_to_others(path: Path, *, like: Path) -> None:

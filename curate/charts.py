@@ -133,6 +133,7 @@ def series_legend(
     levels: Sequence[int] | None = None,
     like: Mapping[str, str] | None = None,
     width: int = 900,
+    shown: Sequence[str] | None = None,
 ) -> alt.LayerChart:
     """Return a legend for charts of several panels, to stand above them in lines of up to `width` pixels.
 
@@ -144,12 +145,14 @@ def series_legend(
         Of lines, as `dash_of`; without, the legend is of points.
     like
         As `colour_of`.
+    shown
+        Of the series, those that are explained; all by default.
     """
     import altair as alt
 
     rows, x, y = [], 8.0, 9.0
     sample = 0.0 if levels is None else 30.0
-    for name in series:
+    for name in series if shown is None else shown:
         needed = sample + 30 + 6.3 * len(name)
         if x + needed > width and x > 8:
             x, y = 8.0, y + 18

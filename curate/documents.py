@@ -29,6 +29,39 @@ class Document(BaseModel):
             aside.write_text(json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
 
 
+class SealedDocument(Document):
+    """A document that is written with the digest of its own content, so that one which was edited is told.
+
+    Attributes
+    ----------
+    digest
+        sha256 (hex) over the canonical JSON of all other keys; empty in what was not read from a file.
+    """
+
+    digest: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write the document with its digest, aside and renamed."""
+        content = self.model_dump(mode="json", exclude={"digest"})
+        Document.save(self.model_copy(update={"digest": canonical_digest(content)}), path)
+
+
+def is_as_sealed(path: Path) -> bool | None:
+    """Tell whether the content of a sealed document is that which was written; None where it has no digest.
+
+    What counts is what stands in the file: keys that a later version knows, and their defaults, do not.
+    """
+    content = json.loads(path.read_text())
+    digest = content.pop("digest", "")
+    if not digest:
+        return None
+    try:
+        return bool(digest == canonical_digest(content))
+    except ValueError:
+        # NaN, which JSON does not know and nobody writes.
+        return False
+
+
 Held = TypeVar("Held", bound=Document)
 
 

@@ -93,7 +93,7 @@ class ModelError(CurateError):
 
 
 class TrainingError(ModelError):
-    """Training that ended before its time; its last good checkpoint is kept."""
+    """Training that ended before its time; the checkpoint that it had reached, if any, is kept."""
 
 
 class WorkspaceError(CurateError):

@@ -120,7 +120,8 @@ def normalised(table: pl.DataFrame, *, trivial: str, replicate: str | None) -> p
 
     Trivial and replicate are the scores that the methods of these names have in the table, of the same data
     set, part, metric and evaluation seed. Without a replicate, the perfect score of a metric that has one (1
-    of a share) is not taken for it: the column stays null.
+    of a share) is not taken for it: the column stays null. So it does where the replicate is no better than
+    the trivial method, for then the metric cannot tell them apart.
     """
     by = ["task", "dataset_id", "evaluation_seed", "part", "metric"]
 
@@ -134,7 +135,8 @@ def normalised(table: pl.DataFrame, *, trivial: str, replicate: str | None) -> p
         .join(of(replicate, "replicate"), on=by, how="left", maintain_order="left")
     )
     span = pl.col("replicate") - pl.col("trivial")
-    score = pl.when(span != 0).then((pl.col("value") - pl.col("trivial")) / span)
+    gain = pl.when(pl.col("higher_is_better")).then(span).otherwise(-span)
+    score = pl.when(gain > 0).then((pl.col("value") - pl.col("trivial")) / span)
     return joined.with_columns(score.alias("normalised")).select(list(RESULT_SCHEMA))
 
 

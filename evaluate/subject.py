@@ -93,7 +93,7 @@ class Subject:
 
     def genes_found(self, data: EvaluationData) -> float | None:
         """Return the share of the model's genes that the data have; None of a baseline."""
-        return self._embedded(data)[1]
+        return None if self.artifact is None else self._embedded(data)[1]
 
     def _embedded(self, data: EvaluationData) -> tuple[NDArray[np.float32], float | None]:
         if data.fingerprint not in self._vectors:

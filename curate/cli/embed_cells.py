@@ -35,7 +35,7 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     callback=_checked,
-    help="A file to make: .h5ad (obs, and the vectors in obsm), .parquet or .npy.",
+    help="A file to make, with its folder: .h5ad (obs, and the vectors in obsm), .parquet or .npy.",
 )
 @click.option("--layer", metavar="NAME", help="Where the raw counts stand.  [default: X or raw.X]")
 @click.option("--gene-column", metavar="COLUMN", help="Column of var with Ensembl ids or symbols.")
@@ -104,6 +104,7 @@ def command(
             "key": embedded.key,
             "layer": embedded.layer,
             "genes": embedded.overlap.to_json(),
+            "n_empty": embedded.n_empty,
         }
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
@@ -112,6 +113,8 @@ def command(
 
 def _show(embedded: EmbeddedCells, model: str) -> None:
     from rich.console import Console
+
+    from curate.wording import counted
 
     overlap = embedded.overlap
     place = f", obsm {embedded.key!r}" if embedded.path.suffix == ".h5ad" else ""
@@ -124,6 +127,11 @@ def _show(embedded: EmbeddedCells, model: str) -> None:
     }
     if overlap.n_summed:
         lines["summed"] = f"{overlap.n_summed:,} genes of the data that meet others in one of the model"
+    if embedded.n_empty:
+        lines["empty"] = (
+            f"{counted(embedded.n_empty, 'cell')} without a count in any gene of the model: their vector, "
+            "one for all such cells, says nothing"
+        )
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for name, text in lines.items():
         console.print(f"{name:<11}{text}")

@@ -11,6 +11,7 @@ from curate.cli.model_names import need_torch
 
 if TYPE_CHECKING:
     from curate.train.artifact import Artifact
+    from curate.train.artifact.unfinished import Unfinished
 
 WIDTH = 160
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -33,7 +34,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from curate.train.artifact.artifact import Artifact, artifacts, unfinished
+    from curate.train.artifact.artifact import Artifact, artifacts
+    from curate.train.artifact.unfinished import unfinished
     from curate.workspace import Workspace
 
     folder = Workspace.find(ctx.obj).models_path
@@ -44,8 +46,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         rows = [_row(each) for each in found] + [{"problem": problem} for problem in problems]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    for name in unfinished(folder):
-        click.echo(f"not finished: {name}; its command goes on with it", err=True)
+    for each in unfinished(folder):
+        click.echo(_of_unfinished(each), err=True)
     if not held:
         click.echo(f"{folder} holds no trained model; make one with `curate train`")
         return
@@ -79,19 +81,46 @@ def show(home: str | None, *, ref: str, as_json: bool) -> None:
 
 
 @command.command("verify")
-@click.argument("refs", metavar="NAME...", nargs=-1, required=True)
+@click.argument("refs", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Every model in the workspace.")
 @click.pass_obj
-def verify(home: str | None, *, refs: tuple[str, ...]) -> None:
+def verify(home: str | None, *, refs: tuple[str, ...], every: bool) -> None:
     """Compare every file of trained models with its sha256, their ids with what they are made of; open them.
+
+    run.json is compared with the digest that it holds of itself. What else lies in the folder is named, and
+    does not fail. Exit status 1 when a model is not what was written, once all are checked.
 
     Example: curate models verify scvi-sketch-0.01-s0-v1-3f2a9c1d
     """
+    if every == bool(refs):
+        raise click.UsageError("name models, or give --all")
     need_torch()
+    from curate.errors import ModelError
+    from curate.train.artifact.artifact import RUN_FILE
+    from curate.workspace import Workspace
+
+    if every:
+        folder = Workspace.find(home).models_path
+        refs = tuple(str(path.parent) for path in sorted(folder.glob(f"[!.]*/{RUN_FILE}")))
+        if not refs:
+            click.echo(f"{folder} holds no trained model; make one with `curate train`")
+    faults = {}
     for ref in refs:
-        artifact = find(home, ref)
-        artifact.verify()
-        artifact.load()
+        try:
+            artifact = find(home, ref)
+            artifact.verify()
+            artifact.load()
+        except ModelError as error:
+            faults[ref] = str(error)
+            if len(refs) > 1:
+                click.echo(f"{ref}: failed: {error}")
+            continue
         click.echo(f"{artifact.path}: {len(artifact.header.files) + 1} files are what was written")
+        if artifact.others:
+            click.echo(f"  no part of the model, and not looked at: {', '.join(artifact.others)}")
+    if faults:
+        first = next(iter(faults.values()))
+        raise ModelError(first if len(refs) == 1 else f"{len(faults)} of {len(refs)} models failed; {first}")
 
 
 def find(home: str | None, ref: str) -> Artifact:
@@ -100,6 +129,19 @@ def find(home: str | None, ref: str) -> Artifact:
     from curate.workspace import Workspace
 
     return find_model(ref, Workspace.find(home) if home else None)
+
+
+def _of_unfinished(each: Unfinished) -> str:
+    if each.broken_off is None:
+        return f"not finished: {each.name}; its command goes on with it"
+    step = each.broken_off.checkpoint_step
+    kept = "no checkpoint had been written"
+    if step:
+        kept = f"its command with --take-checkpoint makes a model of its checkpoint of step {step:,}"
+    return (
+        f"broke off: {each.name}: {each.broken_off.why}; {kept}; to be rid of it remove {each.path}, and "
+        "train with another --set learning_rate, say"
+    )
 
 
 def _row(artifact: Artifact) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def command(
     items: tuple[str, ...],
     task: Path | None,
     is_untrained: bool,
+    takes_checkpoint: bool,
     shards: Path | None,
     verify: bool | None,
     log_csv: Path | None,
@@ -74,7 +75,8 @@ def command(
 
     The counts are written as shards first, where they are not yet. The trained model is a folder under
     models/ of the workspace: weights, genes, settings, log, cost and a model card. The same command again
-    finds it; a run that was killed goes on from its last checkpoint.
+    finds it; a run that was killed goes on from its last checkpoint. One that diverged, or is not to go on,
+    can end there: with --take-checkpoint the same command makes a model of what it had come to.
 
     Without a budget it trains as the settings say: so many epochs, fewer when validation stops to improve.
     With --max-steps, --max-cells or --max-minutes it trains that long, whatever the validation says, so that
@@ -103,6 +105,7 @@ def command(
     changes = _changes(items, {key: options.pop(key) for key in SETTINGS})
     settings = _settings(kind, preset, changes)
     plan = _plan(kind, options)
+    _check(kind, plan, is_untrained=is_untrained, takes_checkpoint=takes_checkpoint)
     workspace = Workspace.find(home)
     manifest = load(home, ref)
     manifest = replace(manifest, workspace=manifest.workspace or workspace)
@@ -122,6 +125,7 @@ def command(
         task=opened,
         plan=plan,
         is_untrained=is_untrained,
+        takes_checkpoint=takes_checkpoint,
         name=name,
         shards=shards,
         verify=verify,
@@ -132,7 +136,7 @@ def command(
         remember(trained.artifact, root=workspace.root)
     if log_csv is not None:
         _write_csv(trained, log_csv)
-    _show(trained, as_json=as_json)
+    _show(trained, name, as_json=as_json)
 
 
 def _changes(items: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,6 +173,24 @@ def _plan(kind: type[Model], options: dict[str, Any]) -> FitPlan:
     return FitPlan(Path(), budget=budget, **options)
 
 
+def _check(kind: type[Model], plan: FitPlan, *, is_untrained: bool, takes_checkpoint: bool) -> None:
+    """Refuse what has no effect, and a TensorBoard that is not there, before anything is read."""
+    from importlib.util import find_spec
+
+    from curate.errors import ModelError
+    from curate.train.fit.events import NOT_INSTALLED
+    from curate.train.models.network import Network
+
+    if takes_checkpoint and is_untrained:
+        raise click.UsageError("--take-checkpoint goes with a training; --untrained takes no step")
+    if takes_checkpoint and not issubclass(kind, Network):
+        raise click.UsageError(f"--take-checkpoint goes with models that take steps; {kind.name} takes none")
+    if not issubclass(kind, Network) and plan.accelerator == "gpu":
+        raise click.UsageError(f"{kind.name} is found on the processor; leave --accelerator gpu out")
+    if plan.tensorboard is not None and find_spec("tensorboard") is None:
+        raise ModelError(NOT_INSTALLED)
+
+
 def _write_csv(trained: Trained, path: Path) -> None:
     from curate.atomic import atomic_file
 
@@ -176,7 +198,7 @@ def _write_csv(trained: Trained, path: Path) -> None:
         trained.artifact.metrics().write_csv(aside)
 
 
-def _show(trained: Trained, *, as_json: bool) -> None:
+def _show(trained: Trained, name: str | None, *, as_json: bool) -> None:
     artifact, header = trained.artifact, trained.artifact.header
     if as_json:
         report = {"name": artifact.name, "path": str(artifact.path), "is_new": trained.is_new}
@@ -187,7 +209,8 @@ def _show(trained: Trained, *, as_json: bool) -> None:
     from curate.cli.train_lines import lines
 
     if not trained.is_new:
-        click.echo(f"this model is there already, made {header.created:%Y-%m-%d %H:%M} UTC", err=True)
+        called = f" under the name {artifact.name}, not {name}" if name not in (None, artifact.name) else ""
+        click.echo(f"this model is there already{called}, made {header.created:%Y-%m-%d %H:%M} UTC", err=True)
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for title, text in lines(artifact).items():
         console.print(f"{title:<11}{text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -34,18 +35,20 @@ def estimate(
         return
     import torch
 
-    budget = plan.budget
+    budget, batch_size = plan.budget, settings.batch_size
+    if n_train < batch_size:
+        batch_size = n_train
+        said += f", in batches of {n_train:,}: there are no {settings.batch_size:,} for a batch"
     most = [
         settings.max_epochs * n_train if not budget.is_fixed else None,
         budget.max_cells,
-        budget.max_steps * settings.batch_size * plan.devices if budget.max_steps else None,
+        budget.max_steps * batch_size * plan.devices if budget.max_steps else None,
     ]
     n_cells = min((each for each in most if each is not None), default=None)
     rate = own_rate(root, _work(kind.name, preset))
     if rate is not None and n_cells is not None:
-        said += (
-            f"; at most about {_duration(n_cells / rate.per_s)} at {rate.per_s:,.0f} cells/s ({rate.source})"
-        )
+        seconds = min(n_cells / rate.per_s, 60 * (budget.max_minutes or math.inf))
+        said += f"; at most about {_duration(seconds)} at {rate.per_s:,.0f} cells/s ({rate.source})"
     elif preset != "tiny" and not budget.is_fixed and not torch.cuda.is_available():
         said += "; no GPU here: --max-minutes N ends in time, --preset tiny is for a first look"
     click.echo(said, err=True)

@@ -24,6 +24,7 @@ def lines(artifact: Artifact) -> dict[str, str]:
         "took": _took(artifact),
         "loss": _loss(artifact),
         "ended by": STOPPED[header.stopped],
+        "broken off": header.broken_off or "",
         "folder": f"{artifact.path} ({artifact.n_bytes / 1e6:,.1f} MB)",
     }
     if header.asked.is_untrained:
@@ -37,7 +38,8 @@ def lines(artifact: Artifact) -> dict[str, str]:
 def _took(artifact: Artifact) -> str:
     cost = artifact.header.cost
     if not cost.n_steps:
-        return f"{cost.seconds:,.1f} s"
+        drawn = ", drawn by the weights of the manifest" if artifact.header.asked.is_weighted else ""
+        return f"{cost.n_cells:,} cells in {cost.seconds:,.1f} s{drawn}"
     rate = f", {cost.n_cells / cost.seconds:,.0f} cells/s" if cost.seconds > 0 else ""
     waiting = "" if cost.waiting_fraction is None else f", {cost.waiting_fraction:.1%} of it waiting for data"
     return f"{cost.n_steps:,} steps, {cost.n_cells:,} cells in {cost.seconds:,.1f} s{rate}{waiting}"
@@ -50,7 +52,8 @@ def _loss(artifact: Artifact) -> str:
     for split in ("train", "val"):
         values: list[float] = losses.filter(pl.col("split") == split)["value"].to_list()
         if values:
-            said.append(f"{split} {values[0]:.5g} → {min(values):.5g}")
+            course = f" → {min(values):.5g}" if len(values) > 1 else ""
+            said.append(f"{split} {values[0]:.5g}{course}")
     if artifact.header.best_step is not None:
         said.append(f"weights of step {artifact.header.best_step:,}")
     return ", ".join(said)

@@ -47,6 +47,12 @@ def training_options(function: Callable[..., None]) -> Callable[..., None]:
             "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Budget: of training."
         ),
         click.option("--max-epochs", type=POSITIVE, help="As --set max_epochs=…"),
+        click.option(
+            "--take-checkpoint",
+            "takes_checkpoint",
+            is_flag=True,
+            help="Take no further step: make the model of the last checkpoint of this training, broken off.",
+        ),
         click.option("--untrained", "is_untrained", is_flag=True, help="Take no step: the control."),
         click.option(
             "--weighted",

@@ -67,11 +67,11 @@ def compare(curve: Curve, baseline: Curve, *, level: float = 0.95) -> tuple[Diff
     whole = differences[np.isfinite(differences).all(axis=1)]
     found = []
     if len(whole) >= 2 and sizes.size > 1:
-        found.append(_difference(None, whole.mean(axis=1), level=level))
+        found.append(paired(None, whole.mean(axis=1), level=level))
     for size, column in zip(sizes.tolist(), differences.T, strict=True):
         held = column[np.isfinite(column)]
         if held.size >= 2:
-            found.append(_difference(size, held, level=level))
+            found.append(paired(size, held, level=level))
     return adjusted(found)
 
 
@@ -85,7 +85,8 @@ def adjusted(differences: Sequence[Difference]) -> tuple[Difference, ...]:
     return tuple(replace(each, p_adjusted=float(p)) for each, p in zip(differences, p_adjusted, strict=True))
 
 
-def _difference(n_cells: float | None, values: NDArray[np.float64], *, level: float) -> Difference:
+def paired(n_cells: float | None, values: NDArray[np.float64], *, level: float = 0.95) -> Difference:
+    """Return the mean of differences, one a pair of runs, two pairs or more; p not adjusted yet."""
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
     dof = values.size - 1
     half = float(student_t.ppf((1 + level) / 2, dof)) * error

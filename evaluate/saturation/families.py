@@ -43,6 +43,10 @@ class Family:
         """1, or 0 where the shape is fixed."""
         return int(self.thetas.size > 1)
 
+    def values(self, thetas: Floats, low: float, high: float) -> Floats:
+        """Return the parameter as people write it, float64 [g]: c of the formula."""
+        return thetas if self.name == "power" else _scales(thetas, low, high)[:, 0]
+
     def shape(self, n_cells: Floats, low: float, high: float) -> Floats:
         """Return φ, float64 [g, k], 1 at `low` and 0 at `high` cells; `n_cells` may be infinite."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

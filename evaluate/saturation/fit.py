@@ -28,6 +28,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from scipy.stats import f as f_distribution
 from scipy.stats import t as student_t
 
 from curate.errors import SaturationError
@@ -118,6 +119,19 @@ class Fit:
     def gain(self, low: float, high: float, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
         """Return what the score gains from `low` to `high` cells, and its interval."""
         return self._interval(self._at(low) - self._at(high), level=level, rng=rng)
+
+    def parameter(self, *, level: float = 0.95) -> Interval | None:
+        """Return the exponent of a power law, or the scale in cells of other shapes, and its interval.
+
+        Of the values whose fit is not much worse than the best (F of 1 and `dof` degrees of freedom): where
+        the curve is flat they are all of the grid. None of a family without a parameter.
+        """
+        if not self.family.n_parameters:
+            return None
+        limit = float(self._rss[self._best]) * (1 + float(f_distribution.ppf(level, 1, self.dof)) / self.dof)
+        inside = self.family.values(self.family.thetas[self._rss <= limit], *self._range)
+        best = self.family.values(self.family.thetas[[self._best]], *self._range)
+        return Interval(float(best[0]), float(inside.min()), float(inside.max()))
 
     def predicted(self, n_cells: Floats) -> Floats:
         """Return the best curve, mean over seeds, float64 [k]."""

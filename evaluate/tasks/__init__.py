@@ -41,5 +41,9 @@ class _Tasks(Mapping[str, "EvaluationTask"]):
 TASKS: Mapping[str, EvaluationTask] = _Tasks(
     {
         "classify": "classify:CLASSIFY",
+        "integrate": "integrate:INTEGRATE",
+        "reconstruct": "reconstruct:RECONSTRUCT",
+        "perturb": "perturb:PERTURB",
+        "perturb-unseen": "perturb:PERTURB_UNSEEN",
     }
 )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 import shutil
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 import pytest
 import scipy.sparse as sp
 import torch
 
 from curate.build.build import build
 from curate.errors import ModelError
+from curate.evaluate.metrics import METRICS
+from curate.evaluate.tasks.reconstruct import LOSSES
 from curate.manifests.registry import Registry
 from curate.train.fit.plan import Budget, FitPlan
+from curate.train.fit.seeds import generators_kept
+from curate.train.fit.validation import Validation, mean_losses
 from curate.train.models import MODELS
 from curate.train.models.network import Network
 from curate.train.models.settings import PRESETS, changed
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
 
 N_CELLS, N_STEPS, BATCH = 400, 3, 32
 every_model = pytest.mark.parametrize("name", MODELS)
+every_network = pytest.mark.parametrize("name", LOSSES)
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +323,41 @@ def test_a_pickle_is_never_opened(name: str, saved: Path, tmp_path_factory: pyte
     with pytest.raises(ModelError, match="is not the file"):
         MODELS[name].load(saved)
     assert not trap.exists()
+
+
+@every_network
+def test_its_loss_on_cells_of_elsewhere_is_that_of_validation(
+    name: str, trained: Fitted, counts: sp.csr_array, tmp_path: Path
+) -> None:
+    network, shards = trained[name], trained.shards
+    assert isinstance(network, Network)
+    obs, n = shards.obs(split="val"), counts.shape[0]
+    before = global_state()
+    with generators_kept():
+        batches = network.held_out_batches(counts, obs, batch_size=BATCH, seed=0)
+        n_cells, found = mean_losses(network, batches, itertools.count(), torch.device("cpu"), step=N_STEPS)
+        validation = Validation(network, shards, FitPlan(tmp_path, validation_cells=n), rank=0)
+        n_expected, expected = validation.losses(nullcontext(), torch.device("cpu"), step=N_STEPS)
+        network.eval()
+    assert n_cells == n_expected == n
+    # Masks are drawn by the row, which is another in shards.
+    tolerance = 0.1 if network.mask() is not None else 1e-6
+    assert found == pytest.approx(expected, rel=tolerance, abs=1e-9)
+    assert global_state() == before
+
+
+def test_every_network_has_its_losses_among_the_metrics() -> None:
+    assert {name for name, kind in MODELS.items() if issubclass(kind, Network)} == set(LOSSES)
+    assert {metric for metrics in LOSSES.values() for metric in metrics.values()} <= set(METRICS)
+
+
+@every_network
+def test_losses_are_given_of_cells_without_labels(name: str, trained: Fitted, counts: sp.csr_array) -> None:
+    network = trained[name]
+    assert isinstance(network, Network)
+    without = pl.DataFrame({"row": range(counts.shape[0])})
+    with generators_kept():
+        batches = network.held_out_batches(counts, without, batch_size=BATCH, seed=0)
+        _, found = mean_losses(network, batches, itertools.count(), torch.device("cpu"), step=0)
+    assert set(LOSSES[name]) <= set(found)
+    assert np.isfinite(list(found.values())).all()

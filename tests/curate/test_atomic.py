@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.atomic import atomic_file, atomic_folder
+from curate.atomic import atomic_file, atomic_folder, claim_partial
 from curate.errors import CensusError, CurateError, RecipeError, WriteError
 
 
@@ -97,7 +97,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_old_file(tmp_path: Path) 
 BUSY = """
 import sys, time
 from pathlib import Path
-from curate.atomic import atomic_file, atomic_folder
+from curate.atomic import atomic_file, atomic_folder, claim_partial
 path = Path(sys.argv[2])
 kinds = {
     "file": lambda: atomic_file(path),
@@ -234,3 +234,32 @@ def test_a_resumable_folder_is_kept_unless_the_error_would_come_again(
         (aside / "file").touch()
         raise error
     assert list(tmp_path.iterdir()) == ([tmp_path / ".a.partial"] if is_kept else [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), WriteError("could not write x; nothing was changed")],
+)
+def test_a_resumable_folder_that_could_not_be_written_says_what_is_kept(
+    tmp_path: Path, error: Exception
+) -> None:
+    with pytest.raises(WriteError) as caught, atomic_folder(tmp_path / "a", resumable=True):
+        raise error
+    assert "nothing was changed" not in str(caught.value)
+    assert str(caught.value).endswith(
+        f"; what was written before is kept in {tmp_path / '.a.partial'}: the same again goes on from there; "
+        "or remove it"
+    )
+
+
+def test_what_an_interrupted_run_has_left_is_claimed_once_and_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with another_run("resumable", path):
+        with pytest.raises(WriteError, match="another run is at work on"), claim_partial(path):
+            pass
+        assert (tmp_path / ".a.partial" / "inner").exists()
+    with pytest.raises(KeyError), claim_partial(path):
+        raise KeyError
+    with claim_partial(path) as left:
+        assert (left / "inner").read_text() == "half"
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -51,6 +53,7 @@ def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_pa
     assert "writing the shards of random-0.4-s0@v1" in err
     assert "mine" in out
     assert "6 dimensions" in out
+    assert re.search(r"took +[\d,]+ cells in [\d.]+ s", out)
     assert "metric" in pl.read_csv(tmp_path / "log.csv").columns
     # The same again is found.
     code, out, err = curate(*arguments, "--json")
@@ -62,6 +65,12 @@ def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_pa
     assert "random-0.4-s0@v1" in curate("models")[1]
     assert "Trained on" in curate("models", "show", report["id"][:8])[1]
     assert "6 files are what was written" in curate("models", "verify", "mine")[1]
+    (root / "models/mine/notes.txt").touch()
+    assert "no part of the model, and not looked at: notes.txt" in curate("models", "verify", "--all")[1]
+    # Under another name it is the same, which is said.
+    code, _, err = curate(*arguments[:-1], "other")
+    assert "this model is there already under the name mine, not other, made" in err
+    assert not (root / "models/other").exists()
     # Its vectors: of the corpus, of a split, for a strategy.
     code, out, _ = curate("embed", "--from", "mine", "--json")
     assert (code, json.loads(out)["parameters"]["artifact"]) == (0, report["id"])
@@ -85,6 +94,14 @@ def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_pa
         ("train pca x --set seed=1 --set seed=2", "seed is given twice"),
         ("train pca x --max-steps 3", "--max-steps goes with models that take steps"),
         ("train masked x --batch-size 9 --set batch_size=8", "say the same; give one"),
+        ("train pca x --accelerator gpu", "pca is found on the processor; leave --accelerator gpu out"),
+        (
+            "train pca x --take-checkpoint",
+            "--take-checkpoint goes with models that take steps; pca takes none",
+        ),
+        ("train masked x --take-checkpoint --untrained", "--untrained takes no step"),
+        ("models verify", "name models, or give --all"),
+        ("models verify a --all", "name models, or give --all"),
         ("train pca x --preset huge", "'huge' is not one of"),
         ("embed-cells m data.h5ad -o out.csv", "ends in none of .h5ad, .parquet, .npy"),
         ("embed --from census:scvi --accelerator cpu", "--accelerator goes with --from and a trained model"),
@@ -136,3 +153,72 @@ def test_a_training_is_estimated_from_the_last_one(root: Path, capsys: pytest.Ca
     keep_rate(root, "train masked tiny", 1000, 2.0, unit="cells")
     estimate(kind, "tiny", kind.presets["tiny"], plan, Cells(), root=root)  # type: ignore[arg-type]
     assert "6,000 cells, 500 for validation; at most about 2 min at 500 cells/s" in capsys.readouterr().err
+    # A batch holds no more cells than there are, and minutes end a training too.
+    settings = kind.presets["tiny"].model_copy(update={"batch_size": 100_000})
+    estimate(kind, "tiny", settings, FitPlan(root, budget=Budget(max_steps=5)), Cells(), root=root)  # type: ignore[arg-type]
+    said = capsys.readouterr().err
+    assert "in batches of 6,000: there are no 100,000 for a batch; at most about 60 s at 500 cells/s" in said
+    budget = Budget(max_steps=5, max_minutes=0.5)
+    estimate(kind, "tiny", settings, FitPlan(root, budget=budget), Cells(), root=root)  # type: ignore[arg-type]
+    assert "at most about 30 s" in capsys.readouterr().err
+
+
+def test_a_training_that_diverged_is_listed_and_becomes_a_model(curate: Curate, root: Path) -> None:
+    if not (root / "manifests/random-0.4-s0").exists():
+        assert curate("build", "--fraction", 0.4, "--strategy", "random")[0] == 0
+    arguments = ["train", "masked", "random-0.4-s0", "--preset", "tiny", "--accelerator", "cpu"]
+    arguments += [
+        "--set",
+        "learning_rate=1e9",
+        "--set",
+        "clip_norm=none",
+        "--max-steps",
+        "50",
+        "--name",
+        "wild",
+    ]
+    code, _, err = curate(*arguments)
+    assert code == 1
+    assert "no checkpoint had been written: nothing is kept but the log" in err
+    _, _, listed = curate("models")
+    assert "broke off: wild: training diverged at step 2" in listed
+    assert "no checkpoint had been written; to be rid of it remove" in listed
+    code, _, err = curate(*arguments, "--checkpoint-steps", 1)
+    assert code == 1
+    assert "the checkpoint of step 1 is kept in" in err
+    assert "--take-checkpoint makes a model of its checkpoint of step 1;" in curate("models")[2]
+    code, out, _ = curate(*arguments, "--checkpoint-steps", 1, "--take-checkpoint")
+    assert code == 0
+    assert "nothing: it was broken off, and its last checkpoint taken" in out
+    assert "broke off" not in curate("models")[2]
+
+
+def test_all_models_are_verified_though_one_fails(curate: Curate, root: Path) -> None:
+    if not (root / "manifests/random-0.4-s0").exists():
+        assert curate("build", "--fraction", 0.4, "--strategy", "random")[0] == 0
+    for name, n_dims in (("good", 4), ("spoilt", 5)):
+        arguments = ["--preset", "tiny", "--set", f"n_dims={n_dims}", "--name", name]
+        assert curate("train", "pca", "random-0.4-s0", *arguments)[0] == 0
+    config = root / "models/spoilt/config.json"
+    config.write_text(config.read_text().replace("10.0", "9.0"))
+    code, out, err = curate("models", "verify", "--all")
+    assert code == 1
+    assert f"{root}/models/good: 6 files are what was written" in out
+    assert f"{root}/models/spoilt: failed:" in out
+    assert re.search(r"1 of \d models failed; .*config.json .* has changed since it was written", err)
+    code, _, err = curate("embed-cells", "spoilt", root / "shards/random-0.4-s0/v0001", "-o", "out.npy")
+    assert code == 1
+    assert "config.json" in err
+    shutil.rmtree(root / "models/spoilt")
+
+
+def test_a_tensorboard_that_is_not_installed_is_said_before_anything_is_read(
+    curate: Curate, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tensorboard" else real(name)
+    )
+    code, _, err = curate("train", "masked", "nothing", "--tensorboard", tmp_path / "events")
+    assert code == 1
+    assert "TensorBoard is not installed: pip install tensorboard" in err

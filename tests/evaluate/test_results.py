@@ -60,6 +60,14 @@ def test_a_replicate_no_better_than_the_trivial_normalises_nothing() -> None:
     assert found["normalised"].null_count() == 3
 
 
+def test_a_replicate_worse_than_the_trivial_normalises_nothing_whatever_is_better() -> None:
+    values = {"no-change": 0.2, "knn": 0.1, "replicate": 0.3}
+    for name, is_error in (("change_mse", True), ("accuracy", False)):
+        found = rows([Score("zero-shot", method, name, value, 10) for method, value in values.items()], FACTS)
+        nulls = normalised(found, trivial="no-change", replicate="replicate")["normalised"].null_count()
+        assert nulls == (3 if is_error else 0)
+
+
 def test_results_come_back_from_a_file(tmp_path: Path) -> None:
     written = table(majority=0.2, knn=0.5)
     write_results(written, tmp_path / "a.parquet")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from curate.documents import file_digest, read_header
+from curate.documents import file_digest, is_as_sealed, read_header
 from curate.errors import ModelError
 from curate.nearest import nearest
 from curate.train.artifact.document import FORMAT, RunDocument
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 RUN_FILE: Final = "run.json"
 CARD_FILE: Final = "README.md"
 METRICS_FILE: Final = "metrics.parquet"
-ASKED_FILE: Final = "asked.json"
 AGAIN = "train it again, or copy it again from where it came"
 MIN_DIGITS = 6
 
@@ -93,8 +92,11 @@ class Artifact:
         ModelError
             When a file is missing, has changed, or does not fit the others.
         """
-        from curate.train.models.files import load
+        from curate.train.models.files import CONFIG_FILE, load
 
+        # Shapes and settings follow from it; the files that it names it vouches for itself.
+        if (self.path / CONFIG_FILE).is_file():
+            self._check(CONFIG_FILE)
         return load(self.path)
 
     def metrics(self) -> pl.DataFrame:
@@ -102,26 +104,40 @@ class Artifact:
         return pl.read_parquet(self.path / METRICS_FILE)
 
     def verify(self) -> None:
-        """Compare every file with its sha256, and the id with what it is made of.
+        """Compare every file with its sha256, run.json with its own digest, the id with what it is made of.
 
         Raises
         ------
         ModelError
             Naming the first thing that is not what was written.
         """
-        for name, sha256 in self.header.files.items():
-            path = self.path / name
-            if not path.is_file():
-                raise ModelError(f"{path} is missing; {AGAIN}")
-            if file_digest(path) != sha256:
-                raise ModelError(
-                    f"{path} ({path.stat().st_size:,} bytes) has changed since it was written: its sha256 is "
-                    f"not the one recorded; {AGAIN}"
-                )
-        if self.header.asked.id != self.id:
+        for name in self.header.files:
+            self._check(name)
+        path = self.path / RUN_FILE
+        found = self.header.asked.id
+        if found != self.id:
             raise ModelError(
-                f"{self.path / RUN_FILE} is damaged: its id is {self.id[:12]}, recomputed as "
-                f"{self.header.asked.id[:12]}; {AGAIN}"
+                f"{path} is damaged: its id is {self.id[:12]}, recomputed as {found[:12]}; {AGAIN}"
+            )
+        is_whole = is_as_sealed(path)
+        if not is_whole:
+            said = "holds no digest of itself" if is_whole is None else "has changed since it was written"
+            raise ModelError(f"{path} {said}, so that nobody can tell what was in it; {AGAIN}")
+
+    @property
+    def others(self) -> list[str]:
+        """Names of what lies in the folder and is no part of the model."""
+        own = {RUN_FILE, *self.header.files}
+        return sorted(path.name for path in self.path.iterdir() if path.name not in own)
+
+    def _check(self, name: str) -> None:
+        path = self.path / name
+        if not path.is_file():
+            raise ModelError(f"{path} is missing; {AGAIN}")
+        if file_digest(path) != self.header.files[name]:
+            raise ModelError(
+                f"{path} ({path.stat().st_size:,} bytes) has changed since it was written: its sha256 is "
+                f"not the one that {RUN_FILE} records; {AGAIN}"
             )
 
 
@@ -147,12 +163,6 @@ def artifacts(folder: Path) -> Iterator[Artifact | ModelError]:
             yield Artifact.open(path.parent)
         except ModelError as error:
             yield error
-
-
-def unfinished(folder: Path) -> list[str]:
-    """Return the names of models whose training was begun and has not ended, be it killed or under way."""
-    found = folder.glob(f".*.partial/{ASKED_FILE}")
-    return sorted(path.parent.name.removeprefix(".").removesuffix(".partial") for path in found)
 
 
 def find_model(ref: str | Path, workspace: Workspace | None = None) -> Artifact:

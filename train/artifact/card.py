@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from curate.build.composition import composition, n_donors
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ STOPPED = {
     "patience": "validations in a row without a better loss",
     "untrained": "none was asked for: an untrained control",
     "fitted": "the fit is complete",
+    "checkpoint": "nothing: it was broken off, and its last checkpoint taken",
 }
 
 
@@ -34,6 +36,8 @@ def card(
     manifest: ManifestDocument,
     kind: type[Model],
     metrics: pl.DataFrame,
+    *,
+    obs: pl.DataFrame,
 ) -> str:
     """Return the model card of a trained model.
 
@@ -41,12 +45,14 @@ def card(
     ----------
     metrics
         The log of its training, as in `FitReport`.
+    obs
+        Of the training cells: COMPOSITION_COLUMNS and donor_id.
     """
     parts = [
         _front_matter(name, document),
         f"# {name}\n\n{kind.summary}.".replace("..", "."),
         _what(document),
-        _trained_on(document, manifest),
+        _trained_on(document, manifest, obs),
         _left_out(manifest),
         _how(document),
         _validation(document, metrics),
@@ -91,13 +97,13 @@ def _what(document: RunDocument) -> str:
     return _facts(rows)
 
 
-def _trained_on(document: RunDocument, manifest: ManifestDocument) -> str:
+def _trained_on(document: RunDocument, manifest: ManifestDocument, obs: pl.DataFrame) -> str:
     on, chosen, splits = document.trained_on, manifest.selection, manifest.splits
     counts = ", ".join(f"{split} {n:,}" for split, n in on.n_cells.items())
     rows = {
-        "cells": f"{manifest.n_cells:,} ({counts}); training reads train and val",
+        "cells": f"{counts}; weights are fitted to train, validation reads val, nothing reads test",
         "split by": f"{splits.unit}, {', '.join(f'{k} {v:g}' for k, v in splits.ratios.items())}",
-        "donors": f"{manifest.n_donors:,}",
+        "donors of training cells": f"{n_donors(obs):,}" if len(obs) else "",
         "chosen by": f"{chosen.strategy} {_settings(chosen.parameters)}".strip(),
         "restricted to": chosen.where or "",
     }
@@ -106,8 +112,10 @@ def _trained_on(document: RunDocument, manifest: ManifestDocument) -> str:
     lines = ["## Trained on", _facts({key: text for key, text in rows.items() if text})]
     if on.label:
         lines.insert(1, f"The store says of itself: {on.label}.")
-    for column, labels in manifest.composition.items():
-        lines.append(_composition(column, labels, manifest.n_cells))
+    if len(obs):
+        lines.append(f"The {counted(len(obs), 'training cell')}, by their labels:")
+        found = composition(obs.select(list(manifest.composition)))
+        lines += [_composition(column, labels, len(obs)) for column, labels in found.items()]
     return "\n\n".join(lines)
 
 
@@ -137,6 +145,7 @@ def _how(document: RunDocument) -> str:
         "settings": _settings(asked.settings),
         "budget": _settings(budget) or "none: epochs and patience of the settings",
         "ended by": STOPPED[document.stopped],
+        "broken off by": document.broken_off or "",
         "precision": asked.precision,
         "devices": f"{asked.devices}",
         "drawn by weight": "yes" if asked.is_weighted else "no",
@@ -167,18 +176,22 @@ def _validation(document: RunDocument, metrics: pl.DataFrame) -> str:
 
 def _limits(document: RunDocument, manifest: ManifestDocument) -> str:
     on, outside = document.trained_on, manifest.splits.labels_outside_train or {}
+    seen = (
+        "- Its weights have seen the training cells above and no others; which weights were kept may follow "
+        "from validation cells. What it does on other cells was not measured here."
+    )
+    if document.asked.is_untrained:
+        seen = "- It took no training step: a control to compare others with."
     lines = [
         f"- Reads raw counts of {on.organism} only, in the genes of genes.parquet; genes that data lack are "
         "taken as zero.",
-        "- It has seen the cells listed above. What it does on others was not measured here.",
+        seen,
     ]
     lines += [
         f"- Training cells lack these labels of {column}: {', '.join(labels)}."
         for column, labels in outside.items()
         if labels
     ]
-    if document.asked.is_untrained:
-        lines.append("- It took no training step: a control to compare others with.")
     if on.label and "simulated" in on.label.casefold():
         lines.append("- Its cells are simulated.")
     return "\n".join(["## Limits", "", *lines])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from curate.documents import Document, canonical_digest
+from curate.documents import Document, SealedDocument, canonical_digest
 from curate.manifests.document import Split, TaskRecord
 from curate.train.fit.plan import Precision, Stopped
 
@@ -38,6 +38,8 @@ class Asked(Document):
         Digest of what of the task decides.
     devices
         How many ranks shared a step.
+    checkpoint_step
+        Where the run was broken off, and its checkpoint of this step taken; None of one that has ended.
     """
 
     format: Literal[1] = FORMAT
@@ -55,11 +57,18 @@ class Asked(Document):
     devices: int
     validation_steps: int | None
     validation_cells: int
+    checkpoint_step: int | None = None
 
     @property
     def id(self) -> str:
-        """sha256 (hex) over all of it."""
-        return canonical_digest(self.model_dump(mode="json"))
+        """sha256 (hex) over all of it; without the step where none is named, as before there was one."""
+        left_out = {"checkpoint_step"} if self.checkpoint_step is None else None
+        return canonical_digest(self.model_dump(mode="json", exclude=left_out))
+
+    @property
+    def whole(self) -> Asked:
+        """What was asked for before the run was broken off."""
+        return self.model_copy(update={"checkpoint_step": None})
 
 
 class TrainedOn(Document):
@@ -112,7 +121,7 @@ class Environment(Document):
     gpu: str | None
 
 
-class RunDocument(Document):
+class RunDocument(SealedDocument):
     """What stands in run.json.
 
     Attributes
@@ -121,6 +130,8 @@ class RunDocument(Document):
         Digest of `asked`.
     preset
         The settings before any was changed.
+    broken_off
+        Why the run ended before its time, where its checkpoint was taken and that is known.
     best_step, best_loss
         The validation whose weights were kept.
     files
@@ -139,6 +150,7 @@ class RunDocument(Document):
     n_dims: int
     n_parameters: Count
     stopped: Stopped
+    broken_off: str | None = None
     cost: Cost
     best_step: int | None
     best_loss: float | None

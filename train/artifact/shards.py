@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from curate.build.explain import corpus_nonzeros
 from curate.errors import ShardError
 from curate.train.shards.materialize import materialize
-from curate.train.shards.shards import AGAIN, HEADER_FILE, Shards
+from curate.train.shards.shards import HEADER_FILE, Shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +59,13 @@ def shards_of(
         return materialize(manifest, path)
     shards = Shards.open(path)
     if shards.header.manifest != manifest.id:
+        # They are good shards, if of something else: nobody is told to remove them.
+        remedy = "move that folder away, and its own are written there"
+        if not may_write:
+            remedy = "name the folder of its own, or leave --shards out for those of the workspace"
         raise ShardError(
             f"{path} holds shards of manifest {shards.header.manifest_ref} ({shards.header.manifest[:12]}), "
-            f"not of {manifest.ref} ({manifest.id[:12]}); {AGAIN}"
+            f"not of {manifest.ref} ({manifest.id[:12]}); {remedy}"
         )
     n_bytes = sum(size for size, _ in shards.files.values())
     if verify or (verify is None and n_bytes <= VERIFIED_BYTES):

@@ -2,13 +2,15 @@
 
 1. what is asked for: settings and task; the id that follows from it, and whether such a model is there;
 2. the shards of the manifest, written when there are none;
-3. the model is made, and trained in a folder beside its own, where a run that was killed goes on;
+3. the model is made, and trained in a folder beside its own, where a run that was killed goes on; or it is
+   given the checkpoint that a run which was broken off has left there;
 4. weights, log, model card and run.json are written down, and the folder gets its name.
 """
 
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,26 +18,28 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import torch
-from pydantic import ValidationError
 
-from curate.atomic import atomic_file, atomic_folder
+from curate.atomic import atomic_file, atomic_folder, claim_partial, partial_of
 from curate.documents import file_digest
-from curate.errors import ModelError, TrainingError
-from curate.train.artifact.artifact import (
-    ASKED_FILE,
-    CARD_FILE,
-    METRICS_FILE,
-    RUN_FILE,
-    Artifact,
-    artifacts,
-    check_name,
-)
+from curate.errors import ModelError, TrainingError, WriteError
+from curate.train.artifact.artifact import CARD_FILE, METRICS_FILE, RUN_FILE, Artifact, check_name
+from curate.train.artifact.asking import ask, find_made
 from curate.train.artifact.card import card
-from curate.train.artifact.document import Asked, BudgetRecord, Cost, RunDocument, TrainedOn
+from curate.train.artifact.document import Asked, Cost, RunDocument, TrainedOn
 from curate.train.artifact.environment import environment
 from curate.train.artifact.shards import shards_of, shards_path
+from curate.train.artifact.unfinished import (
+    ASKED_FILE,
+    RUN_FOLDER,
+    STOPPED_FILE,
+    BrokenOff,
+    make_room,
+    why_it_broke_off,
+)
+from curate.train.fit.checkpoint import step_reached
 from curate.train.fit.log import SCHEMA
 from curate.train.fit.plan import FitPlan, FitReport
+from curate.train.fit.trainer import take_checkpoint
 from curate.train.models import MODELS
 from curate.train.models.files import CONFIG_FILE, GENES_FILE, WEIGHTS_FILE
 from curate.train.models.network import Network
@@ -50,8 +54,6 @@ if TYPE_CHECKING:
     from curate.train.models.model import Model
     from curate.train.models.settings import Preset, Settings
     from curate.workspace import Workspace
-
-RUN_FOLDER = "run"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def train(
     task: Task | None = None,
     plan: FitPlan | None = None,
     is_untrained: bool = False,
+    takes_checkpoint: bool = False,
     name: str | None = None,
     shards: Path | None = None,
     verify: bool | None = None,
@@ -95,6 +98,8 @@ def train(
         Seed, budget, device; its folder is not used: checkpoints lie in the folder that is being made.
     is_untrained
         Take no step: the control, of the same initialisation.
+    takes_checkpoint
+        Train no further: give the model what the run that was broken off had come to, and end that run.
     name
         Of the folder in the workspace; by default model ("-untrained"), manifest and version, and eight
         digits of the id.
@@ -110,10 +115,10 @@ def train(
     Raises
     ------
     ModelError
-        When there is no such model or setting, a value is out of range, the cells do not suffice, or the name
-        is taken by another model.
+        When there is no such model or setting, a value is out of range, the cells do not suffice, the name
+        is taken by another model, or there is no checkpoint to take.
     TrainingError
-        When the loss is no number, or the device has too little memory; the last good checkpoint is kept.
+        When the loss is no number, or there is too little memory: what is kept, and what can be made of it.
     ShardError
         When shards are damaged, have changed, or are of another manifest.
     WriteError
@@ -125,14 +130,18 @@ def train(
     plan = plan or FitPlan(Path())
     aim = task.aim(None, None) if task is not None else None
     seed_of_shards = Shards.open(shards).header.seed if shards is not None else 0
-    asked = _asked(model, settings, manifest, plan, aim, seed_of_shards, is_untrained=is_untrained)
+    asked = ask(model, settings, manifest, plan, aim, seed_of_shards, is_untrained=is_untrained)
     folder = workspace.models_path
     if name is not None:
         check_name(name)
-    if (found := _found(folder, asked, name)) is not None:
+    if (found := find_made(folder, asked, name, takes_checkpoint=takes_checkpoint)) is not None:
         return Trained(found, is_new=False)
-    kept = f"{model}-untrained" if is_untrained else model
-    name = name or f"{kept}-{manifest.name}-v{manifest.version}-{asked.id[:8]}"
+    path = folder / (name or _name_of(asked, manifest))
+    if takes_checkpoint and not step_reached(partial_of(path) / RUN_FOLDER):
+        raise ModelError(
+            f"{partial_of(path)} holds no checkpoint; --take-checkpoint is for a training that was broken "
+            "off, with all else that it was given, its --name too"
+        )
     # 2. The shards.
     held = shards_of(
         manifest,
@@ -141,115 +150,101 @@ def train(
         verify=verify,
         say=say,
     )
-    # 3. Trained.
-    _refuse_other_run(folder / f".{name}.partial", asked)
-    with atomic_folder(folder / name, resumable=True) as aside:
-        asked.save(aside / ASKED_FILE)
-        made = kind.create(held, settings, seed=plan.seed, task=aim.target if aim else None)
-        if is_untrained:
+    # 3. and 4. Trained or taken, and written down.
+    job = _Job(kind, settings, manifest, held, asked, preset, plan, aim)
+    if takes_checkpoint:
+        path = _taken(job, path, name)
+    else:
+        _trained(job, path, before)
+    return Trained(Artifact.open(path), is_new=True)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be made: all that making a model and writing it down needs."""
+
+    kind: type[Model]
+    settings: Settings
+    manifest: Manifest
+    shards: Shards
+    asked: Asked
+    preset: Preset
+    plan: FitPlan
+    aim: Aim | None
+
+    def create(self) -> Model:
+        target = self.aim.target if self.aim else None
+        return self.kind.create(self.shards, self.settings, seed=self.plan.seed, task=target)
+
+
+def _name_of(asked: Asked, manifest: Manifest) -> str:
+    kept = f"{asked.model}-untrained" if asked.is_untrained else asked.model
+    return f"{kept}-{manifest.name}-v{manifest.version}-{asked.id[:8]}"
+
+
+def _trained(job: _Job, path: Path, before: Callable[[Shards], None]) -> None:
+    make_room(path, job.asked)
+    with atomic_folder(path, resumable=True) as aside:
+        job.asked.save(aside / ASKED_FILE)
+        made = job.create()
+        if job.asked.is_untrained:
             report = FitReport("untrained", 0, 0, 0, 0.0, pl.DataFrame(schema=SCHEMA))
         else:
-            before(held)
-            report = _fitted(made, held, replace(plan, folder=aside / RUN_FOLDER))
-        # 4. Written down.
-        _write_down(aside, name, made, manifest, held, asked, preset, plan, aim, report)
-    return Trained(Artifact.open(folder / name), is_new=True)
+            before(job.shards)
+            report = _fitted(made, job.shards, replace(job.plan, folder=aside / RUN_FOLDER))
+        _write_down(job, aside, path.name, made, report)
+
+
+def _taken(job: _Job, path: Path, name: str | None) -> Path:
+    """Make the model of what a run that was broken off has left; return its folder."""
+    why = why_it_broke_off(path)
+    with claim_partial(path) as left:
+        made = job.create()
+        assert isinstance(made, Network)
+        report = take_checkpoint(made, job.shards, replace(job.plan, folder=left / RUN_FOLDER))
+        if report.stopped == "checkpoint":
+            job = replace(job, asked=job.asked.model_copy(update={"checkpoint_step": report.n_steps}))
+        path = path.with_name(name or _name_of(job.asked, job.manifest))
+        with atomic_folder(path) as aside:
+            _write_down(job, aside, path.name, made, report, broken_off=why.why if why else None)
+    return path
 
 
 def _fitted(model: Model, shards: Shards, plan: FitPlan) -> FitReport:
-    """Train; where that fails after a checkpoint, say where that is kept."""
+    """Train; where that ends before its time, write down why, and say how to use what is kept."""
     plan.folder.mkdir(exist_ok=True)
+    note = plan.folder.parent / STOPPED_FILE
+    note.unlink(missing_ok=True)
     try:
         return model.fit(shards, plan)
     except ModelError as error:
-        if not any(plan.folder.iterdir()):
+        step = step_reached(plan.folder)
+        if not step and not isinstance(error, TrainingError):
             raise
-        raise TrainingError(f"{error} (in {plan.folder})") from error
-
-
-def _asked(
-    model: str,
-    settings: Settings,
-    manifest: Manifest,
-    plan: FitPlan,
-    aim: Aim | None,
-    shards_seed: int,
-    *,
-    is_untrained: bool,
-) -> Asked:
-    # Of a model that takes no step, how it would be trained decides nothing.
-    decides = FitPlan(Path(), seed=plan.seed) if is_untrained else plan
-    budget = decides.budget
-    return Asked(
-        model=model,
-        settings=settings.model_dump(mode="json"),
-        manifest=manifest.id,
-        genes=manifest.document.genes.id,
-        shards_seed=shards_seed,
-        seed=plan.seed,
-        task=aim.record.digest if aim else None,
-        is_untrained=is_untrained,
-        is_weighted=decides.is_weighted,
-        budget=BudgetRecord(
-            max_steps=budget.max_steps, max_cells=budget.max_cells, max_minutes=budget.max_minutes
-        ),
-        precision=decides.precision,
-        devices=decides.devices,
-        validation_steps=decides.validation_steps,
-        validation_cells=decides.validation_cells,
-    )
-
-
-def _found(folder: Path, asked: Asked, name: str | None) -> Artifact | None:
-    """Return the model that is asked for, if it is there; refuse a name that another one has."""
-    if name is not None and (folder / name / RUN_FILE).is_file():
-        there = Artifact.open(folder / name)
-        if there.id != asked.id:
-            raise ModelError(
-                f"{folder / name} holds another model ({there.id[:12]}, not {asked.id[:12]}); give this one "
-                "another --name, or remove it"
-            )
-        return there
-    held = (each for each in artifacts(folder) if isinstance(each, Artifact))
-    return next((each for each in held if each.id == asked.id), None)
-
-
-def _refuse_other_run(aside: Path, asked: Asked) -> None:
-    """Refuse a name under which another run has been interrupted, rather than remove its checkpoint."""
-    try:
-        found = Asked.model_validate_json((aside / ASKED_FILE).read_text())
-    except (OSError, ValidationError):
-        return
-    if found != asked:
-        before, now = found.model_dump(), asked.model_dump()
-        differing = ", ".join(key for key in now if before[key] != now[key])
-        raise ModelError(
-            f"{aside} holds an interrupted run of another {differing} ({found.id[:8]}, not {asked.id[:8]}); "
-            "give this one another --name, or remove the folder"
-        )
+        # What is to be said is why training ended, be the disk full as well.
+        with suppress(WriteError):
+            # The cause: without the words on what is kept, and where.
+            BrokenOff(why=str(error.__cause__ or error), checkpoint_step=step).save(note)
+        if not step:
+            raise
+        raise TrainingError(
+            f"{error}; the same command with --take-checkpoint makes a model of it"
+        ) from error
 
 
 def _write_down(
-    folder: Path,
-    name: str,
-    model: Model,
-    manifest: Manifest,
-    shards: Shards,
-    asked: Asked,
-    preset: Preset,
-    plan: FitPlan,
-    aim: Aim | None,
-    report: FitReport,
+    job: _Job, folder: Path, name: str, model: Model, report: FitReport, *, broken_off: str | None = None
 ) -> None:
+    manifest, shards, asked, aim = job.manifest, job.shards, job.asked, job.aim
     corpus = manifest.document.corpus
     model.save(folder)
     with atomic_file(folder / METRICS_FILE) as aside:
         report.metrics.write_parquet(aside)
-    uses_gpu = isinstance(model, Network) and plan.accelerator != "cpu" and torch.cuda.is_available()
+    uses_gpu = isinstance(model, Network) and job.plan.accelerator != "cpu" and torch.cuda.is_available()
     document = RunDocument(
         id=asked.id,
         model=model.name,
-        preset=preset,
+        preset=job.preset,
         asked=asked,
         trained_on=TrainedOn(
             manifest_ref=manifest.ref,
@@ -265,6 +260,7 @@ def _write_down(
         n_dims=model.settings.n_dims,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         stopped=report.stopped,
+        broken_off=broken_off,
         cost=Cost(
             n_cells=report.n_cells,
             n_steps=report.n_steps,
@@ -279,10 +275,12 @@ def _write_down(
         files={},
         created=datetime.now(UTC).replace(microsecond=0),
     )
+    obs = shards.obs([*manifest.document.composition, "donor_id"], split="train")
     with atomic_file(folder / CARD_FILE) as aside:
-        aside.write_text(card(name, document, manifest.document, type(model), report.metrics))
+        aside.write_text(card(name, document, manifest.document, type(model), report.metrics, obs=obs))
     shutil.rmtree(folder / RUN_FOLDER, ignore_errors=True)
-    (folder / ASKED_FILE).unlink()
+    for left in (ASKED_FILE, STOPPED_FILE):
+        (folder / left).unlink(missing_ok=True)
     names = (CONFIG_FILE, WEIGHTS_FILE, GENES_FILE, METRICS_FILE, CARD_FILE)
     files = {each: file_digest(folder / each) for each in names}
     document.model_copy(update={"files": files}).save(folder / RUN_FILE)

@@ -46,6 +46,8 @@ class EmbeddedCells:
         Of obsm in an h5ad file, and what the columns of a Parquet file begin with.
     layer
         Where the counts stood.
+    n_empty
+        Cells without a count in any gene of the model: all of them have the same vector, which says nothing.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class EmbeddedCells:
     key: str
     layer: str
     overlap: Overlap
+    n_empty: int
 
 
 def embed_cells(
@@ -76,7 +79,8 @@ def embed_cells(
     data
         An h5ad file, a store of the Census layout, or a folder of shards.
     out
-        A file to make, `.h5ad`, `.parquet` or `.npy`; see `curate.train.embed.files.write_vectors`.
+        A file to make, with its folder where there is none yet: `.h5ad`, `.parquet` or `.npy`; see
+        `curate.train.embed.files.write_vectors`.
     layer
         Where the raw counts of an h5ad file stand; by default X or raw.X.
     gene_column
@@ -150,15 +154,17 @@ def embed_cells(
         key=key,
         layer=found_layer,
         overlap=replace(Overlap.of(mapping), counts_fraction=totals.kept / max(1.0, totals.every)),
+        n_empty=totals.n_empty,
     )
 
 
 @dataclass
 class _Totals:
-    """Counts that were read, and those of them in genes of the model."""
+    """Counts that were read, those of them in genes of the model, and cells that have none of these."""
 
     every: float = 0.0
     kept: float = 0.0
+    n_empty: int = 0
 
 
 def _embedded(
@@ -166,6 +172,8 @@ def _embedded(
 ) -> Iterator[NDArray[np.float32]]:
     for block in ahead(blocks):
         aligned = mapping.align(block)
+        of_cells = aligned.sum(axis=1, dtype=np.float64)
         totals.every += float(block.sum(dtype=np.float64))
-        totals.kept += float(aligned.sum(dtype=np.float64))
+        totals.kept += float(of_cells.sum())
+        totals.n_empty += int((of_cells == 0).sum())
         yield model.embed(aligned)

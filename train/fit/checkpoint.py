@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from curate.atomic import atomic_file
 from curate.documents import canonical_digest
-from curate.errors import ModelError, WriteError
+from curate.errors import TrainingError, WriteError
 from curate.train.fit.log import Log
 from curate.train.fit.losses import Losses
 from curate.train.fit.state import Progress
@@ -54,7 +54,9 @@ class Checkpoint:
     optimiser
         Of each parameter, by its number, the state of AdamW by name.
     losses
-        Of the steps since the last row of the log.
+        Of the steps since the last row of the log, of this rank.
+    sums_of_others
+        Their sums of the ranks from the second on.
     """
 
     run: dict[str, Any]
@@ -64,6 +66,7 @@ class Checkpoint:
     optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     log: Log = field(default_factory=Log)
     losses: Losses = field(default_factory=Losses)
+    sums_of_others: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def kept(self) -> dict[str, Tensor]:
@@ -76,7 +79,7 @@ class Checkpoint:
         Raises
         ------
         WriteError
-            When the disk is full, say; the checkpoint that was there stays.
+            When the disk is full, say; the checkpoint that was there stays, if there was one.
         """
         tensors = {f"model/{name}": value for name, value in self.model.items()}
         tensors |= {f"best/{name}": value for name, value in self.best.items()}
@@ -87,6 +90,7 @@ class Checkpoint:
             "run": self.run,
             "progress": asdict(self.progress),
             "sums": self.losses.sums,
+            "sums_of_others": self.sums_of_others,
             "n_steps": self.losses.n_steps,
             "last_finite": self.losses.last_finite,
         }
@@ -95,16 +99,17 @@ class Checkpoint:
             try:
                 save_file(tensors, aside, {KEY: json.dumps(header)})
             except SafetensorError as fault:
-                raise WriteError(f"could not write {path}: {fault}; the last checkpoint is kept") from None
+                before = "the checkpoint before it is kept" if path.exists() else "it was the first one"
+                raise WriteError(f"could not write {path}: {fault}; {before}") from None
         self.log.write(folder)
 
     @classmethod
-    def read(cls, folder: Path) -> Checkpoint | None:
-        """Read the checkpoint of a folder; None where there is none.
+    def read(cls, folder: Path, *, rank: int = 0) -> Checkpoint | None:
+        """Read the checkpoint of a folder for a rank; None where there is none.
 
         Raises
         ------
-        ModelError
+        TrainingError
             When it is damaged.
         """
         path = folder / CHECKPOINT_FILE
@@ -116,9 +121,11 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             progress = Progress(**header["progress"])
             log = Log(tensors.pop("log").numpy().tobytes())
-            losses = Losses(header["sums"], header["n_steps"], header["last_finite"])
+            # The checkpoint that all ranks begin with knows of no others.
+            sums = [header["sums"], *header.get("sums_of_others", [])]
+            losses = Losses(sums[rank] if rank < len(sums) else {}, header["n_steps"], header["last_finite"])
         except (SafetensorError, KeyError, TypeError, ValueError) as fault:
-            raise ModelError(f"{path} is damaged ({fault}); remove it to train from the start") from None
+            raise TrainingError(f"{path} is damaged ({fault}); remove it to train from the start") from None
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
         optimiser: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
@@ -128,7 +135,16 @@ class Checkpoint:
                 optimiser.setdefault(int(number), {})[rest] = value
             else:
                 parts[part][rest] = value
-        return cls(header["run"], parts["model"], progress, parts["best"], optimiser, log, losses)
+        return cls(header["run"], parts["model"], progress, parts["best"], optimiser, log, losses, sums[1:])
+
+
+def step_reached(folder: Path) -> int:
+    """Return the step of the checkpoint in a folder; 0 where there is none, or none that can be read."""
+    try:
+        with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
+            return int(json.loads(file.metadata()[KEY])["progress"]["step"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def describe_run(network: Network, shards: Shards, plan: FitPlan) -> dict[str, Any]:
@@ -149,13 +165,13 @@ def check_same_run(found: Mapping[str, Any], wanted: Mapping[str, Any], folder: 
 
     Raises
     ------
-    ModelError
+    TrainingError
         Naming the first thing that differs.
     """
     was, now = _flat(found), _flat(wanted)
     for name in dict.fromkeys([*now, *was]):
         if was.get(name) != now.get(name):
-            raise ModelError(
+            raise TrainingError(
                 f"{folder} holds the checkpoint of another run: its {name} is {was.get(name)!r}, not "
                 f"{now.get(name)!r}; give another folder, or remove this one to train from the start"
             )

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NOT_INSTALLED = (
+    "TensorBoard is not installed: pip install tensorboard, or train without it; the log is in Parquet all "
+    "the same"
+)
+
+
 class Events:
     """Writes the rows of the log as TensorBoard's events too.
 
@@ -29,10 +35,7 @@ class Events:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise ModelError(
-                "TensorBoard is not installed: pip install tensorboard, or train without it; the log is in "
-                "Parquet all the same"
-            ) from None
+            raise ModelError(NOT_INSTALLED) from None
         self._writer = SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
     def add(self, split: str, values: Mapping[str, float], *, step: int) -> None:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.errors import ModelError
+from curate.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-#: Steps of which a row of the log is the mean.
+#: Steps between rows of the log, each the mean of those since the row before; the first and the last step
+#: have one too.
 LOG_STEPS = 10
 
 
@@ -51,7 +52,7 @@ class Losses:
 
         Raises
         ------
-        ModelError
+        TrainingError
             When one is no number.
         """
         stacked = _stacked(values)
@@ -64,7 +65,7 @@ class Losses:
 
         Raises
         ------
-        ModelError
+        TrainingError
             Naming the first step with a loss that is no number.
         """
         if not self._unread:
@@ -98,9 +99,8 @@ class Losses:
                 if self.last_finite is None
                 else (f"the last finite loss was {self.last_finite:.6g}")
             )
-            raise ModelError(
-                f"training diverged at {where}: {', '.join(wrong)}; {last}. Lower learning_rate or "
-                "clip_norm; the last good checkpoint is kept"
+            raise TrainingError(
+                f"training diverged at {where}: {', '.join(wrong)}; {last}; lower learning_rate or clip_norm"
             )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Precision = Literal["32", "bf16"]
-Stopped = Literal["epochs", "steps", "cells", "minutes", "patience", "untrained", "fitted"]
+Stopped = Literal["epochs", "steps", "cells", "minutes", "patience", "untrained", "fitted", "checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FitReport:
     Attributes
     ----------
     stopped
-        What ended it.
+        What ended it; "checkpoint" where nothing has, and what it had come to was taken.
     n_steps, n_cells, n_epochs
         Optimiser steps, training cells seen (one twice counts twice) over all ranks, epochs begun.
     seconds

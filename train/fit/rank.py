@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from curate.errors import ModelError
+from curate.errors import TrainingError
 from curate.train.fit.budget import known_steps
 from curate.train.fit.display import Display
 from curate.train.fit.engine import make_trainer, quiet
@@ -55,11 +55,21 @@ def train_rank(network: Network, shards: Shards, plan: FitPlan, checkpoint: Chec
         try:
             with quiet():
                 make_trainer(plan, run).fit(step, stream)
-        except torch.cuda.OutOfMemoryError as fault:
-            raise ModelError(_out_of_memory(network.settings.batch_size, plan)) from fault
+        except (MemoryError, RuntimeError) as fault:
+            if (of := _lacks_memory(fault)) is None:
+                raise
+            raise TrainingError(_out_of_memory(network.settings.batch_size, plan, of=of)) from fault
 
 
-def _out_of_memory(batch_size: int, plan: FitPlan) -> str:
+def _lacks_memory(fault: Exception) -> str | None:
+    """Return what has not enough memory; None where that is not the fault."""
+    if isinstance(fault, torch.cuda.OutOfMemoryError):
+        return "the GPU"
+    # What torch raises for the processor is a RuntimeError like any other.
+    return "this machine" if isinstance(fault, MemoryError) or "CPUAllocator" in str(fault) else None
+
+
+def _out_of_memory(batch_size: int, plan: FitPlan, *, of: str) -> str:
     less = f"batch_size {batch_size // 2}" if batch_size > 1 else "a smaller preset"
     other = "" if plan.precision == "bf16" else ", or precision bf16"
-    return f"the GPU has not enough memory for batches of {batch_size:,} cells; try {less}{other}"
+    return f"{of} has not enough memory for batches of {batch_size:,} cells; try {less}{other}"

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError, ModelError
+from curate.errors import CurateError, TrainingError
 from curate.train.fit.checkpoint import Checkpoint
 from curate.train.fit.rank import train_rank
 
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from curate.train.models.network import Network
     from curate.train.shards.shards import Shards
 
-GO_ON = "start again with the same plan, and it goes on from its checkpoint"
+
+#: How long the others are waited for, when a rank has failed for no reason of ours.
+GRACE_S = 5.0
 
 
 def train_ranks(network: Network, shards: Shards, plan: FitPlan) -> None:
@@ -40,8 +42,8 @@ def train_ranks(network: Network, shards: Shards, plan: FitPlan) -> None:
 
     Raises
     ------
-    ModelError
-        When a rank has died, or whatever a rank raised.
+    TrainingError
+        When a rank has died; further whatever a rank raised.
     """
     spawn = multiprocessing.get_context("spawn")
     parts = (type(network), network.settings, network.genes, network.facts)
@@ -64,21 +66,28 @@ def train_ranks(network: Network, shards: Shards, plan: FitPlan) -> None:
 
 
 def _await(pipes: list[Connection], processes: list[Any]) -> None:
-    """Return when all ranks have ended well."""
+    """Return when all ranks have ended well; raise what went wrong in the one that failed first."""
     open_pipes = dict(zip(pipes, range(len(pipes)), strict=True))
-    while open_pipes:
-        ready = wait(list(open_pipes))
+    faults: list[Exception] = []
+    while open_pipes and (ready := wait(list(open_pipes), timeout=GRACE_S if faults else None)):
         for pipe in [each for each in open_pipes if each in ready]:
             rank = open_pipes.pop(pipe)
             try:
                 fault: Exception | None = pipe.recv()
             except EOFError:
                 processes[rank].join()
-                raise ModelError(
-                    f"rank {rank} of {len(processes)} died (exit code {processes[rank].exitcode}); {GO_ON}"
-                ) from None
+                fault = TrainingError(
+                    f"rank {rank} of {len(processes)} died (exit code {processes[rank].exitcode}), for want "
+                    "of memory perhaps"
+                )
             if fault is not None:
+                faults.append(fault)
+        # Ranks that have lost another fail too, at what they share: that one is the cause.
+        for fault in faults:
+            if isinstance(fault, CurateError):
                 raise fault
+    if faults:
+        raise faults[0]
 
 
 def _run_rank(
@@ -96,7 +105,7 @@ def _run_rank(
     os.environ |= {"LOCAL_RANK": str(rank)}
     fault: Exception | None = None
     try:
-        checkpoint = Checkpoint.read(plan.folder)
+        checkpoint = Checkpoint.read(plan.folder, rank=rank)
         assert checkpoint is not None
         kind, settings, genes, facts = parts
         network = kind(settings, genes, facts)

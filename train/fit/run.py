@@ -2,7 +2,7 @@
 
 1. count it, and what it has cost;
 2. see whether a limit has been reached;
-3. read the losses every few steps, refuse those that are no numbers, write a row of the log;
+3. read the losses at the first step and every few, refuse those that are no numbers, write a row of the log;
 4. validate where that is due, keep the best weights, see whether patience has ended;
 5. write a checkpoint where that is due;
 6. show how far it is, and stop or go on.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback
 
-from curate.errors import CurateError, ModelError
+from curate.errors import CurateError, TrainingError
 from curate.train.fit.budget import ended, share_done
 from curate.train.fit.checkpoint import copied
 from curate.train.fit.cost import Meter
@@ -96,15 +96,16 @@ class Run(Callback):
         is_due = is_epoch_end if plan.validation_steps is None else progress.step % plan.validation_steps == 0
         is_validated = self.validation.n_batches > 0 and (is_due or stopped is not None)
         is_kept = is_validated or stopped is not None or progress.step % plan.checkpoint_steps == 0
-        is_logged = stopped is not None or progress.step % LOG_STEPS == 0
+        is_logged = stopped is not None or progress.step == 1 or progress.step % LOG_STEPS == 0
         if is_kept or is_logged:
             losses.read()
         if is_logged:
-            self.meter.look_at_energy()
-            self._tell("train", _mean_over_ranks(trainer, losses.take()))
+            self._log(trainer)
 
         if is_validated and self._validate(trainer, module.device) and stopped is None:
             stopped = "patience"
+            if not is_logged:
+                self._log(trainer)
 
         progress.stopped = stopped
         if is_kept:
@@ -117,8 +118,8 @@ class Run(Callback):
         self.meter.begin_step()
 
     def on_exception(self, trainer: Trainer, module: LightningModule, exception: BaseException) -> None:
-        """Write the log up to where training diverged; the checkpoint stays as it is."""
-        if isinstance(exception, ModelError) and trainer.is_global_zero:
+        """Write the log up to where training broke off; the checkpoint stays as it is."""
+        if isinstance(exception, (TrainingError, RuntimeError, MemoryError)) and trainer.is_global_zero:
             row = self.checkpoint.losses.take()
             if row:
                 self._tell("train", row)
@@ -145,9 +146,9 @@ class Run(Callback):
         n_all, *sums = total.tolist()
         means = {name: value / n_all for name, value in zip(found, sums, strict=True)}
         if not abs(means["loss"]) < float("inf"):
-            raise ModelError(
-                f"the loss of {n_all:,.0f} validation cells is {means['loss']} after step {progress.step:,}; "
-                "lower learning_rate or clip_norm; the last good checkpoint is kept"
+            raise TrainingError(
+                f"training diverged: the loss of {n_all:,.0f} validation cells is {means['loss']} after step "
+                f"{progress.step:,}; lower learning_rate or clip_norm"
             )
         self.meter.look()
         self._tell("val", means)
@@ -162,20 +163,26 @@ class Run(Callback):
 
     def _keep(self, trainer: Trainer) -> None:
         """Write a checkpoint, on the first rank."""
+        self.checkpoint.sums_of_others = _of_all_ranks(trainer, self.checkpoint.losses.sums)[1:]
         if not trainer.is_global_zero:
             return
         [optimiser] = trainer.optimizers
         state = optimiser.state_dict()["state"]
         for name, value in self.network.named_parameters():
             if not bool(value.isfinite().all()):
-                raise ModelError(
+                raise TrainingError(
                     f"training diverged: after step {self.checkpoint.progress.step:,} weights of {name} are "
-                    "not finite; lower learning_rate or clip_norm; the last good checkpoint is kept"
+                    "not finite; lower learning_rate or clip_norm"
                 )
         self.checkpoint.model = copied(self.network.state_dict())
         self.checkpoint.optimiser = {number: copied(each) for number, each in state.items()}
         self.meter.look()
         self.checkpoint.write(self.plan.folder)
+
+    def _log(self, trainer: Trainer) -> None:
+        """Write a row of the log: the means over the steps since the row before."""
+        self.meter.look_at_energy()
+        self._tell("train", _mean_over_ranks(trainer, self.checkpoint.losses.take()))
 
     def _tell(self, split: str, values: dict[str, float]) -> None:
         """Write down the values after a step: in the log, on the screen, as events."""
@@ -193,6 +200,16 @@ def _mean_over_ranks(trainer: Trainer, row: dict[str, float]) -> dict[str, float
     values = _on(trainer, torch.tensor(list(row.values()), dtype=torch.float64))
     mean: Tensor = trainer.strategy.reduce(values, reduce_op="mean")
     return dict(zip(row, mean.tolist(), strict=True))
+
+
+def _of_all_ranks(trainer: Trainer, sums: dict[str, float]) -> list[dict[str, float]]:
+    """Return the sums of every rank."""
+    if trainer.world_size == 1 or not sums:
+        return [sums]
+    own = torch.zeros(trainer.world_size, len(sums), dtype=torch.float64)
+    own[trainer.global_rank] = torch.tensor(list(sums.values()), dtype=torch.float64)
+    found: Tensor = trainer.strategy.reduce(_on(trainer, own), reduce_op="sum")
+    return [dict(zip(sums, row, strict=True)) for row in found.tolist()]
 
 
 def _on(trainer: Trainer, values: Tensor) -> Tensor:

@@ -13,13 +13,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curate.errors import ModelError, TrainingError
 from curate.train.fit import budget
-from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run
+from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run, step_reached
+from curate.train.fit.log import LOG_FILE
 from curate.train.fit.plan import FitReport
 from curate.train.fit.seeds import generators_kept
 from curate.train.fit.stream import check_cells
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from curate.train.fit.plan import FitPlan
     from curate.train.models.network import Network
     from curate.train.shards.shards import Shards
@@ -31,15 +35,45 @@ def fit(network: Network, shards: Shards, plan: FitPlan) -> FitReport:
     Raises
     ------
     ModelError
-        When the training cells are too few for a batch, a loss is no number, the GPU has not enough memory,
-        or the folder holds the checkpoint of another run.
+        When the training cells are too few for a batch, or something that the plan needs is not there.
+    TrainingError
+        When a loss is no number, there is not enough memory, or a rank has died, saying which checkpoint is
+        kept, if any; or when the folder holds the checkpoint of another run.
     WriteError
-        When a checkpoint cannot be written; the last one is kept.
+        When a checkpoint cannot be written; the one before is kept.
     """
     checkpoint = _open_run(network, shards, plan)
     if checkpoint.progress.stopped is None:
-        checkpoint = _train(network, shards, plan, checkpoint)
+        try:
+            checkpoint = _train(network, shards, plan, checkpoint)
+        except TrainingError as error:
+            raise TrainingError(f"{error}; {_what_is_kept(plan.folder)}") from error
     return _close_run(network, checkpoint)
+
+
+def take_checkpoint(network: Network, shards: Shards, plan: FitPlan) -> FitReport:
+    """Give a network what a run that was broken off had come to; take no further step.
+
+    Raises
+    ------
+    ModelError
+        When the folder of the plan holds no checkpoint.
+    TrainingError
+        When it holds that of another run, or a damaged one.
+    """
+    checkpoint = _open_run(network, shards, plan)
+    if not checkpoint.progress.step:
+        raise ModelError(f"no checkpoint has been written in {plan.folder}; train it first")
+    return _close_run(network, checkpoint)
+
+
+def _what_is_kept(folder: Path) -> str:
+    step = step_reached(folder)
+    if step:
+        return f"the checkpoint of step {step:,} is kept in {folder}"
+    if (folder / LOG_FILE).exists():
+        return f"no checkpoint had been written: nothing is kept but the log, in {folder}"
+    return "no checkpoint had been written: nothing is kept"
 
 
 def _open_run(network: Network, shards: Shards, plan: FitPlan) -> Checkpoint:
@@ -79,9 +113,8 @@ def _close_run(network: Network, checkpoint: Checkpoint) -> FitReport:
     network.zero_grad(set_to_none=True)
     network.eval()
     progress = checkpoint.progress
-    assert progress.stopped is not None
     return FitReport(
-        stopped=progress.stopped,
+        stopped=progress.stopped or "checkpoint",
         n_steps=progress.step,
         n_cells=progress.n_cells,
         n_epochs=progress.n_epochs,

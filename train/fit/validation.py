@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,9 +11,11 @@ from curate.train.fit.seeds import seed_validation
 from curate.train.loader import ShardLoader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
     from curate.train.fit.plan import FitPlan
+    from curate.train.loader.batch import Batch
     from curate.train.models.network import Network
     from curate.train.shards.shards import Shards
 
@@ -63,20 +65,41 @@ class Validation:
         step
             Steps taken, for the network.
         """
-        names: tuple[str, ...] = ()
-        sizes, found = [], []
-        self.network.eval()
         self._loader.set_epoch(0)
-        with torch.no_grad(), precision:
-            for number, batch in enumerate(islice(self._loader, self.n_batches)):
-                seed_validation(number * self._n_ranks + self._rank, device)
-                losses = self.network.losses(batch.to(device), step=step)
-                names = tuple(losses)
-                found.append(torch.stack([value.float().reshape(()) for value in losses.values()]))
-                sizes.append(len(batch.rows))
+        batches = islice(self._loader, self.n_batches)
+        numbers = count(self._rank, self._n_ranks)
+        with precision:
+            found = mean_losses(self.network, batches, numbers, device, step=step)
         self.network.train()
-        # One transfer for all.
-        values = torch.stack(found).cpu().double()
-        n_cells = torch.tensor(sizes, dtype=torch.float64)
-        means = (values * n_cells[:, None]).sum(0) / n_cells.sum()
-        return sum(sizes), dict(zip(names, means.tolist(), strict=True))
+        return found
+
+
+def mean_losses(
+    network: Network, batches: Iterable[Batch], numbers: Iterable[int], device: torch.device, *, step: int
+) -> tuple[int, dict[str, float]]:
+    """Return how many cells there are in some batches, and the means over them of the losses, in eval mode.
+
+    Parameters
+    ----------
+    numbers
+        One for each batch, from which the global generators are seeded.
+    device
+        That of the network.
+    step
+        Steps taken, for the network.
+    """
+    names: tuple[str, ...] = ()
+    sizes, found = [], []
+    network.eval()
+    with torch.no_grad():
+        for number, batch in zip(numbers, batches, strict=False):
+            seed_validation(number, device)
+            losses = network.losses(batch.to(device), step=step)
+            names = tuple(losses)
+            found.append(torch.stack([value.float().reshape(()) for value in losses.values()]))
+            sizes.append(len(batch.rows))
+    # One transfer for all.
+    values = torch.stack(found).cpu().double()
+    n_cells = torch.tensor(sizes, dtype=torch.float64)
+    means = (values * n_cells[:, None]).sum(0) / n_cells.sum()
+    return sum(sizes), dict(zip(names, means.tolist(), strict=True))

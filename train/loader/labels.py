@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from curate.manifests.document import Split
@@ -50,9 +50,42 @@ def coded_labels(
         return codes, categories
     obs = read(list(dict.fromkeys(name for names in columns.values() for name in names)))
     for label, names in columns.items():
-        texts = obs.select(pl.concat_str([pl.col(name).cast(pl.String) for name in names], separator="|"))
-        column = texts.to_series()
+        column = _combined(obs, names)
         categories[label] = column.drop_nulls().unique().sort().to_list()
-        coded = column.cast(pl.Enum(categories[label])).to_physical().cast(pl.Int64)
-        codes[label] = coded.fill_null(-1).to_numpy().copy()
+        codes[label] = _numbers(column, categories[label])
     return codes, categories
+
+
+def labels_of(
+    obs: pl.DataFrame, labels: Mapping[str, Sequence[str]], categories: Mapping[str, Sequence[str]]
+) -> dict[str, NDArray[np.int64]]:
+    """Return the code of each of some cells of elsewhere, by the name of a label.
+
+    Parameters
+    ----------
+    labels
+        Columns of each, as for `coded_labels`. Where `obs` lacks one, all codes are -1.
+    categories
+        What the codes of some labels mean; what is not among them is -1. Others are numbered by what occurs.
+    """
+    codes = {}
+    for label, names in labels.items():
+        if not set(names) <= set(obs.columns):
+            codes[label] = np.full(obs.height, -1)
+            continue
+        column = _combined(obs, names)
+        known = categories.get(label)
+        codes[label] = _numbers(column, column.drop_nulls().unique().sort() if known is None else known)
+    return codes
+
+
+def _combined(obs: pl.DataFrame, names: Sequence[str]) -> pl.Series:
+    texts = [pl.col(name).cast(pl.String) for name in names]
+    return obs.select(pl.concat_str(texts, separator="|")).to_series()
+
+
+def _numbers(column: pl.Series, categories: Sequence[str] | pl.Series) -> NDArray[np.int64]:
+    """Return the number of each value among the categories; -1 for null, and what is not among them."""
+    coded = column.cast(pl.Enum(list(categories)), strict=False).to_physical().cast(pl.Int64)
+    numbers: NDArray[np.int64] = coded.fill_null(-1).to_numpy().copy()
+    return numbers

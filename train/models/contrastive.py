@@ -137,6 +137,10 @@ class Contrastive(Network):
         across = self.settings.across
         return {"type": (TYPE,)} | ({} if across is None else {"across": (across,)})
 
+    def categories(self) -> Mapping[str, Sequence[str]]:
+        """Return the types; a cell of another takes no part in the contrastive loss."""
+        return {"type": self.facts.types}
+
     def sampling_weights(self, shards: Shards) -> NDArray[np.float64]:
         """Return weights that balance types and `across`; a task's types get `task_share` at least.
 

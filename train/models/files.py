@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from curate.atomic import atomic_file
-from curate.documents import Document, file_digest, first_fault, read_header
+from curate.documents import SealedDocument, file_digest, first_fault, is_as_sealed, read_header
 from curate.errors import ModelError, WriteError
 from curate.gene_space import GeneSpace
 from curate.train.models import MODELS
@@ -28,7 +28,7 @@ GENES_FILE = "genes.parquet"
 AGAIN = "train it again, or copy it again from where it came"
 
 
-class ModelDocument(Document):
+class ModelDocument(SealedDocument):
     """The content of config.json, format 1.
 
     Attributes
@@ -87,6 +87,10 @@ def load(folder: Path) -> Model:
         absent=f"{folder} holds no model ({CONFIG_FILE}); train one with `curate train`",
         remedy=AGAIN,
     )
+    if is_as_sealed(path) is False:
+        raise ModelError(
+            f"{path} has changed since it was written: its digest is another than it records; {AGAIN}"
+        )
     for name, sha256 in header.files.items():
         if not (folder / name).is_file():
             raise ModelError(f"{folder / name} is missing; {AGAIN}")

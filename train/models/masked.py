@@ -175,6 +175,10 @@ class Masked(Network):
         """Return who measured a cell, where that counts."""
         return {"origin": ORIGIN} if self.facts.measured else {}
 
+    def categories(self) -> dict[str, Sequence[str]]:
+        """Return who measured a cell; of a cell of elsewhere all genes count."""
+        return {"origin": self.facts.measured} if self.facts.measured else {}
+
     def mask(self) -> Mask:
         """Return which genes the loader hides."""
         if self.settings.mask == "random":
@@ -198,7 +202,8 @@ class Masked(Network):
         error = (self.decoder(self.encoder(seen)) - batch.x).square()
         counts = batch.mask
         if self.facts.measured:
-            counts = counts & self.is_measured[batch.labels["origin"]]
+            origin = batch.labels["origin"]
+            counts = counts & (self.is_measured[origin] | (origin < 0)[:, None])
         return {"loss": (error * counts).sum() / counts.sum().clamp(min=1)}
 
 

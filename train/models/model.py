@@ -153,7 +153,8 @@ class Model(nn.Module, ABC):
         """
         out = np.empty((counts.shape[0], self.settings.n_dims), np.float32)
         first = 0
-        for batch in self._batches(counts, batch_size or self.embed_cells):
+        # The last cell fills up the last batch: sums of products depend on how many rows there are.
+        for batch in self.batches(counts, batch_size or self.embed_cells, is_filled=True):
             with torch.inference_mode():
                 vectors = self.embed_batch(batch).float().cpu().numpy()[: len(out) - first]
             out[first : first + len(vectors)] = vectors
@@ -183,7 +184,30 @@ class Model(nn.Module, ABC):
             raise ModelError(f"{folder} holds model {model.name}, not {cls.name}")
         return model
 
-    def _batches(self, counts: csr_array, batch_size: int) -> Iterator[Batch]:
+    def batches(
+        self,
+        counts: csr_array,
+        batch_size: int,
+        *,
+        encoding: Encoding | None = None,
+        is_filled: bool = False,
+    ) -> Iterator[Batch]:
+        """Yield cells as the model is given them, in their order, on its device; without labels and masks.
+
+        Parameters
+        ----------
+        counts
+            As of `embed`.
+        encoding
+            By default that of embedding.
+        is_filled
+            The last batch repeats the last cell until it is full.
+
+        Raises
+        ------
+        ModelError
+            As `embed`.
+        """
         n_cells, n_genes = counts.shape
         if n_genes != self.genes.n_genes:
             raise ModelError(
@@ -202,11 +226,11 @@ class Model(nn.Module, ABC):
         # One dtype: the kernels are compiled once.
         data, indices = data.astype(np.uint32, copy=False), counts.indices.astype(np.uint32)
         shard = Shard("cells", 0, counts.indptr.astype(np.int64), indices, data)
-        encoding = self.encoding()
+        encoding = encoding or self.encoding()
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         self.eval()
         for first in range(0, n_cells, batch_size):
-            # The last cell fills up the last batch: sums of products depend on how many rows there are.
-            rows = np.minimum(np.arange(first, first + batch_size), n_cells - 1)
+            rows = np.arange(first, first + batch_size)
+            rows = np.minimum(rows, n_cells - 1) if is_filled else rows[rows < n_cells]
             x, lengths = encoding.encode([(shard, rows, np.arange(rows.size))], rows.size)
             yield Batch(x=x, rows=torch.from_numpy(rows), labels={}, lengths=lengths).to(device)

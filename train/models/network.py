@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
+
+from curate.train.loader.labels import labels_of
 from curate.train.models.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
+    import polars as pl
     from numpy.typing import NDArray
+    from scipy.sparse import csr_array
     from torch import Tensor
 
     from curate.train.fit.plan import FitPlan, FitReport
@@ -35,6 +41,10 @@ class Network(Model):
         """Return the labels that come with batches, each by the obs columns that it combines."""
         return {}
 
+    def categories(self) -> Mapping[str, Sequence[str]]:
+        """Return what the numbers of a label mean, of labels of which the model holds something for each."""
+        return {}
+
     def mask(self) -> Mask | None:
         """Return which genes the loader hides from the model in training and validation; None for none."""
         return None
@@ -55,6 +65,33 @@ class Network(Model):
         step
             Steps taken before this one.
         """
+
+    def held_out_batches(
+        self, counts: csr_array, obs: pl.DataFrame, *, batch_size: int, seed: int
+    ) -> Iterator[Batch]:
+        """Yield cells of elsewhere as training sees them, with labels and masks.
+
+        A label that the model does not know, or of which a column is not in `obs`, is -1.
+
+        Parameters
+        ----------
+        counts, obs
+            Raw counts [n_cells, n_genes] in the order of `genes`, and the columns of the cells.
+        seed
+            Of the masks.
+
+        Raises
+        ------
+        ModelError
+            As `embed`.
+        """
+        labels = labels_of(obs, self.labels(), self.categories())
+        mask = self.mask()
+        for batch in self.batches(counts, batch_size, encoding=self.training_encoding()):
+            rows, device = batch.rows.cpu().numpy(), batch.x.device
+            drawn = None if mask is None else mask.draw(rows, seed=seed, epoch=0).to(device)
+            codes = {name: torch.from_numpy(held[rows]).to(device) for name, held in labels.items()}
+            yield replace(batch, labels=codes, mask=drawn)
 
     def fit(self, shards: Shards, plan: FitPlan) -> FitReport:
         """Train with the trainer; see `curate.train.fit.trainer.fit`."""

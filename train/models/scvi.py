@@ -203,6 +203,10 @@ class Scvi(Network):
         """Return the batch."""
         return {BATCH: self.settings.batch_key} if self.settings.batch_key else {}
 
+    def categories(self) -> Mapping[str, Sequence[str]]:
+        """Return the batches; a cell of another is decoded as one whose batch is not known."""
+        return {BATCH: self.facts.batches}
+
     def losses(self, batch: Batch, *, step: int) -> Mapping[str, Tensor]:
         """Return "loss", "reconstruction", "kl" and "elbo", means over cells."""
         counts = self._modelled(batch)

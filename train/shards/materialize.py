@@ -87,7 +87,8 @@ def materialize(
     shard_cells
         Most cells of a shard.
     seed
-        Of the order of the cells. The files have the same bytes for the same manifest and seed.
+        Of the order of the cells. The files have the same bytes for the same manifest, seed and shard_cells;
+        but shards.json, which says when it was written and by which versions.
     workers, scheduler
         Read in so many processes of a local Dask cluster, or in the workers of the Dask scheduler at this
         address, instead of two threads.
@@ -105,7 +106,7 @@ def materialize(
     Raises
     ------
     ShardError
-        When `path` holds shards of something else, or a value is no count.
+        When `path` holds something else, or a value is no count.
     ManifestError
         When the corpus is not in the workspace, or does not hold a cell.
     CensusError, SourceError
@@ -151,6 +152,8 @@ def materialize(
 
 
 def _opened_again(path: Path, asked: Asked) -> Shards:
+    if not (path / HEADER_FILE).exists():
+        raise ShardError(f"{path} is there and holds no shards; name a folder that is not there yet")
     shards = Shards.open(path)
     held = shards.header
     differing = [
@@ -159,7 +162,8 @@ def _opened_again(path: Path, asked: Asked) -> Shards:
         if getattr(held, name) != value
     ]
     if differing:
-        raise ShardError(f"{path} holds shards of {', '.join(differing)}; name another folder or remove it")
+        what = f"{held.manifest_ref}: {', '.join(differing)}"
+        raise ShardError(f"{path} holds shards of {what}; name another folder, or move this one away")
     return shards
 
 

@@ -9,13 +9,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 
+from curate.documents import canonical_digest, file_digest
 from curate.errors import ModelError
 from curate.train.artifact import Artifact, artifacts, find_model
 from curate.train.artifact.document import Asked, RunDocument
+from curate.train.models.files import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from curate.workspace import Workspace
 
 
@@ -69,6 +74,60 @@ def test_verify_recomputes_the_id(trained: Artifact) -> None:
         Artifact.open(trained.path).verify()
 
 
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda content: content["cost"].update(seconds=0.5),
+        lambda content: content["trained_on"]["n_cells"].update(train=1_000_000),
+        lambda content: content.update(best_loss=float("nan")),
+        lambda content: content.update(digest="0" * 64),
+    ],
+    ids=["cost", "cells", "a loss that is no number", "digest"],
+)
+def test_verify_finds_whatever_was_changed_in_the_run(
+    trained: Artifact, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    path = trained.path / "run.json"
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"run.json has changed since it was written"):
+        Artifact.open(trained.path).verify()
+
+
+def test_verify_says_that_a_run_without_a_digest_cannot_be_checked(trained: Artifact) -> None:
+    edited(trained, digest="")
+    with pytest.raises(ModelError, match=r"run.json holds no digest of itself"):
+        Artifact.open(trained.path).verify()
+
+
+def test_what_is_no_part_of_a_model_is_named(trained: Artifact) -> None:
+    assert trained.others == []
+    (trained.path / "notes.txt").touch()
+    (trained.path / "sub").mkdir()
+    trained.verify()
+    assert trained.others == ["notes.txt", "sub"]
+
+
+def config_edited(artifact: Artifact, **changed: Any) -> None:
+    path = artifact.path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed, indent=2))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"n_dims": 5, "rate": 0.25}, {"n_dims": 6, "rate": 0.5}], ids=["a rate", "a shape"]
+)
+def test_a_config_that_was_edited_is_named_before_anything_is_made_of_it(
+    trained: Artifact, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    config_edited(trained, settings=settings)
+    with pytest.raises(ModelError, match=r"config.json \([\d,]+ bytes\) has changed .* that run.json rec"):
+        trained.load()
+    bare = shutil.copytree(trained.path, tmp_path / "bare", ignore=shutil.ignore_patterns("run.json"))
+    with pytest.raises(ModelError, match=r"config.json has changed since it was written: its digest"):
+        load(bare)
+
+
 def edited(artifact: Artifact, **changed: Any) -> None:
     path = artifact.path / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
@@ -95,29 +154,28 @@ def test_truncated_weights_are_refused_in_one_line(trained: Artifact) -> None:
 
 
 def test_weights_cut_short_before_their_checksum_was_taken_are_refused_too(trained: Artifact) -> None:
-    from curate.documents import file_digest
-
     path, config = trained.path / "weights.safetensors", trained.path / "config.json"
     path.write_bytes(path.read_bytes()[:-100])
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
-    config.write_text(json.dumps(content))
+    write_sealed(config, content)
     with pytest.raises(ModelError, match=r"weights.safetensors does not fit the model"):
-        trained.load()
+        load(trained.path)
 
 
 def test_genes_of_another_model_are_refused(trained: Artifact) -> None:
-    import polars as pl
-
-    from curate.documents import file_digest
-
     path, config = trained.path / "genes.parquet", trained.path / "config.json"
     pl.read_parquet(path).reverse().write_parquet(path)
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
-    config.write_text(json.dumps(content))
+    write_sealed(config, content)
     with pytest.raises(ModelError, match=r"genes.parquet does not hold the genes of the model"):
-        trained.load()
+        load(trained.path)
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    held = {key: value for key, value in content.items() if key != "digest"}
+    path.write_text(json.dumps(held | {"digest": canonical_digest(held)}))
 
 
 class Payload:
@@ -183,4 +241,7 @@ def test_the_id_is_of_what_decides_and_stays_what_it_is() -> None:
     )
     assert asked.id == asked.model_copy().id
     assert asked.id[:12] == "aadfe831cdc1"
+    taken = asked.model_copy(update={"checkpoint_step": 500})
+    assert taken.id != asked.id
+    assert taken.whole == asked
     assert "files" not in RunDocument.model_fields["asked"].annotation.model_fields  # type: ignore[union-attr]

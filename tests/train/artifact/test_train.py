@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import resource
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ import pytest
 import torch
 
 from curate.errors import ModelError, ShardError, TrainingError, WriteError
-from curate.train.artifact.artifact import unfinished
 from curate.train.artifact.train import train
+from curate.train.artifact.unfinished import unfinished
 from curate.train.fit.plan import Budget, FitPlan
 from curate.train.shards import Shards
 from curate.train.shards.materialize import materialize
@@ -125,7 +126,9 @@ def test_a_killed_run_goes_on_in_its_folder(
     stop(monkeypatch, toy, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
-    assert unfinished(fresh_workspace.models_path) == ["mine"]
+    assert [(each.name, each.broken_off) for each in unfinished(fresh_workspace.models_path)] == [
+        ("mine", None)
+    ]
     assert not (fresh_workspace.models_path / "mine").exists()
     stop(monkeypatch, toy, None)
     made = train("toy", fresh_manifest, workspace=fresh_workspace, name="mine").artifact
@@ -151,14 +154,14 @@ def test_an_interrupted_run_of_another_model_is_neither_gone_on_with_nor_removed
     assert made.header.cost.seconds == 0.25
 
 
-def test_a_training_that_diverges_says_where_its_checkpoint_is_kept(
+def test_what_a_training_that_diverged_had_written_is_kept(
     toy: type[Model],
     fresh_workspace: Workspace,
     fresh_manifest: Manifest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stop(monkeypatch, toy, ModelError("training diverged at step 7"))
-    with pytest.raises(TrainingError, match=r"diverged at step 7 \(in .*\.mine\.partial/run\)"):
+    stop(monkeypatch, toy, TrainingError("training diverged at step 7"))
+    with pytest.raises(TrainingError, match=r"^training diverged at step 7$"):
         train("toy", fresh_manifest, workspace=fresh_workspace, name="mine")
     kept = fresh_workspace.models_path / ".mine.partial" / "run" / "checkpoint"
     assert kept.read_text() == "half-way"
@@ -267,8 +270,18 @@ def test_shards_of_another_manifest_are_refused(
 ) -> None:
     of_another = type(fresh_manifest).load("random-n200-s0", workspace=fresh_workspace)
     folder = fresh_workspace.shards_path / "random-n300-s0" / "v0001"
-    with pytest.raises(ShardError, match=r"holds shards of manifest random-n300-s0@v1 .*not of random-n200"):
+    with pytest.raises(
+        ShardError, match=r"holds shards of manifest random-n300-s0@v1 .*not of random-n200"
+    ) as caught:
         train("toy", of_another, workspace=fresh_workspace, shards=folder)
+    assert str(caught.value).endswith(
+        "name the folder of its own, or leave --shards out for those of the workspace"
+    )
+    shutil.move(folder, fresh_workspace.shards_path / "random-n200-s0" / "v0001")
+    with pytest.raises(
+        ShardError, match=r"not of random-n200.*; move that folder away, and its own are written"
+    ):
+        train("toy", of_another, workspace=fresh_workspace)
 
 
 def test_shards_of_another_order_give_another_model(

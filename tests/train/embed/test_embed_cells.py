@@ -237,3 +237,18 @@ def test_damaged_data_are_refused(trained: Artifact, data: Path, tmp_path: Path)
         embed_cells(trained, data, tmp_path / "out.npy")
     with pytest.raises(SourceError, match=r"none.h5ad is not there"):
         embed_cells(trained, tmp_path / "none.h5ad", tmp_path / "out.npy")
+
+
+def test_cells_without_counts_in_genes_of_the_model_are_counted_and_have_one_vector(
+    trained: Artifact, counts: NDArray[np.float32], coordinate_genes: pl.DataFrame, tmp_path: Path
+) -> None:
+    held = np.hstack([counts, np.zeros((N_CELLS, 1), np.float32)])
+    held[[3, 90], :-1] = 0
+    # One has no count at all, the other none in a gene of the model.
+    held[90, -1] = 7
+    path = write(tmp_path / "empty.h5ad", held, [*coordinate_genes["feature_id"].to_list(), "MYSTERY"])
+    result = embed_cells(trained, path, tmp_path / "new" / "folder" / "out.npy")
+    values = np.load(result.path)
+    assert result.n_empty == 2
+    assert np.isfinite(values).all()
+    np.testing.assert_array_equal(values[3], values[90])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from curate.train.loader import Batch, Encoding
     from curate.train.shards import Shards
 
+DYING_RANK = "DYING_RANK"
 TINY = NetworkSettings(n_dims=4, batch_size=16, max_epochs=3, learning_rate=1e-2)
 
 
@@ -81,3 +84,12 @@ class Noiseless(Linear):
     def losses(self, batch: Batch, *, step: int) -> Mapping[str, Tensor]:
         rebuilt = self.decode(self.encode(batch.x))
         return {"loss": (rebuilt - batch.x).square().mean()}
+
+
+class Dying(Noiseless):
+    """Is killed in a step of the rank that the environment names."""
+
+    def losses(self, batch: Batch, *, step: int) -> Mapping[str, Tensor]:
+        if step == 6 and self.training and os.environ["LOCAL_RANK"] == os.environ.get(DYING_RANK):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().losses(batch, step=step)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from curate.errors import ModelError
+from curate.errors import ModelError, TrainingError
 from curate.train.fit.checkpoint import Checkpoint
 from curate.train.fit.log import LOG_FILE
 from curate.train.fit.losses import Losses
@@ -61,9 +61,10 @@ def test_a_loss_that_is_no_number_ends_training_and_leaves_the_last_good_checkpo
     given = plan(checkpoint_steps=4)
     said = (
         r"diverged at step 19 \(epoch 2, batch 5, learning rate 0.01\): loss is nan, size is nan; "
-        r"the last finite loss was \d[\d.e+-]*. Lower learning_rate or clip_norm; the last good checkpoint"
+        r"the last finite loss was \d[\d.e+-]*; lower learning_rate or clip_norm; the checkpoint of step 16 "
+        r"is kept in .*run$"
     )
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(TrainingError, match=said):
         network(kind=Diverging).fit(shards, given)
     found = Checkpoint.read(given.folder)
     assert found is not None
@@ -71,16 +72,26 @@ def test_a_loss_that_is_no_number_ends_training_and_leaves_the_last_good_checkpo
     assert found.progress.best_step == 14
     assert all(bool(value.isfinite().all()) for value in (found.model | found.best).values())
     log = pl.read_parquet(given.folder / LOG_FILE).filter(metric="loss", split="train")
-    # the rows of every tenth step, and what came after them
-    assert log["step"].to_list() == [10, 18]
+    # the rows of the first and every tenth step, and what came after them
+    assert log["step"].to_list() == [1, 10, 18]
     assert log["value"].is_finite().all()
+
+
+def test_a_loss_that_is_no_number_before_the_first_checkpoint_leaves_the_log_alone(
+    network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
+) -> None:
+    given = plan(validation_steps=50)
+    said = r"diverged at step 19 .*; no checkpoint had been written: nothing is kept but the log, in .*run$"
+    with pytest.raises(TrainingError, match=said):
+        network(kind=Diverging).fit(shards, given)
+    assert [each.name for each in given.folder.iterdir()] == [LOG_FILE]
 
 
 def test_a_gradient_that_is_no_number_ends_training(
     network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
 ) -> None:
     model = network(kind=Steep)
-    with pytest.raises(ModelError, match=r"diverged at step 4 .*: gradient_norm is nan"):
+    with pytest.raises(TrainingError, match=r"diverged at step 4 .*: gradient_norm is nan"):
         model.fit(shards, plan())
     assert bool(model.encode.weight.isfinite().all())
 
@@ -89,17 +100,53 @@ def test_losses_that_are_read_later_name_the_step_that_was_no_number() -> None:
     losses = Losses()
     for step, value in enumerate([2.0, 1.0, float("inf"), float("nan")]):
         losses.add({"loss": torch.tensor(value)}, where=f"step {step}")
-    with pytest.raises(ModelError, match=r"at step 2: loss is inf; the last finite loss was 1\."):
+    with pytest.raises(TrainingError, match=r"at step 2: loss is inf; the last finite loss was 1;"):
         losses.read()
 
 
 def test_a_gpu_without_enough_memory_is_told_which_batch_size_to_try(
     network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
 ) -> None:
-    with pytest.raises(ModelError, match="batches of 16 cells; try batch_size 8, or precision bf16"):
+    with pytest.raises(TrainingError, match="batches of 16 cells; try batch_size 8, or precision bf16; no"):
         network(kind=Large).fit(shards, plan())
-    with pytest.raises(ModelError, match=r"batches of 1 cells; try a smaller preset$"):
+    with pytest.raises(TrainingError, match="batches of 1 cells; try a smaller preset; no checkpoint"):
         network(kind=Large, batch_size=1).fit(shards, plan("other", precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail at alloc_cpu.cpp] . DefaultCPUAllocator: can't allocate")],
+    ids=["numpy", "torch"],
+)
+def test_a_machine_without_enough_memory_is_one_line_too(
+    network: Callable[..., Linear],
+    plan: Callable[..., FitPlan],
+    shards: Shards,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    def lack(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    model = network()
+    monkeypatch.setattr(Linear, "losses", lack)
+    with pytest.raises(TrainingError, match="this machine has not enough memory for batches of 16 cells"):
+        model.fit(shards, plan())
+
+
+def test_other_faults_of_torch_keep_their_traceback(
+    network: Callable[..., Linear],
+    plan: Callable[..., FitPlan],
+    shards: Shards,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    model = network()
+    monkeypatch.setattr(Linear, "losses", fail)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        model.fit(shards, plan())
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     monkeypatch.setattr(Checkpoint, "write", write_to_full_disk)
-    with pytest.raises(WriteError, match=r"could not write .*checkpoint.*: .*; the last checkpoint"):
+    with pytest.raises(WriteError, match=r"could not write .*checkpoint.*: .*; the checkpoint before it is"):
         network().fit(shards, given)
     found = Checkpoint.read(given.folder)
     assert found is not None

@@ -49,7 +49,7 @@ def made(medians: list[float], **changes: Any) -> Geneformer:
 
 def batch_of(model: Geneformer, counts: NDArray[np.int64]) -> Batch:
     """The whole cells as one batch."""
-    [batch] = model._batches(csr_array(counts), len(counts))
+    [batch] = model.batches(csr_array(counts), len(counts))
     return batch
 
 

@@ -92,8 +92,10 @@ def test_the_same_manifest_gives_the_same_bytes_by_threads_and_by_workers(
     shards: Shards, manifests: list[Manifest], tmp_path: Path
 ) -> None:
     pytest.importorskip("distributed")
-    materialize(manifests[1], tmp_path / "again", shard_cells=50, workers=1)
+    again = materialize(manifests[1], tmp_path / "again", shard_cells=50, workers=1)
     assert files_of(tmp_path / "again") == files_of(shards.path)
+    free = {"created", "software"}
+    assert again.header.model_dump(exclude=free) == shards.header.model_dump(exclude=free)
 
 
 def test_what_is_there_is_opened_as_it_is(shards: Shards, manifests: list[Manifest]) -> None:
@@ -103,10 +105,23 @@ def test_what_is_there_is_opened_as_it_is(shards: Shards, manifests: list[Manife
 
 
 def test_shards_of_something_else_are_left_alone(shards: Shards, manifests: list[Manifest]) -> None:
-    with pytest.raises(ShardError, match=r"holds shards of shard_cells 50, not 60; name another folder"):
+    with pytest.raises(ShardError, match=r": shard_cells 50, not 60; name another folder, or move this"):
         materialize(manifests[1], shards.path, shard_cells=60)
-    with pytest.raises(ShardError, match="holds shards of manifest"):
+    with pytest.raises(
+        ShardError, match=r"holds shards of .*@v1: manifest \w+, not \w+; name another folder"
+    ):
         materialize(manifests[0], shards.path, shard_cells=50)
+
+
+def test_a_folder_that_is_there_and_holds_something_else_is_left_alone(
+    manifests: list[Manifest], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").touch()
+    with pytest.raises(
+        ShardError, match=r"is there and holds no shards; name a folder that is not there yet$"
+    ):
+        materialize(manifests[0], tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_run_that_was_interrupted_goes_on_and_ends_in_the_same_bytes(
@@ -198,6 +213,9 @@ def test_a_full_disk_is_told_in_one_line_and_the_next_run_goes_on(
     with pytest.raises(WriteError, match=r"could not write .*: No space left on device") as caught:
         materialize(manifests[1], tmp_path / "full", shard_cells=50)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(
+        f"kept in {tmp_path / '.full.partial'}: the same again goes on from there; or remove it"
+    )
     assert not (tmp_path / "full").exists()
     assert not list((tmp_path / ".full.partial").glob("train-00002.json"))
     monkeypatch.setattr(module, "_write", real)

@@ -1,0 +1,1 @@
+"""What the metrics of integration are made of: cells, distances, graphs, controls."""

@@ -1,0 +1,169 @@
+"""What the numbers of a report support, in words. Where the runs cannot tell, the words say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from curate.evaluate.report.look import extent, metric_name, share
+from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE
+from curate.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from curate.evaluate.report.report import Report
+
+SURE = 0.05
+MOST_OF_COMPUTE = 6
+
+
+def verdict_of(row: dict[str, Any]) -> str:
+    """Return what a row of the saturation table says, as a sentence.
+
+    "saturated" is said only of a plateau that the runs can tell.
+    """
+    who = f"{row['model']} on {row['strategy']}"
+    if row["verdict"] is None:
+        return f"{who}: cannot be told; {row['why_not']}."
+    seeds, slack = counted(row["n_seeds"], "seed"), f"{row['tolerance']:.2g}"
+    if row["verdict"] == "saturated":
+        return (
+            f"{who}: saturated at {_size(row, 'plateau')}: no larger subset that was run is better by more "
+            "than "
+            f"{slack} (95 %, {seeds}; the point may lie between {row['plateau_low']:,.0f} and "
+            f"{row['plateau_high']:,.0f} cells)."
+        )
+    if row["verdict"] == "rising":
+        return (
+            f"{who}: still rising at {_size(row, 'largest')}: better by more than {slack} than the subset "
+            "before "
+            f"it (95 %, {seeds}){_more(row)}."
+        )
+    return (
+        f"{who}: undecided: with {seeds} a larger subset may be better by up to {row['largest_gain']:.2g}, "
+        "more than "
+        f"the tolerance of {slack}{_more(row)}."
+    )
+
+
+def _size(row: dict[str, Any], name: str) -> str:
+    fraction = row[f"{name}_fraction"]
+    cells = f"{row[name]:,.0f} training cells"
+    return cells if fraction is None else f"{cells} ({share(fraction)})"
+
+
+def _more(row: dict[str, Any]) -> str:
+    low, high = row["gain_doubling_low"], row["gain_doubling_high"]
+    if (
+        low is None
+        or high is None
+        or row["gain_doubling"] is None
+        or max(abs(low), abs(high)) == float("inf")
+    ):
+        return ""
+    return f"; twice as many cells would bring {row['gain_doubling']:+.2g} ({low:+.2g} to {high:+.2g})"
+
+
+def against_random_in_words(differences: pl.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each strategy and view, at equal size and at equal compute."""
+    if differences.is_empty():
+        yield "No strategy could be compared with random: that takes two seeds that both ran at one size."
+        return
+    keys = ("corpus", "task", "dataset", "setting", "method", "metric", "model", "preset", "strategy")
+    for held in differences.partition_by(keys, maintain_order=True):
+        name = held.row(0, named=True)
+        where = f"{name['model']}, {name['dataset']}, {name['setting']} {metric_name(name['metric'])}"
+        whole = held.filter(pl.col("comparison") == EQUAL_SIZE)
+        together = whole.filter(pl.col("n_cells").is_null())
+        rows = together if together.height else whole
+        for row in rows.iter_rows(named=True):
+            at = (
+                "over all sizes together"
+                if row["n_cells"] is None
+                else share(row["fraction"], row["n_cells"])
+            )
+            yield f"{where}: {row['strategy']} {_beats(row)} {row['baseline']} at equal size, {at}{_by(row)}."
+        compute = held.filter(pl.col("comparison") == EQUAL_COMPUTE).sort("n_cells", "baseline_n_cells")
+        for row in compute.head(MOST_OF_COMPUTE).iter_rows(named=True):
+            own = share(row["fraction"], row["n_cells"])
+            other = share(row["baseline_fraction"], row["baseline_n_cells"])
+            yield (
+                f"{where}: {row['strategy']} {own} {_beats(row)} {row['baseline']} {other} at equal compute"
+                f"{_by(row)}."
+            )
+
+
+def _beats(row: dict[str, Any]) -> str:
+    if not row["p_adjusted"] < SURE:
+        return "cannot be told apart from"
+    return "beats" if row["difference"] > 0 else "is worse than"
+
+
+def _by(row: dict[str, Any]) -> str:
+    return (
+        f": {row['difference']:+.3g} ({row['low']:+.3g} to {row['high']:+.3g}; adjusted p = "
+        f"{row['p_adjusted']:.2g}; {row['n_seeds']} pairs)"
+    )
+
+
+def gaps(runs: pl.DataFrame) -> list[str]:
+    """Return what a table of runs lacks for the questions of a report, a sentence each."""
+    told = []
+    if runs.is_empty():
+        return ["There are no results of trained models."]
+    n_sizes = runs.group_by("corpus", "model", "preset", "strategy").agg(pl.col("n_cells").n_unique())
+    _, most = extent(n_sizes["n_cells"])
+    if most == 1:
+        told.append("One size of subset only: whether more cells pay cannot be told; run other fractions.")
+    elif most == 2:
+        told.append("Two sizes of subset only: no shape of curve can be fitted; run a third fraction.")
+    if runs["run"].n_unique() == 1:
+        told.append(
+            "One seed only: noise cannot be told from gains, so there are no intervals, no plateaus and no "
+            "comparisons; run more seeds."
+        )
+    if missing := missing_runs(runs):
+        told.append(
+            f"{counted(len(missing), 'cell')} of the grid of models, strategies, sizes and seeds have no "
+            "result: "
+            f"{', '.join(missing[:8])}{' and more' if len(missing) > 8 else ''}."
+        )
+    return told
+
+
+def missing_runs(runs: pl.DataFrame) -> list[str]:
+    """Return what of the grid of model, strategy, size and seed has no run, though its neighbours have."""
+    step = pl.coalesce("fraction", "n_cells").alias("step")
+    have = runs.select("corpus", "model", "preset", "strategy", step, "run").unique()
+    subject = have.select("corpus", "model", "preset").unique()
+    place = have.select("corpus", "strategy", "step").unique()
+    run = have.select("corpus", "run").unique()
+    grid = subject.join(place, on="corpus").join(run, on="corpus")
+    lacking = grid.join(have, on=have.columns, how="anti", nulls_equal=True).sort(grid.columns)
+    # Of the whole corpus one seed is as good as another.
+    lacking = lacking.filter(pl.col("step") != 1.0)
+    return [
+        f"{row['model']} {row['strategy']} {share(row['step'] if row['step'] <= 1 else None, row['step'])} "
+        f"seed {row['run']}"
+        for row in lacking.iter_rows(named=True)
+    ]
+
+
+def in_words(report: Report) -> Iterator[str]:
+    """Yield all that a report says, a line each, for a terminal."""
+    if report.is_simulated:
+        yield "simulated data, no real cells"
+    yield from gaps(report.runs)
+    views = ("task", "dataset", "setting", "method", "metric")
+    for held in report.saturation.partition_by(views, maintain_order=True):
+        name = held.row(0, named=True)
+        yield f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}:"
+        for row in held.iter_rows(named=True):
+            yield f"  {verdict_of(row)}"
+    yield "Strategies against random:"
+    for line in against_random_in_words(report.differences):
+        yield f"  {line}"
+    for row in report.failures.iter_rows(named=True):
+        yield f"failed: {row['what']}: {row['error']}"

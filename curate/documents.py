@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -125,10 +125,16 @@ def fault_in_words(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
     """Return the keys of the table that lies below `parents`; a table may be one of several things."""
+    is_one_of_several = False
     for parent in parents:
+        if is_one_of_several:
+            # Its place in a list, or its name among tables of one kind.
+            is_one_of_several = False
+            continue
         kind = model.model_fields[str(parent)].annotation
         held = (kind, *get_args(kind))
         model = next(each for each in held if isinstance(each, type) and issubclass(each, BaseModel))
+        is_one_of_several = get_origin(kind) in (tuple, list, dict)
     return list(model.model_fields)
 
 

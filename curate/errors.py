@@ -19,6 +19,7 @@
     ├── ModelError           a model that is missing, damaged, cannot be made from its cells, or diverged
     │   └── TrainingError    one whose training ended before its time; what it had reached is kept
     ├── EvaluationError      evaluation data, labels or results that cannot be used
+    ├── SweepError           a grid that names nothing that can run, or a sweep that cannot be resumed
     ├── WorkspaceError       no workspace, or one that cannot be made
     └── WriteError           a file that could not be written; nothing is left half-written
 
@@ -86,6 +87,10 @@ class ShardError(CurateError):
 
 class EvaluationError(CurateError):
     """Evaluation data, labels or results that cannot be used."""
+
+
+class SweepError(CurateError):
+    """A grid that names nothing that can run, or a sweep that cannot be opened or resumed."""
 
 
 class ModelError(CurateError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.documents import canonical_digest
-from curate.evaluate.leakage import NONE, guard
+from curate.evaluate.leakage import NONE, guard, leaked
 from curate.evaluate.results import FORMAT, RESULT_SCHEMA, normalised, read_results, rows, write_results
 from curate.evaluate.tasks import TASKS
 from curate.progress import progress
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.evaluate.data import EvaluationData
+    from curate.evaluate.leakage import Leaked
     from curate.evaluate.results import Score
     from curate.evaluate.subject import Subject
     from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
+    from curate.manifests.manifest import Manifest
 
 
 def evaluate(
@@ -39,6 +41,7 @@ def evaluate(
     allow_leakage: bool = False,
     drop_shared: bool = False,
     with_baselines: bool = True,
+    look: Callable[[EvaluationData, Manifest], Leaked] = leaked,
 ) -> pl.DataFrame:
     """Try a task on subjects, and on its baselines.
 
@@ -57,6 +60,8 @@ def evaluate(
         Go on though training saw cells of the data, which every result says; or leave these cells out.
     with_baselines
         Whether the task's own baselines are tried too.
+    look
+        Finds cells of the data that training saw; a sweep remembers what was found.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def evaluate(
     card = TASKS[task]
     # 1. Cells that training saw.
     manifests = {each.manifest.id: each.manifest for each in subjects if each.manifest is not None}
-    data, leakage = guard(data, list(manifests.values()), allow=allow_leakage, drop=drop_shared)
+    data, leakage = guard(data, list(manifests.values()), allow=allow_leakage, drop=drop_shared, look=look)
     shared: dict[str, Any] = {
         "task": task,
         "dataset": data.name,

@@ -14,6 +14,8 @@ from curate.errors import EvaluationError, LeakageError
 from curate.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from curate.build.leakage.found import EvaluationReport
@@ -86,7 +88,12 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
 
 
 def guard(
-    data: EvaluationData, manifests: list[Manifest], *, allow: bool = False, drop: bool = False
+    data: EvaluationData,
+    manifests: list[Manifest],
+    *,
+    allow: bool = False,
+    drop: bool = False,
+    look: Callable[[EvaluationData, Manifest], Leaked] = leaked,
 ) -> tuple[EvaluationData, str]:
     """Refuse evaluation data that hold cells which training saw; return the data, and what tables say of it.
 
@@ -96,6 +103,8 @@ def guard(
         Go on, and say so in every result.
     drop
         Leave those cells out of the data.
+    look
+        Finds them.
 
     Raises
     ------
@@ -105,7 +114,7 @@ def guard(
     gone = np.zeros(data.n_cells, np.bool_)
     said = []
     for manifest in manifests:
-        found = leaked(data, manifest)
+        found = look(data, manifest)
         if found.why_not is not None:
             if not allow:
                 raise LeakageError(

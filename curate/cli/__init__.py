@@ -32,6 +32,7 @@ COMMANDS = {
     "models": "List, show and verify trained models.",
     "embed-cells": "Embed cells of any data by a trained model.",
     "evaluate": "Try trained models, their controls and baselines on a task.",
+    "sweep": "Plan, run and report a grid of subsets, models and evaluations.",
     "advise": "Say whether more data would help a task, and which subset is enough.",
     "diff": "Compare two manifests: cells, settings, composition.",
 }

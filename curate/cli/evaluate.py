@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from curate.workspace import Workspace
 
 #: Options that are settings of a task, under the same name, where it has one.
-SETTINGS = ("label_column", "batch_column", "perturbation_column", "context_column", "group_column")
+SETTINGS = (
+    "label_column",
+    "batch_column",
+    "perturbation_column",
+    "context_column",
+    "group_column",
+    "fine_tune",
+)
+FINE_TUNE = {"head": ["head"], "full": ["full"], "both": ["head", "full"]}
 SUFFIXES = (".parquet", ".csv")
 WIDTH = 180
 
@@ -53,6 +61,10 @@ def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
+def _tunings(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else FINE_TUNE[value]
+
+
 def _checked(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     if value is not None and value.suffix not in SUFFIXES:
         raise click.BadParameter(f"{value} ends in none of {', '.join(SUFFIXES)}")
@@ -75,6 +87,12 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 @click.option("--perturbation-column", metavar="COLUMN", help="As --set perturbation_column=…")
 @click.option("--context-column", metavar="COLUMN", help="As --set context_column=…")
 @click.option("--group-column", metavar="COLUMN", help="As --set group_column=…")
+@click.option(
+    "--fine-tune",
+    type=click.Choice(list(FINE_TUNE)),
+    callback=_tunings,
+    help="Beside the frozen model: an MLP head on its vectors, the whole model with the head, or both.",
+)
 @click.option(
     "--set",
     "items",
@@ -157,6 +175,7 @@ def command(
     Examples:
         curate evaluate classify scvi-sketch-0.01-s0-v1-3f2a9c1d --data pbmc.h5ad
         curate evaluate classify 3f2a9c 8b41d0 --data pbmc.h5ad --seed 0-4 -o pbmc.parquet
+        curate evaluate classify 3f2a9c --data pbmc.h5ad --fine-tune both
         curate evaluate classify --data "census:dataset_id == '…'" --label-column cell_type
         curate evaluate --list
     """

@@ -152,4 +152,19 @@ def _read(home: str | None, sweeps: tuple[str, ...]) -> tuple[pl.DataFrame, pl.D
     named = [each for each in sweeps if not each.endswith(".parquet")]
     if paths and not named:
         return read_results(paths), None, ", ".join(path.stem for path in paths)
-    raise click.UsageError("name tables of results: RESULTS.parquet")
+    if paths:
+        raise click.UsageError("name sweeps or tables of results, not both")
+    import polars as pl
+
+    from curate.evaluate.sweep.folder import find_sweep
+    from curate.evaluate.sweep.status import status
+    from curate.evaluate.sweep.table import read_sweep
+    from curate.workspace import Workspace
+
+    workspace = Workspace.find(home)
+    folders = [find_sweep(workspace, each) for each in named or [None]]
+    found = [each for folder in folders for each in status(folder).failed]
+    failed = [{"what": each.called, "error": each.error} for each in found]
+    failures = pl.DataFrame(failed, schema={"what": pl.String(), "error": pl.String()})
+    results = pl.concat([read_sweep(folder) for folder in folders])
+    return results, failures, ", ".join(folder.path.name for folder in folders)

@@ -40,7 +40,9 @@ def estimate(
         batch_size = n_train
         said += f", in batches of {n_train:,}: there are no {settings.batch_size:,} for a batch"
     most = [
-        settings.max_epochs * n_train if not budget.is_fixed else None,
+        max(settings.max_epochs * n_train, settings.min_steps * min(settings.batch_size, n_train))
+        if not budget.is_fixed
+        else None,
         budget.max_cells,
         budget.max_steps * batch_size * plan.devices if budget.max_steps else None,
     ]

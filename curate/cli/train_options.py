@@ -46,7 +46,9 @@ def training_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--max-minutes", type=click.FloatRange(min=0, min_open=True), help="Budget: of training."
         ),
-        click.option("--max-epochs", type=POSITIVE, help="As --set max_epochs=…"),
+        click.option(
+            "--max-epochs", type=POSITIVE, help="As --set max_epochs=…; so many, however few the cells."
+        ),
         click.option(
             "--take-checkpoint",
             "takes_checkpoint",

@@ -98,6 +98,12 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("loss:contrastive:contrast", "that of types", OWN, higher_is_better=False),
         Metric("loss:contrastive:reconstruction", "mean squared error", OWN, higher_is_better=False),
         Metric(
+            "epochs",
+            "passes over the cells of fine-tuning, until the validation loss was best",
+            "early stopping",
+            higher_is_better=None,
+        ),
+        Metric(
             "change_mse",
             "mean over genes of the squared error of the predicted change of expression",
             STUDY,

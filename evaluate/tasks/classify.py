@@ -1,19 +1,22 @@
 """Classification: from vectors of labelled cells to the labels of others.
 
 Zero-shot: the representation stays as it is, and probes learn from four fifths of the cells of the
-evaluation data and name the others, as in DenAdel et al. 2026 (k-NN, k = 5, stratified).
+evaluation data and name the others, as in DenAdel et al. 2026 (k-NN, k = 5, stratified). Fine-tuned: a head
+on the representation, or the whole model with a head, learns from the same cells and names the same others.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import numpy as np
 from pydantic import Field
 
 from curate.errors import EvaluationError
 from curate.evaluate.data import logged
+from curate.evaluate.finetune.finetune import fine_tuned
+from curate.evaluate.finetune.settings import FineTuneSettings
 from curate.evaluate.metrics import STUDY
 from curate.evaluate.metrics.classification import (
     OVERALL,
@@ -28,7 +31,7 @@ from curate.evaluate.probes import LOGISTIC_ON_GENES, PROBES
 from curate.evaluate.probes.probes import N_NEIGHBORS
 from curate.evaluate.probes.split import TEST_FRACTION, split_cells
 from curate.evaluate.results import Score
-from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
+from curate.evaluate.tasks.task import EvaluationTask
 from curate.ontology import GUIDE, Ontology
 from curate.wording import counted
 
@@ -44,11 +47,12 @@ if TYPE_CHECKING:
     from curate.evaluate.subject import Subject
 
 Probe = Literal["knn", "centroid", "logistic"]
+MLP: Final = "mlp"
 KNOWN, ABSENT = "types in training", "types absent from training"
 
 
-class ClassifySettings(TaskSettings):
-    """Settings of `classify`.
+class ClassifySettings(FineTuneSettings):
+    """Settings of `classify`, and of the fine-tuning that is asked for.
 
     Attributes
     ----------
@@ -73,7 +77,7 @@ class ClassifySettings(TaskSettings):
 
 
 def evaluate(subject: Subject, data: EvaluationData, settings: ClassifySettings, *, seed: int) -> list[Score]:
-    """Try the probes on a representation.
+    """Try the probes on a representation, and what it becomes by fine-tuning.
 
     Raises
     ------
@@ -81,15 +85,22 @@ def evaluate(subject: Subject, data: EvaluationData, settings: ClassifySettings,
         When there is no such column, one class only, or fewer cells than neighbours; or when scores of the
         ontology are asked for and no label is a type of it.
     ModelError
-        When the data have too few of the model's genes.
+        When the data have too few of the model's genes, or fine-tuning diverges.
     """
     labels, split = labelled(data, settings, seed=seed)
     vectors = subject.embed(data)
+    truth, types = labels[split.test], _types_of(subject)
     found: list[Score] = []
     for name in settings.probes:
         options = {"n_neighbors": settings.n_neighbors} if name == "knn" else {}
         guess = PROBES[name](vectors[split.train], labels[split.train], vectors[split.test], **options)
-        found += scores(guess, labels[split.test], settings, method=name, trained_types=_types_of(subject))
+        found += scores(guess, truth, settings, method=name, trained_types=types)
+    if settings.fine_tune:
+        for tuned in fine_tuned(subject, data, labels, split, settings, seed=seed):
+            found += scores(
+                tuned.guess, truth, settings, method=MLP, setting=tuned.setting, trained_types=types
+            )
+            found.append(Score(tuned.setting, MLP, "epochs", tuned.curve.best_epoch, len(truth)))
     return found
 
 
@@ -238,6 +249,7 @@ CLASSIFY = EvaluationTask(
         "ontology_accuracy",
         "ontology_macro_f1",
         "hop_distance",
+        "epochs",
         "precision",
         "recall",
         "f1",

@@ -108,7 +108,7 @@ def train(
     verify
         Compare shards with their sha256 first; by default where that takes seconds.
     say
-        Called with a line before shards are written.
+        Called with a line before shards are written, and where fewer dimensions were possible than asked for.
     before
         Called with the shards before the model is trained.
 
@@ -156,7 +156,10 @@ def train(
         path = _taken(job, path, name)
     else:
         _trained(job, path, before)
-    return Trained(Artifact.open(path), is_new=True)
+    artifact = Artifact.open(path)
+    if (n_dims := artifact.header.n_dims) < settings.n_dims:
+        say(f"{n_dims:,} dimensions instead of {settings.n_dims:,}: the training cells have no more")
+    return Trained(artifact, is_new=True)
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,21 @@ def check(plan: FitPlan) -> None:
             raise ModelError(f"a budget of {limit} {unit} allows no step; give more than 0")
 
 
-def ended(budget: Budget, settings: NetworkSettings, progress: Progress) -> Stopped | None:
+def round_steps(settings: NetworkSettings, *, n_batches: int) -> int:
+    """Return the steps of a round, after which is validated and `max_epochs` of which are a run.
+
+    A round is an epoch of `n_batches`, or so much more that the run has `min_steps`.
+    """
+    return max(n_batches, math.ceil(settings.min_steps / settings.max_epochs))
+
+
+def ended(budget: Budget, progress: Progress, *, n_steps: int | None) -> Stopped | None:
     """Return which limit has been reached; None while there is something left.
 
-    Epochs are counted only where there is no budget.
+    Parameters
+    ----------
+    n_steps
+        The step at which a run without a budget ends.
     """
     if budget.max_steps is not None and progress.step >= budget.max_steps:
         return "steps"
@@ -42,7 +53,7 @@ def ended(budget: Budget, settings: NetworkSettings, progress: Progress) -> Stop
         return "cells"
     if budget.max_minutes is not None and progress.seconds >= 60 * budget.max_minutes:
         return "minutes"
-    if not budget.is_fixed and progress.epoch >= settings.max_epochs:
+    if not budget.is_fixed and n_steps is not None and progress.step >= n_steps:
         return "epochs"
     return None
 
@@ -58,7 +69,7 @@ def known_steps(budget: Budget, settings: NetworkSettings, *, n_batches: int, st
         Cells of a step, over all ranks.
     """
     if not budget.is_fixed:
-        return settings.max_epochs * n_batches
+        return settings.max_epochs * round_steps(settings, n_batches=n_batches)
     limits = [budget.max_steps] if budget.max_steps is not None else []
     if budget.max_cells is not None:
         limits.append(math.ceil(budget.max_cells / step_cells))

@@ -57,7 +57,7 @@ class FitPlan:
     checkpoint_steps
         Steps between checkpoints; also one at every validation.
     validation_steps
-        Steps between validations; after every epoch when None.
+        Steps between validations; after every round when None, which is an epoch but for few cells.
     validation_cells
         Most validation cells that are read each time: the first of the split, which is shuffled.
     n_threads

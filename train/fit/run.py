@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch import Callback
 
 from curate.errors import CurateError, TrainingError
-from curate.train.fit.budget import ended, share_done
+from curate.train.fit.budget import ended, round_steps, share_done
 from curate.train.fit.checkpoint import copied
 from curate.train.fit.cost import Meter
 from curate.train.fit.energy import Energy
@@ -67,6 +67,7 @@ class Run(Callback):
         self.network, self.plan, self.checkpoint = network, plan, checkpoint
         self.stream, self.validation = stream, validation
         self.n_batches, self.n_steps = n_batches, n_steps
+        self.validation_steps = plan.validation_steps or round_steps(network.settings, n_batches=n_batches)
         self.display, self.events = display, events
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -86,14 +87,12 @@ class Run(Callback):
         progress, losses, plan = self.checkpoint.progress, self.checkpoint.losses, self.plan
         losses.add(module.values, where=module.where)
 
-        is_epoch_end = progress.advance(
-            n_batches=self.n_batches, n_cells=len(batch.rows) * trainer.world_size
-        )
+        progress.advance(n_batches=self.n_batches, n_cells=len(batch.rows) * trainer.world_size)
         self.meter.end_step()
 
         stopped = self._ended(trainer)
 
-        is_due = is_epoch_end if plan.validation_steps is None else progress.step % plan.validation_steps == 0
+        is_due = progress.step % self.validation_steps == 0
         is_validated = self.validation.n_batches > 0 and (is_due or stopped is not None)
         is_kept = is_validated or stopped is not None or progress.step % plan.checkpoint_steps == 0
         is_logged = stopped is not None or progress.step == 1 or progress.step % LOG_STEPS == 0
@@ -130,7 +129,7 @@ class Run(Callback):
                 return
 
     def _ended(self, trainer: Trainer) -> Stopped | None:
-        stopped = ended(self.plan.budget, self.network.settings, self.checkpoint.progress)
+        stopped = ended(self.plan.budget, self.checkpoint.progress, n_steps=self.n_steps)
         if self.plan.budget.max_minutes is not None and trainer.world_size > 1:
             # Clocks differ, and all ranks must end at the same step.
             stopped = trainer.strategy.broadcast(stopped)

@@ -51,12 +51,10 @@ class Progress:
         """Epochs begun."""
         return self.epoch + (self.next_batch > 0)
 
-    def advance(self, *, n_batches: int, n_cells: int) -> bool:
-        """Count a step; return whether it was the last of its epoch of `n_batches`."""
+    def advance(self, *, n_batches: int, n_cells: int) -> None:
+        """Count a step of an epoch of `n_batches`."""
         self.step += 1
         self.n_cells += n_cells
         self.next_batch += 1
-        if self.next_batch < n_batches:
-            return False
-        self.epoch, self.next_batch = self.epoch + 1, 0
-        return True
+        if self.next_batch == n_batches:
+            self.epoch, self.next_batch = self.epoch + 1, 0

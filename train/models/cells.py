@@ -12,6 +12,7 @@ import polars as pl
 
 from curate.build.embeddings.passes import add_up, unit_gram, unit_moments
 from curate.build.embeddings.pca import GeneMoments, gram_size
+from curate.errors import ModelError
 from curate.passes.schedule import Task, schedule
 from curate.passes.units import UNIT_CELLS, Unit
 from curate.train.fit.log import SCHEMA
@@ -72,8 +73,16 @@ class TrainingCells:
         return cls(ShardCounts(shards), rows[: plan.budget.max_cells], plan.folder)
 
     def moments(self) -> GeneMoments:
-        """Return mean and variance of all genes, in a pass over the cells."""
+        """Return mean and variance of all genes, in a pass over the cells.
+
+        Raises
+        ------
+        ModelError
+            When there are fewer than two cells.
+        """
         n = self.rows.size
+        if n < 2:
+            raise ModelError(f"{n} training cells, in which no gene varies; build a larger subset")
         task = Task(
             unit_moments,
             self.rows,

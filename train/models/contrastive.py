@@ -100,6 +100,7 @@ class Contrastive(Network):
             dropout=0.1,
             input_dropout=0.2,
             batch_size=256,
+            min_steps=150,
             learning_rate=1e-3,
             schedule="constant",
         ),

@@ -17,6 +17,7 @@ from curate.train.models.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from curate.gene_space import GeneSpace
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class HvgSettings(Settings):
-    """Settings of `Hvg`: n_dims is the number of genes."""
+    """Settings of `Hvg`: n_dims is the number of genes; all that vary where there are fewer."""
 
 
 class Hvg(Model):
@@ -55,18 +56,10 @@ class Hvg(Model):
         self.register_buffer("variable_genes", torch.zeros(settings.n_dims, dtype=torch.int64))
 
     def observe(self, shards: Shards, *, seed: int) -> None:
-        """Choose genes at random.
-
-        Raises
-        ------
-        ModelError
-            When there are fewer than n_dims.
-        """
-        n, n_dims = shards.header.n_genes, self.settings.n_dims
-        if n_dims > n:
-            raise ModelError(f"{n_dims:,} genes of {n:,}; set n_dims to at most {n:,}")
-        chosen = np.random.default_rng(seed).choice(n, n_dims, replace=False)
-        self.variable_genes = torch.from_numpy(np.sort(chosen))
+        """Choose genes at random."""
+        n = shards.header.n_genes
+        chosen = np.random.default_rng(seed).choice(n, min(n, self.settings.n_dims), replace=False)
+        self._hold(np.sort(chosen))
 
     def fit(self, shards: Shards, plan: FitPlan) -> FitReport:
         """Choose the most variable genes, in one pass over the training cells.
@@ -76,18 +69,17 @@ class Hvg(Model):
         Raises
         ------
         ModelError
-            When fewer than n_dims vary.
+            When none varies.
         """
         cells = TrainingCells.of(shards, plan)
-        n_dims = self.settings.n_dims
-        chosen = highly_variable_genes(*cells.moments().dispersion(), n_top=n_dims, keep_ties=False)
-        if chosen.size < n_dims:
+        n_top = self.settings.n_dims
+        chosen = highly_variable_genes(*cells.moments().dispersion(), n_top=n_top, keep_ties=False)
+        if not chosen.size:
             raise ModelError(
-                f"{chosen.size:,} genes vary among {cells.rows.size:,} training cells, for {n_dims:,} "
-                f"dimensions; set n_dims to at most {chosen.size:,}"
+                f"no gene varies among {cells.rows.size:,} training cells; build a larger subset"
             )
-        self.variable_genes = torch.from_numpy(chosen)
-        return cells.report({"n_genes": float(n_dims)})
+        self._hold(chosen)
+        return cells.report({"n_genes": float(chosen.size)})
 
     def encoding(self) -> Dense:
         """Return log-normalised expression of all genes."""
@@ -96,3 +88,7 @@ class Hvg(Model):
     def embed_batch(self, batch: Batch) -> Tensor:
         """Return the columns of the chosen genes."""
         return batch.x[:, self.variable_genes]
+
+    def _hold(self, chosen: NDArray[np.int64]) -> None:
+        self.settings = self.settings.model_copy(update={"n_dims": chosen.size})
+        self.variable_genes = torch.from_numpy(chosen)

@@ -111,7 +111,7 @@ class Masked(Network):
     reference = "Richter et al. 2025, doi 10.1038/s42256-024-00934-3"
     facts_type = MaskedFacts
     presets: ClassVar[Mapping[Preset, MaskedSettings]] = {
-        "tiny": MaskedSettings(n_dims=32, n_hidden=(128,), batch_size=128),
+        "tiny": MaskedSettings(n_dims=32, n_hidden=(128,), batch_size=128, min_steps=300),
         "study": MaskedSettings(
             n_dims=64, batch_size=8192, weight_decay=0.01, max_epochs=1000, output="sigmoid"
         ),

@@ -127,7 +127,11 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def embed_batch(self, batch: Batch) -> Tensor:
-        """Return float32 [b, n_dims] of a batch made by `encoding`; in eval mode, without gradients."""
+        """Return float32 [b, n_dims] of a batch made by `encoding`.
+
+        When cells are embedded it is called in eval mode and without gradients. A network is fine-tuned
+        through it: there its vectors carry gradients, and dropout is on.
+        """
 
     def embed(self, counts: csr_array, *, batch_size: int | None = None) -> NDArray[np.float32]:
         """Embed cells.

@@ -37,6 +37,8 @@ class PcaSettings(Settings):
 
     Attributes
     ----------
+    n_dims
+        Components; where cells or variable genes are too few for so many, as many as there can be.
     n_hvgs
         Highly variable genes to keep; all that vary when there are fewer.
     max_value
@@ -93,7 +95,7 @@ class Pca(Model):
         Raises
         ------
         ModelError
-            When no more genes vary, or there are no more cells, than n_dims; or for a task.
+            When fewer than two genes vary, or there are fewer than two cells; or for a task.
         """
         assert isinstance(settings, PcaSettings)
         super().learn(shards, settings, task)
@@ -102,9 +104,9 @@ class Pca(Model):
         genes, scaling = model._scaled(moments)
         # One thread: the order of LAPACK's sums may depend on their number.
         with threadpool_limits(1):
-            random = np.random.default_rng(seed).standard_normal((genes.size, settings.n_dims))
+            random = np.random.default_rng(seed).standard_normal((genes.size, model.settings.n_dims))
             loadings = np.linalg.qr(random).Q.T.astype(np.float32)
-        nothing = np.zeros(settings.n_dims)
+        nothing = np.zeros(model.settings.n_dims)
         model._hold(genes, PcaModel(scaling, np.zeros(genes.size), loadings, nothing, nothing))
         return model.eval()
 
@@ -117,7 +119,7 @@ class Pca(Model):
         Raises
         ------
         ModelError
-            When no more genes vary, or there are no more cells, than n_dims.
+            When fewer than two genes vary, or there are fewer than two cells.
         """
         cells = TrainingCells.of(shards, plan)
         genes, scaling = self.variable_genes.numpy(), self.model.scaling
@@ -151,14 +153,15 @@ class Pca(Model):
         return torch.from_numpy(self.model.project(chosen, totals))
 
     def _scaled(self, moments: GeneMoments) -> tuple[NDArray[np.int64], Scaling]:
-        """Return the variable genes and their scaling."""
+        """Return the variable genes and their scaling; no more dimensions than they allow are left."""
         genes = highly_variable_genes(*moments.dispersion(), n_top=self.settings.n_hvgs)
         most = min(genes.size, moments.n_cells) - 1
-        if self.settings.n_dims > most:
+        if most < 1:
             raise ModelError(
-                f"{self.settings.n_dims} components of {moments.n_cells:,} training cells, among which "
-                f"{genes.size:,} variable genes were found; set n_dims to at most {most}"
+                f"{moments.n_cells:,} training cells, among which {genes.size:,} variable genes were found, "
+                "have no component; build a larger subset"
             )
+        self.settings = self.settings.model_copy(update={"n_dims": min(self.settings.n_dims, most)})
         return genes, moments.scaling(genes, max_value=self.settings.max_value)
 
     def _hold(self, genes: NDArray[np.int64], model: PcaModel) -> None:

@@ -61,7 +61,7 @@ class ScviSettings(NetworkSettings):
         Of each gene, of each gene in each batch, or of each gene in each cell.
     kl_warmup_steps
         Steps in which the weight of the KL divergence rises from 0 to 1; validation always has it at 1.
-        scVI's own figure of 400 epochs of 5,000 cells, in steps of 128 cells.
+        By default the int(128 * 5000 / 400) that early versions of scVI recommended (`n_iter_kl_warmup`).
     """
 
     batch_size: Annotated[int, Field(ge=2)] = 128
@@ -123,8 +123,9 @@ class Scvi(Network):
     summary = "variational autoencoder of counts (scVI), by scvi-tools"
     reference = "Lopez et al., Nature Methods 2018, doi 10.1038/s41592-018-0229-2"
     presets: ClassVar[Mapping[Preset, Settings]] = {
-        "tiny": ScviSettings(n_hidden=64, n_genes=1000, max_epochs=10, kl_warmup_steps=100),
-        # Sizes, likelihood and batch size of the study's script; it has no batch key.
+        "tiny": ScviSettings(n_hidden=64, n_genes=1000, min_steps=400, kl_warmup_steps=100),
+        # Sizes, likelihood and batch size of the study's script, which names no batch key; these are scTab's
+        # samples.
         "study": ScviSettings(
             batch_key=("dataset_id", "donor_id"), gene_likelihood="nb", batch_size=1024, max_epochs=40
         ),

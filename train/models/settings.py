@@ -42,6 +42,9 @@ class NetworkSettings(Settings):
         Cells of a step, of one rank.
     max_epochs
         Passes over the training cells where no budget says when to stop.
+    min_steps
+        Least steps where no budget says when to stop: few cells are passed over more often, in `max_epochs`
+        rounds of as many steps, after each of which is validated.
     learning_rate, weight_decay
         Of AdamW.
     warmup_steps
@@ -56,6 +59,7 @@ class NetworkSettings(Settings):
 
     batch_size: Positive = 256
     max_epochs: Positive = 10
+    min_steps: Annotated[int, Field(ge=0)] = 0
     learning_rate: Rate = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -67,6 +71,8 @@ class NetworkSettings(Settings):
 def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Settings:
     """Return settings with some changed; texts are read as their types, "none" as None where that may be.
 
+    Who says how many epochs gets so many: `max_epochs` without `min_steps` sets that to 0.
+
     Raises
     ------
     ModelError
@@ -76,6 +82,8 @@ def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Setti
     for name in changes:
         if name not in fields:
             raise ModelError(f"model {model} has no setting {name!r}; {nearest(name, fields)}")
+    if "max_epochs" in changes:
+        changes = {"min_steps": 0} | changes
     given = {name: None if _is_none(fields[name], value) else value for name, value in changes.items()}
     try:
         return type(settings).model_validate({**settings.model_dump(), **given}, strict=False)

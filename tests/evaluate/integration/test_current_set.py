@@ -47,6 +47,12 @@ def test_the_current_set_is_that_of_scib_metrics_0_5_10(iris: Iris) -> None:
     assert pcr_comparison(iris.before, iris.vectors, batches) == pytest.approx(0.8990053, abs=1e-5)
 
 
+def test_clusters_do_not_depend_on_the_order_of_the_cells(iris: Iris) -> None:
+    noise = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+    order = np.random.default_rng(1).permutation(150)
+    assert kmeans_agreement(noise, iris.labels) == kmeans_agreement(noise[order], iris.labels[order])
+
+
 def test_bras_is_one_less_silhouettes_against_all_other_batches(iris: Iris) -> None:
     # Three batches, so that all others are not the nearest one.
     batches = np.arange(150) % 3

@@ -234,6 +234,17 @@ def test_shards_are_written_once_and_said_to_be(
     assert "writing the shards of random-n300-s0@v1: 300 cells, about 0 MB" in said[0]
 
 
+def test_fewer_dimensions_than_asked_for_are_said_and_written_down(
+    fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    said: list[str] = []
+    made = train("pca", fresh_manifest, workspace=fresh_workspace, changes={"n_dims": 500}, say=said.append)
+    header = made.artifact.header
+    assert said[-1].startswith(f"{header.n_dims} dimensions instead of 500: the training cells")
+    assert header.n_dims < 120 < header.asked.settings["n_dims"]
+    assert made.artifact.load().settings.n_dims == header.n_dims
+
+
 def changed_shard(workspace: Workspace) -> Path:
     """Change a count, and nothing of the file's size."""
     path = next((workspace.shards_path / "random-n300-s0" / "v0001").glob("train-*.data.npy"))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from curate.train.fit.budget import ended, known_steps, share_done
+from curate.train.fit.budget import ended, known_steps, round_steps, share_done
 from curate.train.fit.energy import Energy
 from curate.train.fit.plan import Budget
 from curate.train.fit.schedule import learning_rate
 from curate.train.fit.state import Progress
-from curate.train.models.settings import NetworkSettings
+from curate.train.models.settings import NetworkSettings, changed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,8 @@ SETTINGS = NetworkSettings(n_dims=2, max_epochs=3, learning_rate=1.0)
 @pytest.mark.parametrize(
     ("budget", "progress", "expected"),
     [
-        (Budget(), Progress(epoch=2, next_batch=9), None),
-        (Budget(), Progress(epoch=3), "epochs"),
+        (Budget(), Progress(step=29, epoch=2, next_batch=9), None),
+        (Budget(), Progress(step=30, epoch=3), "epochs"),
         (Budget(max_steps=10), Progress(step=9, epoch=50), None),
         (Budget(max_steps=10), Progress(step=10), "steps"),
         (Budget(max_cells=100), Progress(n_cells=99), None),
@@ -37,7 +37,7 @@ SETTINGS = NetworkSettings(n_dims=2, max_epochs=3, learning_rate=1.0)
     ],
 )
 def test_what_ends_a_run(budget: Budget, progress: Progress, expected: str | None) -> None:
-    assert ended(budget, SETTINGS, progress) == expected
+    assert ended(budget, progress, n_steps=30) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,21 @@ def test_the_last_step_is_known_beforehand_unless_only_minutes_are_given(
     budget: Budget, expected: int | None
 ) -> None:
     assert known_steps(budget, SETTINGS, n_batches=10, step_cells=16) == expected
+
+
+def test_few_cells_are_passed_over_until_the_least_steps_are_taken() -> None:
+    settings = SETTINGS.model_copy(update={"min_steps": 100})
+    found = {n: round_steps(settings, n_batches=n) for n in (1, 33, 34, 50)}
+    assert found == {1: 34, 33: 34, 34: 34, 50: 50}
+    assert known_steps(Budget(), settings, n_batches=1, step_cells=16) == 102
+    assert known_steps(Budget(max_steps=7), settings, n_batches=1, step_cells=16) == 7
+
+
+def test_who_says_how_many_epochs_gets_so_many() -> None:
+    settings = SETTINGS.model_copy(update={"min_steps": 100})
+    assert changed(settings, {"max_epochs": 2}, model="any").model_dump()["min_steps"] == 0
+    assert changed(settings, {"max_epochs": 2, "min_steps": 9}, model="any").model_dump()["min_steps"] == 9
+    assert changed(settings, {"n_dims": 3}, model="any").model_dump()["min_steps"] == 100
 
 
 def test_the_share_that_is_done_is_that_of_the_nearest_limit() -> None:

@@ -57,6 +57,17 @@ def test_training_makes_the_loss_on_validation_cells_smaller(
     assert not model.training
 
 
+def test_few_cells_are_trained_on_for_the_least_steps_and_validated_as_often(
+    network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
+) -> None:
+    n_batches = shards.n_cells("train") // 16
+    report = network(min_steps=6 * n_batches + 1).fit(shards, plan())
+    each = 2 * n_batches + 1
+    assert (report.stopped, report.n_steps, report.n_epochs) == ("epochs", 3 * each, 7)
+    val = report.metrics.filter(split="val", metric="loss")
+    assert val["step"].to_list() == [each, 2 * each, 3 * each]
+
+
 def test_two_runs_of_one_seed_are_equal_whatever_the_threads(
     network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
 ) -> None:

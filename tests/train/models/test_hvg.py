@@ -107,15 +107,27 @@ def test_weights_of_the_manifest_decide_what_varies(
     assert report.n_cells == atlas_shards.n_cells("train")
 
 
-def test_more_dimensions_than_genes_are_refused(atlas_shards: Shards) -> None:
+def test_where_there_are_fewer_genes_than_dimensions_all_are_taken(atlas_shards: Shards) -> None:
     n = atlas_shards.header.n_genes
-    with pytest.raises(ModelError, match=rf"2,000 genes of {n}; set n_dims to at most {n}"):
-        Hvg.create(atlas_shards, HvgSettings(n_dims=2000), seed=0)
+    model = Hvg.create(atlas_shards, HvgSettings(n_dims=2000), seed=0)
+    assert model.variable_genes.tolist() == list(range(n))
+    assert model.settings.n_dims == n
 
 
-def test_more_dimensions_than_genes_that_vary_are_refused(atlas_shards: Shards, plan: FitPlan) -> None:
-    n = atlas_shards.header.n_genes
-    model = Hvg.create(atlas_shards, HvgSettings(n_dims=n), seed=0)
-    few = replace(plan, budget=Budget(max_cells=2))
-    with pytest.raises(ModelError, match=rf"genes vary among 2 training cells, for {n} dimensions; set n_d"):
-        model.fit(atlas_shards, few)
+def test_where_fewer_genes_vary_than_dimensions_those_are_taken(
+    atlas_shards: Shards, plan: FitPlan, tmp_path: Path
+) -> None:
+    model = Hvg.create(atlas_shards, HvgSettings(n_dims=atlas_shards.header.n_genes), seed=0)
+    model.fit(atlas_shards, replace(plan, budget=Budget(max_cells=2)))
+    [block] = ShardCounts(atlas_shards).blocks([np.arange(2)])
+    differ = np.ptp(block.counts.toarray() / block.totals[:, None], axis=0) > 0
+    assert 0 < differ.sum() < atlas_shards.header.n_genes
+    assert model.variable_genes.tolist() == np.flatnonzero(differ).tolist()
+    model.save(tmp_path)
+    assert MODELS["hvg"].load(tmp_path).embed(block.counts).shape == (2, differ.sum())
+
+
+def test_cells_in_which_no_gene_varies_are_refused(atlas_shards: Shards, plan: FitPlan) -> None:
+    model = Hvg.create(atlas_shards, HvgSettings(n_dims=5), seed=0)
+    with pytest.raises(ModelError, match="1 training cells, in which no gene varies; build a larger subset"):
+        model.fit(atlas_shards, replace(plan, budget=Budget(max_cells=1)))

@@ -129,10 +129,30 @@ def test_with_max_cells_genes_and_scaling_are_those_of_the_cells_that_are_read(
 
 
 @pytest.mark.parametrize("n_dims", [100, 2000])
-def test_more_components_than_variable_genes_are_refused(atlas_shards: Shards, n_dims: int) -> None:
-    settings = PcaSettings(n_dims=n_dims, n_hvgs=100)
-    with pytest.raises(ModelError, match=rf"{n_dims} components of .* 100 variable genes.*at most 99"):
-        Pca.create(atlas_shards, settings, seed=0)
+def test_there_are_fewer_components_than_variable_genes(atlas_shards: Shards, n_dims: int) -> None:
+    model = Pca.create(atlas_shards, PcaSettings(n_dims=n_dims, n_hvgs=100), seed=0)
+    assert model.settings.n_dims == 99
+    assert model.model.components.shape == (99, 100)
+
+
+def test_few_cells_have_as_many_components_as_they_can(
+    atlas_shards: Shards, plan: FitPlan, tmp_path: Path
+) -> None:
+    model = Pca.create(atlas_shards, PcaSettings(n_dims=50), seed=0)
+    model.fit(atlas_shards, replace(plan, budget=Budget(max_cells=28)))
+    assert model.settings.n_dims == 27
+    model.save(tmp_path)
+    [block] = ShardCounts(atlas_shards).blocks([np.arange(28)])
+    vectors = Pca.load(tmp_path).embed(block.counts)
+    assert vectors.shape == (28, 27)
+    # All that the cells vary is in them.
+    assert model.model.explained_variance_ratio.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_one_training_cell_is_refused(atlas_shards: Shards, plan: FitPlan) -> None:
+    model = Pca.create(atlas_shards, SETTINGS, seed=0)
+    with pytest.raises(ModelError, match="1 training cells, in which no gene varies; build a larger"):
+        model.fit(atlas_shards, replace(plan, budget=Budget(max_cells=1)))
 
 
 def test_a_task_is_refused(atlas_shards: Shards) -> None:

@@ -122,8 +122,8 @@ def _models(plan: Plan) -> str:
     fits = f", {numbers.n_fits:,} fits" if numbers.n_fits != numbers.n_models else ""
     left_out = f", {numbers.n_left_out:,} places of the grid left out" if numbers.n_left_out else ""
     return (
-        f"{numbers.n_settings:,} settings x {counted(numbers.n_seeds, 'seed')} x "
-        f"{counted(per_subset, 'model')}: {numbers.n_models:,} models{fits}{left_out}"
+        f"{counted(numbers.n_settings, 'setting')} x {counted(numbers.n_seeds, 'seed')} x "
+        f"{counted(per_subset, 'model')}: {counted(numbers.n_models, 'model')}{fits}{left_out}"
         + (f", and {counted(numbers.n_controls, 'untrained control')}" if numbers.n_controls else "")
     )
 
@@ -133,7 +133,8 @@ def _evaluations(numbers: Numbers) -> str:
     if numbers.n_control_evaluations:
         beside.insert(0, f"{numbers.n_control_evaluations:,} of controls")
     return (
-        f"{numbers.n_models:,} models x {numbers.n_per_model:.4g}: {numbers.n_evaluations:,} evaluations; "
+        f"{counted(numbers.n_models, 'model')} x {numbers.n_per_model:.4g}: "
+        f"{counted(numbers.n_evaluations, 'evaluation')}; "
         f"beside them {' and '.join(beside)}"
     )
 

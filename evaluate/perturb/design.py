@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -80,8 +81,20 @@ class Design:
 
     def cells(self, site: int, perturbation: int, half: int | None = None) -> NDArray[np.int64]:
         """Return the rows of the cells of a perturbation at a site, ascending; of one half, or all."""
-        chosen = (self.site == site) & (self.perturbation == perturbation)
-        return np.flatnonzero(chosen if half is None else chosen & (self.half == half))
+        order, codes = self._grouped
+        first = self._code(site, perturbation, 0 if half is None else half)
+        start, stop = np.searchsorted(codes, [first, first + (2 if half is None else 1)])
+        return np.sort(order[start:stop])
+
+    @cached_property
+    def _grouped(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in the order of their groups, and the code of the group of each, ascending."""
+        codes = self._code(self.site, self.perturbation, self.half.astype(np.int64))
+        order = np.argsort(codes, kind="stable")
+        return order, codes[order]
+
+    def _code(self, site: Any, perturbation: Any, half: Any) -> Any:
+        return (site * (len(self.perturbations) + 1) + perturbation + 1) * 2 + half
 
 
 def design_of(

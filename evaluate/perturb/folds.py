@@ -61,7 +61,7 @@ def folds_of(
     if present.size < 2:
         raise EvaluationError(
             f"{present.size} perturbation ({design.perturbations[present[0]]}); holding out perturbations "
-            "needs two; hold out contexts"
+            "needs two; hold out contexts (perturb)"
         )
     groups = np.array_split(rng.permutation(present), min(n_folds, present.size))
     held = [np.isin(design.pairs[:, 1], group) for group in groups]
@@ -77,7 +77,7 @@ def _by_context(design: Design) -> tuple[list[Fold], tuple[str, ...]]:
     if len(names) < 2:
         raise EvaluationError(
             f"one context only ({names[0]}); holding out a context needs two: name another column "
-            "(context_column), or hold out perturbations"
+            "(context_column), or hold out perturbations (perturb-unseen)"
         )
     folds, notices = [], []
     for name in names:
@@ -91,7 +91,7 @@ def _by_context(design: Design) -> tuple[list[Fold], tuple[str, ...]]:
             folds.append(Fold(name, known, design.pairs[held & met], True))
     if not folds:
         raise EvaluationError(
-            f"no perturbation occurs in two of the {len(names)} contexts; hold out perturbations"
+            f"no perturbation occurs in two of the {len(names)} contexts; hold them out (perturb-unseen)"
         )
     return folds, tuple(notices)
 

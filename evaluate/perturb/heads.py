@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
-from threadpoolctl import threadpool_limits
 
 from curate.evaluate.perturb.predicted import Predicted
 
@@ -101,7 +100,7 @@ def mlp(known: Known, vectors: Vectors, *, seed: int) -> Predictor:
         n_iter_no_change=N_STEPS,
         random_state=seed,
     )
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings():
         # It stops after so many steps, converged or not.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(lesson.inputs, lesson.targets if lesson.targets.shape[1] > 1 else lesson.targets[:, 0])
@@ -140,7 +139,8 @@ def _lesson(known: Known, vectors: Vectors, seed: int) -> Lesson:
     taught = {site: np.resize(rng.permutation(known.controls[site]), n) for site in sorted(known.controls)}
     seen = vectors(np.concatenate(list(taught.values())))
     center, scale = seen.mean(axis=0), seen.std(axis=0)
-    scale[scale == 0] = 1.0
+    # Genes that the data lack are constant dimensions of `hvg`: most of them, in a panel of few genes.
+    varies = np.ptp(seen, axis=0) > 0
     named = [] if known.perturbations_are_new else np.unique(known.pairs[:, 1]).tolist()
     codes = {number: code for code, number in enumerate(named)}
 
@@ -148,7 +148,8 @@ def _lesson(known: Known, vectors: Vectors, seed: int) -> Lesson:
         one_hot = np.zeros((cells.size, len(codes)))
         if perturbation in codes:
             one_hot[:, codes[perturbation]] = 1.0
-        return np.hstack([(vectors(cells) - center) / scale, one_hot]).astype(np.float32)
+        scaled = ((vectors(cells) - center)[:, varies]) / scale[varies]
+        return np.hstack([scaled, one_hot]).astype(np.float32)
 
     mixtures, basis = _mixtures(known.changes - _usual(known))
     inputs = [encode(taught[site], number) for site, number in known.pairs.tolist()]

@@ -69,7 +69,9 @@ class Shifts:
 
     def energy(self, predicted: Predicted) -> float:
         """Return the energy distance of control cells + predicted change from the truth."""
-        mixture, basis = predicted.of_cells(self.controls.places), predicted.basis
+        if len(predicted.mixture) == 1:
+            return self._energy_alike(predicted.mean)
+        mixture, basis = predicted.mixture[self.controls.places], predicted.basis
         along_x = mixture @ (basis @ self.controls.cells.T)  # s_i · x_j
         along_y = mixture @ (basis @ self.truth.cells.T)
         products = mixture @ (basis @ basis.T) @ mixture.T
@@ -79,8 +81,13 @@ class Shifts:
         crossed = own[:, None] + own - along_x - along_x.T
         apart = sizes[:, None] + sizes - 2 * products
         within = self.controls.within + 2 * crossed + apart
-        return (
-            2 * float(np.sqrt(np.maximum(between, 0.0)).mean())
-            - mean_within(np.maximum(within, 0.0))
-            - mean_within(self.truth.within)
-        )
+        return self._energy(between, mean_within(np.maximum(within, 0.0)))
+
+    def _energy_alike(self, change: NDArray[np.float64]) -> float:
+        """As `energy`; cells that change alike keep their distances among each other."""
+        along_x, along_y = self.controls.cells @ change, self.truth.cells @ change
+        between = self._between + 2 * (along_x[:, None] - along_y) + change @ change
+        return self._energy(between, mean_within(self.controls.within))
+
+    def _energy(self, between: NDArray[np.float64], within: float) -> float:
+        return 2 * float(np.sqrt(np.maximum(between, 0.0)).mean()) - within - mean_within(self.truth.within)

@@ -41,12 +41,6 @@ class Predicted:
         """[n_genes], the predicted change of the population."""
         return np.asarray(self.mixture.mean(axis=0) @ self.basis)
 
-    def of_cells(self, places: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the mixtures of some of the cells, by their places among the controls asked of."""
-        if len(self.mixture) == 1:
-            return np.broadcast_to(self.mixture, (places.size, self.mixture.shape[1]))
-        return self.mixture[places]
-
 
 Predictor = Callable[[Asked], Predicted]
 Method = Callable[[Known], Predictor]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from curate.evaluate.perturb.cases import PERFECT, Case
 from curate.evaluate.perturb.folds import rounds_of
@@ -58,10 +59,12 @@ def tried(
     order = np.lexsort(pairs.T[::-1])
     place_of = {tuple(pair): place for place, pair in enumerate(pairs[order].tolist())}
     held = {name: np.full((len(pairs), 2, len(METRIC_NAMES)), np.nan) for name in names}
-    for fold in folds:
-        for case, half, scores in _scored(screen, fold, methods, with_replicate=with_replicate):
-            for name, found in scores.items():
-                held[name][place_of[case], half] = [found.get(metric, np.nan) for metric in METRIC_NAMES]
+    # One thread: products of matrices would differ in their last digits with the number of threads.
+    with threadpool_limits(1):
+        for fold in folds:
+            for case, half, scores in _scored(screen, fold, methods, with_replicate=with_replicate):
+                for name, found in scores.items():
+                    held[name][place_of[case], half] = [found.get(metric, np.nan) for metric in METRIC_NAMES]
     return {name: Trial(pairs[order], _mean(values, axis=1)) for name, values in held.items()}
 
 

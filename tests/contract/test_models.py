@@ -296,6 +296,31 @@ def test_genes_of_another_model_are_refused(name: str, saved: Path) -> None:
 
 
 @every_model
+def test_networks_embed_with_gradients_that_do_not_depend_on_other_cells(
+    name: str, trained: Fitted, counts: sp.csr_array
+) -> None:
+    model = trained[name]
+    if not isinstance(model, Network):
+        return
+
+    def gradients(n_cells: int) -> dict[str, torch.Tensor]:
+        """Return those of the first vector, in a batch of so many cells."""
+        model.zero_grad()
+        [batch] = model.batches(counts[:n_cells], n_cells)
+        with torch.enable_grad():
+            vectors = model.embed_batch(batch)
+            (vectors[0] * torch.arange(1, vectors.shape[1] + 1)).sum().backward()  # type: ignore[no-untyped-call]
+        found = {key: each.grad.clone() for key, each in model.named_parameters() if each.grad is not None}
+        model.zero_grad()
+        return found
+
+    alone, among = gradients(1), gradients(5)
+    assert any(bool(value.any()) for value in alone.values())
+    for key, value in alone.items():
+        torch.testing.assert_close(value, among[key], rtol=1e-4, atol=1e-5)
+
+
+@every_model
 def test_a_folder_of_another_model_is_refused(name: str, saved: Path) -> None:
     other = next(each for each in MODELS if each != name)
     with pytest.raises(ModelError, match=f"holds model {name}, not {other}"):

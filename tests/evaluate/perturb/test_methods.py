@@ -123,3 +123,12 @@ def test_one_training_response_is_enough_for_a_baseline(name: str) -> None:
         **{**held.__dict__, "pairs": held.pairs[:1], "changes": held.changes[:1], "n_cells": np.array([5])}
     )
     assert BASELINES[name](held)(asked()).mean.tolist() == ([0, 0, 0] if name == "no-change" else [1, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp"])
+def test_dimensions_that_never_vary_decide_nothing(name: str) -> None:
+    def wider(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.hstack([np.full((rows.size, 3), 0.1), VECTORS[rows]])
+
+    narrow, wide = (HEADS[name](known(), each, seed=0)(asked()).mean for each in (vectors, wider))
+    assert narrow.tolist() == wide.tolist()

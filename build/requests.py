@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from curate.build.selection import check_n
 from curate.errors import SelectionError
+from curate.seeds import check_seed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def make_requests(
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse seeds that are none, or below 0.
+    """Refuse seeds that are none, below 0, or beyond 64 bits.
 
     Raises
     ------
@@ -62,6 +63,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
     """
     if not seeds or min(seeds) < 0:
         raise SelectionError(f"seeds {', '.join(map(str, seeds)) or 'none'}; give whole numbers from 0")
+    check_seed(max(seeds), SelectionError)
 
 
 def cells_of_fraction(fraction: float, n_candidates: int) -> int:

@@ -13,7 +13,7 @@ from curate.cli import ladder_options as ladders
 from curate.cli.companions import either, goes_with, is_given
 from curate.cli.dedup_options import dedup_exclusions, dedup_option
 from curate.cli.leakage_options import overlap_exclusions_of, overlap_options
-from curate.cli.numbers import Numbers
+from curate.cli.numbers import Numbers, Seeds
 from curate.cli.quality_options import quality_options
 from curate.cli.spike_in_options import SpikeInOptions, spike_in_options
 from curate.cli.split_options import split_options
@@ -81,9 +81,7 @@ def _epilog() -> str:
     help="Shares of the cells to choose from, such as 0.01,0.1.",
 )
 @click.option("--n-cells", type=Numbers(int, distinct=True), help="Numbers of cells instead of fractions.")
-@click.option(
-    "--seed", type=Numbers(int, distinct=True), default="0", show_default=True, help="Seeds, such as 0-4."
-)
+@click.option("--seed", type=Seeds(), default="0", show_default=True, help="Seeds, such as 0-4.")
 @click.option("--where", help="Choose from matching cells only, such as \"tissue == 'lung' and nnz >= 300\".")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option(

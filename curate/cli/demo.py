@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from curate.cli.numbers import SEED
+
 
 @click.command("demo")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default="demo")
 @click.option("--cells", "n_cells", type=int, default=20_000, show_default=True, help="Cells of the atlas.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 def command(folder: Path, *, n_cells: int, seed: int) -> None:
     """Make a workspace in FOLDER from simulated data and run the whole way, offline.
 

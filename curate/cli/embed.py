@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.companions import goes_with
+from curate.cli.numbers import SEED
 from curate.cli.train_options import ACCELERATORS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     type=float,
     help="Share of the cells, among those, that the genes are chosen on.  [default: 0.1 or all of those]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which cells they are fitted on.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Which cells they are fitted on.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes of a local Dask cluster.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers reach the Census.")
 @click.option(

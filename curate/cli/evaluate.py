@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.model_names import need_torch, parse_settings
-from curate.cli.numbers import Numbers
+from curate.cli.numbers import Seeds
 from curate.cli.train_options import ACCELERATORS
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 @click.option(
     "--seed",
     "seeds",
-    type=Numbers(int, distinct=True),
+    type=Seeds(),
     default="0",
     help="Of splits and heads.  [default: 0]",
 )

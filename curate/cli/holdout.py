@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.companions import goes_with
-from curate.cli.numbers import Names, Numbers
+from curate.cli.numbers import SEED, Names, Numbers
 from curate.corpus.copies import MIN_GENES
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--unseen-donors", is_flag=True, help="Leave out cells of donors (dataset, donor) of A.")
 @click.option("--fraction", type=float, help="Draw this share of the new cells.")
 @click.option("--n-cells", type=int, help="Draw so many of the new cells.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the draw.")
 @click.option(
     "--split-ratios",
     type=Numbers(float),
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Shares of train, val and test.",
 )
-@click.option("--split-seed", type=int, default=0, show_default=True)
+@click.option("--split-seed", type=SEED, default=0, show_default=True)
 @click.option("--name", help="Of the manifest.  [default: holdout-B-since-A]")
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, help="Datasets to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

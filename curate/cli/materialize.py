@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from curate.cli.numbers import SEED
+
 SHARD_CELLS = 16_384
 
 
@@ -25,7 +27,7 @@ SHARD_CELLS = 16_384
     show_default=True,
     help="Most cells of a shard.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the cells.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the order of the cells.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes of a local Dask cluster.")
 @click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers reach the Census.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

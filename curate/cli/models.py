@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.model_names import need_torch
+from curate.cli.train_lines import how
 
 if TYPE_CHECKING:
     from curate.train.artifact import Artifact
@@ -42,6 +43,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     held = list(artifacts(folder))
     found = [each for each in held if isinstance(each, Artifact)]
     problems = [str(each) for each in held if not isinstance(each, Artifact)]
+    problems += [damage for each in found if (damage := each.damage) is not None]
     if as_json:
         rows = [_row(each) for each in found] + [{"problem": problem} for problem in problems]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
@@ -70,14 +72,7 @@ def show(home: str | None, *, ref: str, as_json: bool) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from curate.errors import ModelError
-    from curate.train.artifact.artifact import CARD_FILE
-
-    try:
-        text = (artifact.path / CARD_FILE).read_text()
-    except OSError:
-        raise ModelError(f"{artifact.path / CARD_FILE} is missing; --json shows run.json") from None
-    Console().print(Markdown(text.split("---\n", 2)[-1]))
+    Console().print(Markdown(artifact.text().split("---\n", 2)[-1]))
 
 
 @command.command("verify")
@@ -154,11 +149,15 @@ def _row(artifact: Artifact) -> dict[str, Any]:
         "manifest": header.trained_on.manifest_ref,
         "n_dims": header.n_dims,
         "n_parameters": header.n_parameters,
+        "seed": header.asked.seed,
+        "how": how(header),
         "stopped": header.stopped,
         "val_loss": header.best_loss,
         "n_cells_seen": header.cost.n_cells,
         "seconds": header.cost.seconds,
         "n_bytes": artifact.n_bytes,
+        "shards_checked": header.shards.checked if header.shards else None,
+        "is_damaged": artifact.damage is not None,
         "created": header.created.isoformat(),
         "path": str(artifact.path),
     }
@@ -171,7 +170,7 @@ def _print(found: list[Artifact], problems: list[str]) -> None:
     from curate.cli.manifests import console_of_data
 
     table = Table(box=None, header_style="bold cyan")
-    left = ("model", "is", "manifest")
+    left = ("model", "is", "how", "manifest")
     for title in (*left, "dims", "val loss", "cells seen", "seconds", "MB"):
         is_left = title in left
         table.add_column(
@@ -182,6 +181,7 @@ def _print(found: list[Artifact], problems: list[str]) -> None:
         table.add_row(
             row["name"],
             f"{row['model']} {row['preset']}{untrained}",
+            "damaged: see below" if row["is_damaged"] else row["how"],
             row["manifest"],
             f"{row['n_dims']:,}",
             "-" if row["val_loss"] is None else f"{row['val_loss']:.5g}",

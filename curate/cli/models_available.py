@@ -79,10 +79,15 @@ def print_available() -> None:
     if not console.is_terminal:
         console.width = 160
     console.print(table)
-    console.print(Text(f"Parameters at {N_GENES:,} genes; - where they depend on the cells.", style="dim"))
+    console.print(
+        Text(
+            f"Parameters at {N_GENES:,} genes; - where they depend on the cells, or there are none.",
+            style="dim",
+        )
+    )
 
 
 def _number(n: int | None) -> str:
-    if n is None:
+    if not n:
         return "-"
     return f"{n / 1e6:,.1f} M" if n >= 1e6 else f"{n:,}"

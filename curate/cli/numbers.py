@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.nearest import nearest
+from curate.seeds import LARGEST_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+class _Seed(click.IntRange):
+    """A whole number that is a seed."""
+
+    def _describe_range(self) -> str:
+        return "0 to 2**63 - 1"
+
+
+SEED = _Seed(0, LARGEST_SEED)
 
 
 class Numbers(click.ParamType[list[Any]]):
@@ -74,6 +85,20 @@ class Fractions(Numbers):
         if any(above <= below for below, above in pairwise(fractions)):
             self.fail(f"{value!r}: {n} fractions of three digits do not lie between these; ask for fewer")
         return fractions
+
+
+class Seeds(Numbers):
+    """Seeds joined by commas, or a range of them."""
+
+    def __init__(self) -> None:
+        super().__init__(int, distinct=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        """Return the seeds of "0-4,7"; each between 0 and 2**63 - 1."""
+        seeds = super().convert(value, param, ctx)
+        for seed in seeds:
+            SEED.convert(seed, param, ctx)
+        return seeds
 
 
 class Names(click.ParamType[list[str]]):

@@ -10,7 +10,7 @@ import click
 
 from curate.cli.companions import is_given
 from curate.cli.diversity import chart_path_of
-from curate.cli.numbers import Numbers
+from curate.cli.numbers import Seeds
 from curate.cli.strategy_names import StrategyNames
 from curate.cli.task_options import open_task, task_option
 
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 @click.option("--fraction", type=float, help="Share of the cells that each chooses, such as 0.01.")
 @click.option("--n-cells", type=int, help="Number of cells instead.")
 @click.option("--strategies", type=StrategyNames(), help="Such as random,sketch(k=100).  [default: all]")
-@click.option(
-    "--seed", type=Numbers(int, distinct=True), default="0", show_default=True, help="Seeds, such as 0-4."
-)
+@click.option("--seed", type=Seeds(), default="0", show_default=True, help="Seeds, such as 0-4.")
 @click.option("--seeds", "n_seeds", metavar="N", type=click.IntRange(min=1), help="So many seeds, from 0 on.")
 @click.option("--corpus", metavar="NAME", help="The corpus, where the workspace has several.")
 @click.option("--embedding", metavar="NAME", help="[default: pca, where there is]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,6 +35,10 @@ OF_NETWORKS = (
     "checkpoint_steps",
     "tensorboard",
 )
+
+
+#: Options that say how steps are taken, of which an untrained control takes none.
+OF_TRAINING = (*OF_NETWORKS, "max_cells", "is_weighted")
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -106,6 +111,8 @@ def command(
     settings = _settings(kind, preset, changes)
     plan = _plan(kind, options)
     _check(kind, plan, is_untrained=is_untrained, takes_checkpoint=takes_checkpoint)
+    if plan.tensorboard is not None:
+        _check_tensorboard(plan.tensorboard)
     workspace = Workspace.find(home)
     manifest = load(home, ref)
     manifest = replace(manifest, workspace=manifest.workspace or workspace)
@@ -174,11 +181,7 @@ def _plan(kind: type[Model], options: dict[str, Any]) -> FitPlan:
 
 
 def _check(kind: type[Model], plan: FitPlan, *, is_untrained: bool, takes_checkpoint: bool) -> None:
-    """Refuse what has no effect, and a TensorBoard that is not there, before anything is read."""
-    from importlib.util import find_spec
-
-    from curate.errors import ModelError
-    from curate.train.fit.events import NOT_INSTALLED
+    """Refuse what has no effect."""
     from curate.train.models.network import Network
 
     if takes_checkpoint and is_untrained:
@@ -187,8 +190,30 @@ def _check(kind: type[Model], plan: FitPlan, *, is_untrained: bool, takes_checkp
         raise click.UsageError(f"--take-checkpoint goes with models that take steps; {kind.name} takes none")
     if not issubclass(kind, Network) and plan.accelerator == "gpu":
         raise click.UsageError(f"{kind.name} is found on the processor; leave --accelerator gpu out")
-    if plan.tensorboard is not None and find_spec("tensorboard") is None:
+    if is_untrained:
+        for name in OF_TRAINING:
+            if is_given(name):
+                option = f"--{name.removeprefix('is_').replace('_', '-')}"
+                raise click.UsageError(f"{option} goes with a training; --untrained takes no step")
+
+
+def _check_tensorboard(folder: Path) -> None:
+    """Refuse a TensorBoard that is not there, or a folder that cannot be written, before anything is read."""
+    from importlib.util import find_spec
+
+    from curate.errors import ModelError, WriteError
+    from curate.train.fit.events import NOT_INSTALLED
+
+    if find_spec("tensorboard") is None:
         raise ModelError(NOT_INSTALLED)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        raise WriteError(
+            f"TensorBoard's events cannot be written to {folder}: {fault.strerror}; name another folder"
+        ) from None
 
 
 def _write_csv(trained: Trained, path: Path) -> None:

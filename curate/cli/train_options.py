@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from curate.cli.numbers import SEED
 from curate.train.fit.plan import FitPlan, Precision
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def training_options(function: Callable[..., None]) -> Callable[..., None]:
             metavar="FILE",
             help="A task document: what the model is for, for models that know tasks.",
         ),
-        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--seed", type=SEED, default=0, show_default=True),
         click.option("--max-steps", type=POSITIVE, help="Budget: optimiser steps."),
         click.option(
             "--max-cells", type=POSITIVE, help="Budget: training cells seen, one twice counts twice."

@@ -15,6 +15,7 @@ from curate.documents import Document, fault_in_words
 from curate.errors import SweepError
 from curate.nearest import nearest
 from curate.recipe import NAME_PATTERN
+from curate.seeds import LARGEST_SEED
 
 FORMAT: Final = 1
 SHIPPED: Final = {"study": Path(__file__).parent / "study.toml"}
@@ -25,7 +26,7 @@ ALL: Final = "all"
 """What the subset of all cells is called."""
 Label = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Count = Annotated[int, Field(ge=1)]
 Preset = Literal["tiny", "study", "large"]
 

@@ -100,6 +100,21 @@ def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_pa
             "--take-checkpoint goes with models that take steps; pca takes none",
         ),
         ("train masked x --take-checkpoint --untrained", "--untrained takes no step"),
+        ("train masked x --seed -1", "-1 is not in the range 0 to 2**63 - 1"),
+        ("train masked x --seed 99999999999999999999", "is not in the range 0 to 2**63 - 1"),
+        ("materialize x --seed -1", "-1 is not in the range 0 to 2**63 - 1"),
+        ("evaluate classify x --data d.h5ad --seed 0,9223372036854775808", "is not in the range 0 to"),
+        ("build --fraction 0.1 --strategy random --seed -1", "-1 is not in the range 0 to 2**63 - 1"),
+        (
+            "train masked x --max-steps 5 --untrained",
+            "--max-steps goes with a training; --untrained takes no",
+        ),
+        ("train masked x --weighted --untrained", "--weighted goes with a training; --untrained takes no"),
+        ("train masked x --set mask=programme", "settings of model masked: masks of gene programmes without"),
+        (
+            "train geneformer x --set n_heads=7",
+            "setting n_heads of model geneformer: 256 dimensions cannot be shared among 7 heads",
+        ),
         ("models verify", "name models, or give --all"),
         ("models verify a --all", "name models, or give --all"),
         ("train pca x --preset huge", "'huge' is not one of"),
@@ -222,3 +237,33 @@ def test_a_tensorboard_that_is_not_installed_is_said_before_anything_is_read(
     code, _, err = curate("train", "masked", "nothing", "--tensorboard", tmp_path / "events")
     assert code == 1
     assert "TensorBoard is not installed: pip install tensorboard" in err
+
+
+def test_a_folder_that_tensorboard_cannot_write_is_refused_before_anything_is_read(
+    curate: Curate, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    (tmp_path / "file").touch()
+    code, _, err = curate("train", "masked", "nothing", "--tensorboard", tmp_path / "file" / "events")
+    assert code == 1
+    assert f"TensorBoard's events cannot be written to {tmp_path}/file/events: Not a directory" in err
+
+
+def test_a_list_tells_models_apart_and_marks_the_damaged(curate: Curate, root: Path) -> None:
+    if not (root / "manifests/random-0.4-s0").exists():
+        assert curate("build", "--fraction", 0.4, "--strategy", "random")[0] == 0
+    arguments = ["train", "pca", "random-0.4-s0", "--preset", "tiny", "--set", "n_dims=3", "--seed", 4]
+    assert curate(*arguments, "--max-cells", 1000, "--name", "told")[0] == 0
+    [row] = [each for each in json.loads(curate("models", "--json")[1]) if each["name"] == "told"]
+    assert (row["how"], row["is_damaged"]) == ("seed 4, n_dims=3, 1,000 cells", False)
+    path = root / "models/told/README.md"
+    path.write_text(path.read_text().replace("1,000", "1,001"))
+    code, out, err = curate("models", "show", "told")
+    assert (code, out) == (1, "")
+    assert "told/README.md" in err
+    assert "has changed since it was written" in err
+    path.write_text("cut short")
+    out = curate("models")[1]
+    assert "damaged: see below" in out
+    assert re.search(r"told/README.md has 9 bytes, not [\d,]+; copy it again .* or remove the folder", out)
+    shutil.rmtree(root / "models/told")

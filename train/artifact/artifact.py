@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 RUN_FILE: Final = "run.json"
 CARD_FILE: Final = "README.md"
 METRICS_FILE: Final = "metrics.parquet"
-AGAIN = "train it again, or copy it again from where it came"
+AGAIN = "copy it again from where it came, or remove the folder and train it again"
 MIN_DIGITS = 6
 
 
@@ -123,6 +123,28 @@ class Artifact:
         if not is_whole:
             said = "holds no digest of itself" if is_whole is None else "has changed since it was written"
             raise ModelError(f"{path} {said}, so that nobody can tell what was in it; {AGAIN}")
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the sizes of its files, which are looked at in no time; None for nothing."""
+        for name in self.header.files:
+            path, n_bytes = self.path / name, self.header.n_bytes.get(name)
+            if not path.is_file():
+                return f"{path} is missing; {AGAIN}"
+            if n_bytes is not None and path.stat().st_size != n_bytes:
+                return f"{path} has {path.stat().st_size:,} bytes, not {n_bytes:,}; {AGAIN}"
+        return None
+
+    def text(self) -> str:
+        """Return its model card.
+
+        Raises
+        ------
+        ModelError
+            When it is missing, or has changed since it was written.
+        """
+        self._check(CARD_FILE)
+        return (self.path / CARD_FILE).read_text()
 
     @property
     def others(self) -> list[str]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curate.train.models.model import Model
 
 N_LABELS = 10
+#: The column that is compared with the corpus.
+TYPES = "cell_type"
 N_VALIDATIONS = 20
 STOPPED = {
     "epochs": "the last epoch",
@@ -38,6 +40,7 @@ def card(
     metrics: pl.DataFrame,
     *,
     obs: pl.DataFrame,
+    types: pl.DataFrame | None = None,
 ) -> str:
     """Return the model card of a trained model.
 
@@ -47,6 +50,8 @@ def card(
         The log of its training, as in `FitReport`.
     obs
         Of the training cells: COMPOSITION_COLUMNS and donor_id.
+    types
+        `value` and `n_cells` of TYPES in the whole corpus, the most first; None where it is not at hand.
     """
     parts = [
         _front_matter(name, document),
@@ -55,8 +60,8 @@ def card(
         _trained_on(document, manifest, obs),
         _left_out(manifest),
         _how(document),
-        _validation(document, metrics),
-        _limits(document, manifest),
+        _validation(document, metrics) if _takes_steps(document) else "",
+        _limits(document, manifest, kind, _compared(obs, types)),
         _load(name, document),
         f"## Cite\n\n{kind.reference}",
     ]
@@ -86,7 +91,8 @@ def _what(document: RunDocument) -> str:
         "id": document.id,
         "reads": f"raw counts of {on.n_genes:,} genes of {on.organism} (genes.parquet)",
         "gives": f"float32, {document.n_dims:,} dimensions a cell",
-        "parameters": f"{document.n_parameters:,}",
+        "parameters": f"{document.n_parameters:,}" if document.n_parameters else "",
+        "stores": "" if document.n_parameters else _stored(document),
         "manifest": f"{on.manifest_ref} ({asked.manifest})",
         "corpus": f"{on.corpus_name}, Census {on.release} ({on.corpus})",
         "seed": str(asked.seed),
@@ -94,14 +100,25 @@ def _what(document: RunDocument) -> str:
     }
     if document.task is not None:
         rows["task"] = f"{document.task.name}, {document.task.kind}: {', '.join(document.task.wanted)}"
-    return _facts(rows)
+        rows["ontology"] = f"Cell Ontology, release {document.ontology}" if document.ontology else ""
+    return _facts({key: text for key, text in rows.items() if text})
+
+
+def _stored(document: RunDocument) -> str:
+    n = "" if document.n_numbers is None else f"{document.n_numbers:,} numbers, "
+    return f"{n}found in passes over cells; none is trained by steps"
+
+
+def _takes_steps(document: RunDocument) -> bool:
+    return bool(document.n_parameters)
 
 
 def _trained_on(document: RunDocument, manifest: ManifestDocument, obs: pl.DataFrame) -> str:
     on, chosen, splits = document.trained_on, manifest.selection, manifest.splits
     counts = ", ".join(f"{split} {n:,}" for split, n in on.n_cells.items())
     rows = {
-        "cells": f"{counts}; weights are fitted to train, validation reads val, nothing reads test",
+        "cells": f"{counts}; {_read(document)}",
+        "shards": _shards(document),
         "split by": f"{splits.unit}, {', '.join(f'{k} {v:g}' for k, v in splits.ratios.items())}",
         "donors of training cells": f"{n_donors(obs):,}" if len(obs) else "",
         "chosen by": f"{chosen.strategy} {_settings(chosen.parameters)}".strip(),
@@ -117,6 +134,35 @@ def _trained_on(document: RunDocument, manifest: ManifestDocument, obs: pl.DataF
         found = composition(obs.select(list(manifest.composition)))
         lines += [_composition(column, labels, len(obs)) for column, labels in found.items()]
     return "\n\n".join(lines)
+
+
+def _read(document: RunDocument) -> str:
+    if document.asked.is_untrained:
+        return "no weight is fitted to any"
+    if not _takes_steps(document):
+        return "it is fitted to train, nothing reads val and test"
+    return "weights are fitted to train, validation reads val, nothing reads test"
+
+
+def _shards(document: RunDocument) -> str:
+    held = document.shards
+    if held is None:
+        return ""
+    said = {
+        "compared": "compared with their sha256 before",
+        "written": "written by the same command",
+        "no": "not compared with their sha256: nothing vouches for them",
+    }
+    return f"{said[held.checked]} (digest {held.digest})"
+
+
+def _compared(obs: pl.DataFrame, types: pl.DataFrame | None) -> tuple[list[str], int] | None:
+    """Return the labels of the corpus that training cells lack, the most frequent first, of how many."""
+    if types is None or not len(obs):
+        return None
+    held = composition(obs.select(TYPES))[TYPES]
+    names: list[str] = types["value"].drop_nulls().to_list()
+    return [name for name in names if name not in held], len(names)
 
 
 def _composition(column: str, labels: Mapping[str, int], n_cells: int) -> str:
@@ -141,15 +187,18 @@ def _left_out(manifest: ManifestDocument) -> str:
 def _how(document: RunDocument) -> str:
     asked, cost, runs_on = document.asked, document.cost, document.environment
     budget = {key: value for key, value in asked.budget.model_dump().items() if value is not None}
+    takes_steps = _takes_steps(document) and not asked.is_untrained
+    without = "none: epochs and patience of the settings" if takes_steps else "none"
     rows = {
         "settings": _settings(asked.settings),
-        "budget": _settings(budget) or "none: epochs and patience of the settings",
+        "budget": _settings(budget) or without,
         "ended by": STOPPED[document.stopped],
         "broken off by": document.broken_off or "",
-        "precision": asked.precision,
-        "devices": f"{asked.devices}",
+        "precision": asked.precision if takes_steps else "",
+        "cells of a step": _batch(document),
+        "devices": f"{asked.devices}" if takes_steps else "",
         "drawn by weight": "yes" if asked.is_weighted else "no",
-        "steps": f"{cost.n_steps:,} in {counted(cost.n_epochs, 'epoch')}",
+        "steps": f"{cost.n_steps:,} in {counted(cost.n_epochs, 'epoch')}" if takes_steps else "",
         "cells seen": f"{cost.n_cells:,}",
         "seconds": f"{cost.seconds:,.1f}",
         "waiting for data": "" if cost.waiting_fraction is None else f"{cost.waiting_fraction:.1%}",
@@ -158,6 +207,14 @@ def _how(document: RunDocument) -> str:
         "software": _settings(runs_on.software),
     }
     return f"## How\n\n{_facts({key: text for key, text in rows.items() if text})}"
+
+
+def _batch(document: RunDocument) -> str:
+    """Return the size of a batch where the training cells are too few for that of the settings."""
+    wanted, n_train = document.asked.settings.get("batch_size"), document.trained_on.n_cells.get("train", 0)
+    if not document.cost.n_steps or wanted is None or n_train >= wanted:
+        return ""
+    return f"{n_train:,}: the training cells are fewer than the {wanted:,} of batch_size"
 
 
 def _validation(document: RunDocument, metrics: pl.DataFrame) -> str:
@@ -174,27 +231,45 @@ def _validation(document: RunDocument, metrics: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _limits(document: RunDocument, manifest: ManifestDocument) -> str:
+def _limits(
+    document: RunDocument,
+    manifest: ManifestDocument,
+    kind: type[Model],
+    compared: tuple[list[str], int] | None,
+) -> str:
     on, outside = document.trained_on, manifest.splits.labels_outside_train or {}
+    kept = "; which weights were kept may follow from validation cells" if _takes_steps(document) else ""
     seen = (
-        "- Its weights have seen the training cells above and no others; which weights were kept may follow "
-        "from validation cells. What it does on other cells was not measured here."
+        f"- Its weights have seen the training cells above and no others{kept}. What it does on other cells "
+        "was not measured here."
     )
     if document.asked.is_untrained:
-        seen = "- It took no training step: a control to compare others with."
+        known = f" It knows of its training cells: {kind.learns}." if kind.learns else ""
+        seen = f"- It took no training step: a control to compare others with.{known}"
     lines = [
         f"- Reads raw counts of {on.organism} only, in the genes of genes.parquet; genes that data lack are "
         "taken as zero.",
         seen,
     ]
+    if compared is not None:
+        lacking, n = compared
+        lines.append(
+            f"- Training cells have {n - len(lacking):,} of the {n:,} labels of {TYPES} in the corpus"
+            + (f"; they lack {_first(lacking)}." if lacking else ".")
+        )
     lines += [
-        f"- Training cells lack these labels of {column}: {', '.join(labels)}."
+        f"- Of labels of {column} in validation or test cells, training cells lack {_first(list(labels))}."
         for column, labels in outside.items()
         if labels
     ]
     if on.label and "simulated" in on.label.casefold():
         lines.append("- Its cells are simulated.")
     return "\n".join(["## Limits", "", *lines])
+
+
+def _first(labels: list[str]) -> str:
+    more = len(labels) - N_LABELS
+    return ", ".join(labels[:N_LABELS]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _load(name: str, document: RunDocument) -> str:

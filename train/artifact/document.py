@@ -10,6 +10,7 @@ from pydantic import Field
 from curate.documents import Document, SealedDocument, canonical_digest
 from curate.manifests.document import Split, TaskRecord
 from curate.train.fit.plan import Precision, Stopped
+from curate.train.shards.shards import Checked
 
 FORMAT: Final = 1
 Count = Annotated[int, Field(ge=0)]
@@ -90,6 +91,22 @@ class TrainedOn(Document):
     n_genes: Count
 
 
+class ShardsRecord(Document):
+    """The shards as they were when training began.
+
+    Attributes
+    ----------
+    digest
+        Of the sha256 of every file, as shards.json records them.
+    checked
+        Whether the files are those: compared with it, or written by the same command; "no" where that was
+        left out, so that nothing vouches for what the weights were fitted to.
+    """
+
+    digest: str
+    checked: Checked
+
+
 class Cost(Document):
     """What training took; see `curate.train.fit.plan.FitReport`."""
 
@@ -130,12 +147,20 @@ class RunDocument(SealedDocument):
         Digest of `asked`.
     preset
         The settings before any was changed.
+    n_parameters, n_numbers
+        What gradients change; all that the weights hold, which a model that is found in passes has too.
+    ontology
+        Release of the Cell Ontology by which the types of the task were looked up.
     broken_off
         Why the run ended before its time, where its checkpoint was taken and that is known.
+    shards
+        None where it was made before they were written down.
     best_step, best_loss
         The validation whose weights were kept.
     files
         sha256 of every other file of the folder.
+    n_bytes
+        Their sizes; none where it was made before these were written down.
     created
         UTC.
     """
@@ -146,9 +171,12 @@ class RunDocument(SealedDocument):
     preset: str
     asked: Asked
     trained_on: TrainedOn
+    shards: ShardsRecord | None = None
     task: TaskRecord | None
+    ontology: str | None = None
     n_dims: int
     n_parameters: Count
+    n_numbers: Count | None = None
     stopped: Stopped
     broken_off: str | None = None
     cost: Cost
@@ -156,4 +184,5 @@ class RunDocument(SealedDocument):
     best_loss: float | None
     environment: Environment
     files: dict[str, str]
+    n_bytes: dict[str, Count] = Field(default_factory=dict)
     created: datetime

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from curate.build.explain import corpus_nonzeros
 from curate.errors import ShardError
+from curate.train.artifact.document import ShardsRecord
 from curate.train.shards.materialize import materialize
 from curate.train.shards.shards import HEADER_FILE, Shards
 
@@ -56,21 +60,55 @@ def shards_of(
             f"writing the shards of {manifest.ref}: {manifest.document.n_cells:,} cells{_size(manifest)}, "
             f"{path}"
         )
-        return materialize(manifest, path)
+        return replace(materialize(manifest, path), checked="written")
+    shards = opened_shards(manifest, path, is_named=not may_write)
+    n_bytes = sum(size for size, _ in shards.files.values())
+    if verify or (verify is None and n_bytes <= VERIFIED_BYTES):
+        shards.verify()
+        return replace(shards, checked="compared")
+    return shards
+
+
+def opened_shards(manifest: Manifest, path: Path, *, is_named: bool) -> Shards:
+    """Open the shards of a manifest.
+
+    Parameters
+    ----------
+    is_named
+        Whether somebody said that they lie here.
+
+    Raises
+    ------
+    ShardError
+        When there are none, or they are of another manifest.
+    """
     shards = Shards.open(path)
     if shards.header.manifest != manifest.id:
         # They are good shards, if of something else: nobody is told to remove them.
         remedy = "move that folder away, and its own are written there"
-        if not may_write:
+        if is_named:
             remedy = "name the folder of its own, or leave --shards out for those of the workspace"
         raise ShardError(
             f"{path} holds shards of manifest {shards.header.manifest_ref} ({shards.header.manifest[:12]}), "
             f"not of {manifest.ref} ({manifest.id[:12]}); {remedy}"
         )
-    n_bytes = sum(size for size, _ in shards.files.values())
-    if verify or (verify is None and n_bytes <= VERIFIED_BYTES):
-        shards.verify()
     return shards
+
+
+def seen_shards(shards: Shards, note: Path) -> ShardsRecord:
+    """Return what is written down of the shards of a training; `note` keeps it while the training goes on.
+
+    A training that was killed and goes on is of shards that were checked when both parts of it say so.
+    """
+    record = ShardsRecord(digest=shards.digest, checked=shards.checked)
+    try:
+        before = ShardsRecord.model_validate_json(note.read_text())
+    except (OSError, ValidationError):
+        before = record
+    if before.checked == "no":
+        record = record.model_copy(update={"checked": "no"})
+    record.save(note)
+    return record
 
 
 def _size(manifest: Manifest) -> str:

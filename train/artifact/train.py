@@ -23,14 +23,15 @@ from curate.atomic import atomic_file, atomic_folder, claim_partial, partial_of
 from curate.documents import file_digest
 from curate.errors import ModelError, TrainingError, WriteError
 from curate.train.artifact.artifact import CARD_FILE, METRICS_FILE, RUN_FILE, Artifact, check_name
-from curate.train.artifact.asking import ask, find_made
-from curate.train.artifact.card import card
-from curate.train.artifact.document import Asked, Cost, RunDocument, TrainedOn
+from curate.train.artifact.asking import ask, check_possible, check_was_verified, find_made
+from curate.train.artifact.card import TYPES, card
+from curate.train.artifact.document import Asked, Cost, RunDocument, ShardsRecord, TrainedOn
 from curate.train.artifact.environment import environment
-from curate.train.artifact.shards import shards_of, shards_path
+from curate.train.artifact.shards import opened_shards, seen_shards, shards_of, shards_path
 from curate.train.artifact.unfinished import (
     ASKED_FILE,
     RUN_FOLDER,
+    SHARDS_FILE,
     STOPPED_FILE,
     BrokenOff,
     make_room,
@@ -44,7 +45,6 @@ from curate.train.models import MODELS
 from curate.train.models.files import CONFIG_FILE, GENES_FILE, WEIGHTS_FILE
 from curate.train.models.network import Network
 from curate.train.models.settings import changed
-from curate.train.shards.shards import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from curate.manifests.manifest import Manifest
     from curate.train.models.model import Model
     from curate.train.models.settings import Preset, Settings
+    from curate.train.shards.shards import Shards
     from curate.workspace import Workspace
 
 
@@ -116,11 +117,12 @@ def train(
     ------
     ModelError
         When there is no such model or setting, a value is out of range, the cells do not suffice, the name
-        is taken by another model, or there is no checkpoint to take.
+        is taken by another model, what is there is damaged, or with `verify` was not fitted to shards that
+        were compared; or there is no checkpoint to take, or no such device.
     TrainingError
         When the loss is no number, or there is too little memory: what is kept, and what can be made of it.
     ShardError
-        When shards are damaged, have changed, or are of another manifest.
+        When shards are damaged, have changed, or are of another manifest, or there are no weights.
     WriteError
         When it cannot be written, or another run is at work on it; what was reached is kept.
     """
@@ -129,12 +131,16 @@ def train(
     settings = changed(kind.presets[preset], dict(changes or {}), model=model)
     plan = plan or FitPlan(Path())
     aim = task.aim(None, None) if task is not None else None
-    seed_of_shards = Shards.open(shards).header.seed if shards is not None else 0
+    check_possible(kind, manifest, plan, takes_steps=not is_untrained and not takes_checkpoint)
+    named = opened_shards(manifest, shards, is_named=True) if shards is not None else None
+    seed_of_shards = named.header.seed if named is not None else 0
     asked = ask(model, settings, manifest, plan, aim, seed_of_shards, is_untrained=is_untrained)
     folder = workspace.models_path
     if name is not None:
         check_name(name)
     if (found := find_made(folder, asked, name, takes_checkpoint=takes_checkpoint)) is not None:
+        if verify:
+            check_was_verified(found)
         return Trained(found, is_new=False)
     path = folder / (name or _name_of(asked, manifest))
     if takes_checkpoint and not step_reached(partial_of(path) / RUN_FOLDER):
@@ -151,7 +157,9 @@ def train(
         say=say,
     )
     # 3. and 4. Trained or taken, and written down.
-    job = _Job(kind, settings, manifest, held, asked, preset, plan, aim)
+    job = _Job(
+        kind, settings, manifest, held, asked, preset, plan, aim, task.ontology.release if task else None
+    )
     if takes_checkpoint:
         path = _taken(job, path, name)
     else:
@@ -174,6 +182,7 @@ class _Job:
     preset: Preset
     plan: FitPlan
     aim: Aim | None
+    ontology: str | None
 
     def create(self) -> Model:
         target = self.aim.target if self.aim else None
@@ -189,19 +198,21 @@ def _trained(job: _Job, path: Path, before: Callable[[Shards], None]) -> None:
     make_room(path, job.asked)
     with atomic_folder(path, resumable=True) as aside:
         job.asked.save(aside / ASKED_FILE)
+        seen = seen_shards(job.shards, aside / SHARDS_FILE)
         made = job.create()
         if job.asked.is_untrained:
             report = FitReport("untrained", 0, 0, 0, 0.0, pl.DataFrame(schema=SCHEMA))
         else:
             before(job.shards)
             report = _fitted(made, job.shards, replace(job.plan, folder=aside / RUN_FOLDER))
-        _write_down(job, aside, path.name, made, report)
+        _write_down(job, aside, path.name, made, report, seen)
 
 
 def _taken(job: _Job, path: Path, name: str | None) -> Path:
     """Make the model of what a run that was broken off has left; return its folder."""
     why = why_it_broke_off(path)
     with claim_partial(path) as left:
+        seen = seen_shards(job.shards, left / SHARDS_FILE)
         made = job.create()
         assert isinstance(made, Network)
         report = take_checkpoint(made, job.shards, replace(job.plan, folder=left / RUN_FOLDER))
@@ -209,7 +220,7 @@ def _taken(job: _Job, path: Path, name: str | None) -> Path:
             job = replace(job, asked=job.asked.model_copy(update={"checkpoint_step": report.n_steps}))
         path = path.with_name(name or _name_of(job.asked, job.manifest))
         with atomic_folder(path) as aside:
-            _write_down(job, aside, path.name, made, report, broken_off=why.why if why else None)
+            _write_down(job, aside, path.name, made, report, seen, broken_off=why.why if why else None)
     return path
 
 
@@ -236,7 +247,14 @@ def _fitted(model: Model, shards: Shards, plan: FitPlan) -> FitReport:
 
 
 def _write_down(
-    job: _Job, folder: Path, name: str, model: Model, report: FitReport, *, broken_off: str | None = None
+    job: _Job,
+    folder: Path,
+    name: str,
+    model: Model,
+    report: FitReport,
+    seen: ShardsRecord,
+    *,
+    broken_off: str | None = None,
 ) -> None:
     manifest, shards, asked, aim = job.manifest, job.shards, job.asked, job.aim
     corpus = manifest.document.corpus
@@ -259,9 +277,12 @@ def _write_down(
             n_cells=shards.header.n_cells,
             n_genes=shards.header.n_genes,
         ),
+        shards=seen,
         task=aim.record if aim else None,
+        ontology=job.ontology,
         n_dims=model.settings.n_dims,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        n_numbers=sum(value.numel() for value in model.state_dict().values()),
         stopped=report.stopped,
         broken_off=broken_off,
         cost=Cost(
@@ -279,11 +300,15 @@ def _write_down(
         created=datetime.now(UTC).replace(microsecond=0),
     )
     obs = shards.obs([*manifest.document.composition, "donor_id"], split="train")
+    at_hand = manifest.find_corpus()
+    types = at_hand.value_counts(TYPES) if at_hand is not None else None
+    text = card(name, document, manifest.document, type(model), report.metrics, obs=obs, types=types)
     with atomic_file(folder / CARD_FILE) as aside:
-        aside.write_text(card(name, document, manifest.document, type(model), report.metrics, obs=obs))
+        aside.write_text(text)
     shutil.rmtree(folder / RUN_FOLDER, ignore_errors=True)
-    for left in (ASKED_FILE, STOPPED_FILE):
+    for left in (ASKED_FILE, SHARDS_FILE, STOPPED_FILE):
         (folder / left).unlink(missing_ok=True)
     names = (CONFIG_FILE, WEIGHTS_FILE, GENES_FILE, METRICS_FILE, CARD_FILE)
     files = {each: file_digest(folder / each) for each in names}
-    document.model_copy(update={"files": files}).save(folder / RUN_FILE)
+    n_bytes = {each: (folder / each).stat().st_size for each in names}
+    document.model_copy(update={"files": files, "n_bytes": n_bytes}).save(folder / RUN_FILE)

@@ -4,6 +4,7 @@
 
     <workspace>/models/.<name>.partial/
         asked.json            what is to be made
+        shards.json           what it is fitted to
         stopped.json          why it broke off, where that was no kill
         run/                  checkpoint and log
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ASKED_FILE: Final = "asked.json"
 STOPPED_FILE: Final = "stopped.json"
+SHARDS_FILE: Final = "shards.json"
 RUN_FOLDER: Final = "run"
 
 

@@ -9,12 +9,9 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.ddp import DDPStrategy
-
-from curate.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,26 +26,6 @@ WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"Found .* module\(s\) in eval mode",
 )
-
-
-def check_devices(plan: FitPlan) -> None:
-    """Refuse devices that are not there.
-
-    Raises
-    ------
-    ModelError
-        Saying how many there are.
-    """
-    if plan.devices < 1:
-        raise ModelError(f"{plan.devices} devices cannot train; give 1 or more")
-    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    on_gpu = plan.accelerator in ("gpu", "cuda") or (plan.accelerator == "auto" and n_gpus > 0)
-    if on_gpu and plan.devices > n_gpus:
-        raise ModelError(
-            f"{plan.devices} GPUs were asked for, torch sees {n_gpus}; give fewer devices or accelerator cpu"
-        )
-    if on_gpu and plan.precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        raise ModelError(f"{torch.cuda.get_device_name()} knows no bf16; train with precision 32")
 
 
 def make_trainer(plan: FitPlan, callback: Callback) -> Trainer:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from curate.errors import ModelError, TrainingError
 from curate.train.fit import budget
 from curate.train.fit.checkpoint import Checkpoint, check_same_run, copied, describe_run, step_reached
+from curate.train.fit.devices import check_devices
 from curate.train.fit.log import LOG_FILE
 from curate.train.fit.plan import FitReport
 from curate.train.fit.seeds import generators_kept
@@ -87,9 +88,6 @@ def _open_run(network: Network, shards: Shards, plan: FitPlan) -> Checkpoint:
 
 
 def _train(network: Network, shards: Shards, plan: FitPlan, checkpoint: Checkpoint) -> Checkpoint:
-    # The engine takes seconds to import: not for a run that has finished.
-    from curate.train.fit.engine import check_devices
-
     check_devices(plan)
     check_cells(network, shards, plan)
     if plan.devices == 1:

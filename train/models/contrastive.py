@@ -88,6 +88,7 @@ class Contrastive(Network):
     """Metric learning on cell types, with a decoder beside it."""
 
     name: ClassVar[str] = NAME
+    learns: ClassVar[str] = "the names of their cell types"
     summary: ClassVar[str] = (
         "Cells of a type lie together on a sphere, across datasets; types are compared by the Cell Ontology."
     )

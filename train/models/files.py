@@ -25,7 +25,7 @@ FORMAT = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 GENES_FILE = "genes.parquet"
-AGAIN = "train it again, or copy it again from where it came"
+AGAIN = "copy it again from where it came, or remove the folder and train it again"
 
 
 class ModelDocument(SealedDocument):

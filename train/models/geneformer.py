@@ -88,6 +88,7 @@ class Geneformer(Network):
     name = "geneformer"
     summary = "a transformer that guesses hidden genes from the ranks of the others"
     reference = "Theodoris et al. 2023, doi 10.1038/s41586-023-06139-9"
+    learns = "the median of each gene"
     presets: ClassVar[Mapping[Preset, GeneformerSettings]] = {
         # Without dropout, for which attention has no fast way on the CPU.
         "tiny": GeneformerSettings(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from curate.errors import ModelError
@@ -70,6 +70,14 @@ class MaskedSettings(NetworkSettings):
     programmes: str | None = None
     loss_genes: Literal["all", "measured"] = "all"
     output: Literal["linear", "sigmoid"] = "linear"
+
+    @model_validator(mode="after")
+    def _programmes_and_mask(self) -> Self:
+        if self.programmes is not None and self.mask != "programme":
+            raise ValueError(f"gene programmes and mask={self.mask}; set mask=programme, or leave them out")
+        if self.programmes is None and self.mask == "programme":
+            raise ValueError("masks of gene programmes without any; name a GMT file: programmes=FILE")
+        return self
 
     @field_validator("n_hidden", mode="before")
     @classmethod
@@ -146,10 +154,6 @@ class Masked(Network):
         super().learn(shards, settings, task)
         assert isinstance(settings, MaskedSettings)
         sizes: dict[str, int] = {}
-        if settings.programmes is not None and settings.mask != "programme":
-            raise ModelError(
-                f"gene programmes and mask={settings.mask}; set mask=programme, or leave them out"
-            )
         if settings.mask == "programme":
             found = _programmes(settings, shards.genes)
             sizes = dict(zip(found.names, found.members.sum(axis=1).tolist(), strict=True))
@@ -216,8 +220,7 @@ def _layers(widths: Sequence[int], dropout: float) -> nn.Sequential:
 
 
 def _programmes(settings: MaskedSettings, genes: GeneSpace) -> Programmes:
-    if settings.programmes is None:
-        raise ModelError("masks of gene programmes without any; name a GMT file: programmes=FILE")
+    assert settings.programmes is not None
     return read_gmt(Path(settings.programmes), genes)
 
 

@@ -64,6 +64,9 @@ class Model(nn.Module, ABC):
         Settings by the name of the preset.
     genes
         The genes whose counts it reads.
+    learns
+        What `create` finds of the training cells, in words, for the card of the untrained control; "" for
+        nothing.
     embed_cells
         Cells that are embedded at a time: no more than what fits into the memory of an ordinary machine.
     """
@@ -73,6 +76,7 @@ class Model(nn.Module, ABC):
     reference: ClassVar[str]
     presets: ClassVar[Mapping[Preset, Settings]]
     facts_type: ClassVar[type[Facts]] = Facts
+    learns: ClassVar[str] = ""
     embed_cells: ClassVar[int] = 512
 
     def __init__(self, settings: Any, genes: GeneSpace, facts: Any) -> None:

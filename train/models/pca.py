@@ -71,6 +71,7 @@ class Pca(Model):
     name = "pca"
     summary = "principal components of scaled expression of highly variable genes"
     reference = "DenAdel et al., Nature Methods 2026, doi 10.1038/s41592-026-03120-y"
+    learns = "which genes vary, and their means and deviations by which expression is scaled"
     presets: ClassVar[Mapping[Preset, Settings]] = {
         "tiny": PcaSettings(n_hvgs=500),
         "study": PcaSettings(),

@@ -122,6 +122,7 @@ class Scvi(Network):
     name = "scvi"
     summary = "variational autoencoder of counts (scVI), by scvi-tools"
     reference = "Lopez et al., Nature Methods 2018, doi 10.1038/s41592-018-0229-2"
+    learns = "the names of their batches and, with n_genes, which genes vary"
     presets: ClassVar[Mapping[Preset, Settings]] = {
         "tiny": ScviSettings(n_hidden=64, n_genes=1000, min_steps=400, kl_warmup_steps=100),
         # Sizes, likelihood and batch size of the study's script, which names no batch key; these are scTab's

@@ -89,6 +89,9 @@ def changed(settings: Settings, changes: dict[str, Any], *, model: str) -> Setti
         return type(settings).model_validate({**settings.model_dump(), **given}, strict=False)
     except ValidationError as fault:
         where, what = first_fault(fault)
+        what = what.removeprefix("Value error, ")
+        if not where:
+            raise ModelError(f"settings of model {model}: {what}") from None
         value = changes.get(where.partition(".")[0])
         raise ModelError(f"setting {where} of model {model}: {what}; given {value!r}") from None
 

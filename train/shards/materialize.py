@@ -31,6 +31,7 @@ from curate.errors import ShardError
 from curate.manifests.document import SPLITS
 from curate.manifests.sources import sources_of
 from curate.progress import progress
+from curate.seeds import check_seed
 from curate.threads import mapped
 from curate.train.shards.document import FileRecord, ShardRecord, ShardsDocument, SourceOfCells
 from curate.train.shards.plan import make_plan
@@ -106,7 +107,7 @@ def materialize(
     Raises
     ------
     ShardError
-        When `path` holds something else, or a value is no count.
+        When `path` holds something else, a value is no count, or the seed no seed.
     ManifestError
         When the corpus is not in the workspace, or does not hold a cell.
     CensusError, SourceError
@@ -114,6 +115,7 @@ def materialize(
     ScheduleError
         When Dask is asked for and cannot be used.
     """
+    check_seed(seed, ShardError)
     if shard_cells < 1:
         raise ShardError(f"{shard_cells} cells make no shard; give 1 or more")
     asked = Asked(manifest=manifest.id, seed=seed, shard_cells=shard_cells)

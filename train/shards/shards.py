@@ -21,13 +21,13 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
 from curate.corpus.presence import read_presence
-from curate.documents import file_digest, read_header
+from curate.documents import canonical_digest, file_digest, read_header
 from curate.errors import ShardError
 from curate.gene_space import GeneSpace
 from curate.manifests.document import CENSUS, SPLITS
@@ -48,6 +48,8 @@ OBS_FILE = "obs.parquet"
 GENES_FILE = "genes.parquet"
 PRESENCE_FILE = "presence.parquet"
 KINDS = ("indptr", "indices", "data")
+#: Whether the files are those that were written: compared with their sha256, or just now written.
+Checked = Literal["compared", "written", "no"]
 AGAIN = "remove the folder and materialize the manifest again"
 
 
@@ -79,10 +81,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class Shards:
-    """An opened folder of shards. Opening reads shards.json and looks at the size of every file."""
+    """An opened folder of shards. Opening reads shards.json and looks at the size of every file.
+
+    Attributes
+    ----------
+    checked
+        Whether it is known that the files are those that were written.
+    """
 
     path: Path
     header: ShardsDocument
+    checked: Checked = "no"
 
     @classmethod
     def open(cls, path: str | Path) -> Shards:
@@ -116,6 +125,11 @@ class Shards:
         """Size in bytes and sha256 of every file beside shards.json."""
         records = [self.header.files, *(shard.files for shard in self.header.shards)]
         return {name: (held.n_bytes, held.sha256) for files in records for name, held in files.items()}
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) over the sha256 that shards.json records of every file."""
+        return canonical_digest({name: sha256 for name, (_, sha256) in self.files.items()})
 
     def verify(self) -> None:
         """Compare every file with its sha256, several at a time; `open` looks at their sizes alone.

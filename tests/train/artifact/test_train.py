@@ -15,16 +15,19 @@ import polars as pl
 import pytest
 import torch
 
+from curate.cli.train_lines import how, lines
 from curate.errors import ModelError, ShardError, TrainingError, WriteError
+from curate.train.artifact import Artifact
+from curate.train.artifact.asking import ask
 from curate.train.artifact.train import train
 from curate.train.artifact.unfinished import unfinished
 from curate.train.fit.plan import Budget, FitPlan
+from curate.train.models.settings import Settings
 from curate.train.shards import Shards
 from curate.train.shards.materialize import materialize
 
 if TYPE_CHECKING:
     from curate.manifests.manifest import Manifest
-    from curate.train.artifact import Artifact
     from curate.train.models.model import Model
     from curate.workspace import Workspace
 
@@ -76,7 +79,6 @@ def test_the_same_again_is_found_whatever_it_is_called(
         {"plan": plan(budget=Budget(max_cells=100))},
         {"plan": plan(precision="bf16")},
         {"plan": plan(validation_steps=3)},
-        {"plan": plan(is_weighted=True)},
     ],
     ids=lambda change: ", ".join(change),
 )
@@ -115,6 +117,15 @@ def test_an_untrained_control_has_the_same_start_and_one_id_whatever_the_budget(
     start = toy.create(shards, toy.presets["study"], seed=0)
     for name, value in control.load().state_dict().items():
         assert torch.equal(value, start.state_dict()[name])
+
+
+def test_drawing_by_weights_gives_another_id(fresh_manifest: Manifest) -> None:
+    settings = Settings(n_dims=3)
+    ids = {
+        ask("toy", settings, fresh_manifest, plan(is_weighted=yes), None, 0, is_untrained=False).id
+        for yes in (False, True)
+    }
+    assert len(ids) == 2
 
 
 def test_a_killed_run_goes_on_in_its_folder(
@@ -274,6 +285,118 @@ def test_large_shards_are_compared_when_asked_for_only(
     with pytest.raises(ShardError, match="has changed"):
         train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny", verify=True)
     assert train("toy", fresh_manifest, workspace=fresh_workspace, preset="tiny").is_new
+
+
+def test_it_is_written_down_whether_shards_were_compared(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    made = [
+        train("toy", fresh_manifest, workspace=fresh_workspace, verify=verify, plan=plan(seed=seed)).artifact
+        for seed, verify in enumerate([None, None, False])
+    ]
+    digest = Shards.open(fresh_workspace.shards_path / "random-n300-s0" / "v0001").digest
+    held = [each.header.shards for each in made]
+    assert [each.checked for each in held if each] == ["written", "compared", "no"]
+    assert {each.digest for each in held if each} == {digest}
+    cards = [each.text() for each in made]
+    assert [f"(digest {digest})" in card for card in cards] == [True] * 3
+    assert ["not compared with their sha256" in card for card in cards] == [False, False, True]
+
+
+def test_a_model_of_shards_that_nobody_compared_is_not_taken_for_a_verified_one(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    shutil.rmtree(trained.path)
+    changed_shard(fresh_workspace)
+    spoilt = train("toy", fresh_manifest, workspace=fresh_workspace, verify=False).artifact
+    assert spoilt.id == trained.id
+    with pytest.raises(
+        ModelError, match=r"was fitted to shards that were not compared .*; remove the folder to train it"
+    ):
+        train("toy", fresh_manifest, workspace=fresh_workspace, verify=True)
+    assert lines(spoilt)["shards"] == "not compared with their sha256"
+    assert "shards not compared" in how(spoilt.header)
+
+
+def test_a_run_that_was_begun_on_shards_that_nobody_compared_stays_so(
+    toy: type[Model],
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    trained: Artifact,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.rmtree(trained.path)
+    stop(monkeypatch, toy, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        train("toy", fresh_manifest, workspace=fresh_workspace, verify=False)
+    stop(monkeypatch, toy, None)
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, verify=True).artifact
+    assert made.header.shards is not None
+    assert made.header.shards.checked == "no"
+
+
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_a_damaged_model_is_not_there_already(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest, name: str | None
+) -> None:
+    made = train("toy", fresh_manifest, workspace=fresh_workspace, name=name).artifact
+    assert made.damage is None
+    path = made.path / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"weights.safetensors .*remove the folder and train it again$"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, name=name)
+    assert "weights.safetensors has" in (Artifact.open(made.path).damage or "")
+    shutil.rmtree(made.path)
+    assert train("toy", fresh_manifest, workspace=fresh_workspace, name=name).is_new
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_is_none_is_refused_and_leaves_nothing(
+    toy: type[Model], fresh_workspace: Workspace, fresh_manifest: Manifest, seed: int
+) -> None:
+    with pytest.raises(ModelError, match=rf"seed {seed} is out of range; give a whole number from 0 to"):
+        train("toy", fresh_manifest, workspace=fresh_workspace, plan=plan(seed=seed))
+    with pytest.raises(ShardError, match=rf"seed {seed} is out of range"):
+        materialize(fresh_manifest, fresh_workspace.root / "other", seed=seed)
+    assert not fresh_workspace.models_path.exists() or not list(fresh_workspace.models_path.iterdir())
+    assert not (fresh_workspace.root / "other").exists()
+    assert train("toy", fresh_manifest, workspace=fresh_workspace, plan=plan(seed=2**63 - 1)).is_new
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"is_weighted": True}, ShardError, "random-n300-s0@v1 has no weights"),
+        ({"accelerator": "gpu"}, ModelError, "1 GPU was asked for, torch sees none; give accelerator cpu"),
+    ],
+    ids=["weights", "gpu"],
+)
+def test_what_is_not_there_is_refused_before_shards_are_written(
+    fresh_workspace: Workspace,
+    fresh_manifest: Manifest,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=message):
+        train("masked", fresh_manifest, workspace=fresh_workspace, preset="tiny", plan=plan(**wrong))
+    assert not fresh_workspace.shards_path.exists() or not list(fresh_workspace.shards_path.iterdir())
+
+
+def test_wrong_shards_are_refused_though_the_model_is_there(
+    trained: Artifact, fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    of_another = type(fresh_manifest).load("random-n200-s0", workspace=fresh_workspace)
+    train("toy", of_another, workspace=fresh_workspace)
+    with pytest.raises(ShardError, match="holds shards of manifest random-n200-s0@v1"):
+        train(
+            "toy",
+            fresh_manifest,
+            workspace=fresh_workspace,
+            shards=fresh_workspace.shards_path / "random-n200-s0" / "v0001",
+        )
 
 
 def test_shards_of_another_manifest_are_refused(

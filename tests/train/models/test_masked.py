@@ -241,16 +241,16 @@ def test_hidden_layers_are_read_from_a_text() -> None:
         changed(TINY, {"n_hidden": "64,wide"}, model="masked")
 
 
-def test_programmes_without_a_file_are_refused(shards: Shards) -> None:
+def test_programmes_without_a_file_are_refused_before_anything_is_read() -> None:
     with pytest.raises(
-        ModelError, match=r"masks of gene programmes without any; name a GMT file: programmes="
+        ModelError, match=r"^settings of model masked: masks of gene programmes without any; name a GMT file"
     ):
-        Masked.create(shards, settings(mask="programme"), seed=0)
+        changed(TINY, {"mask": "programme"}, model="masked")
 
 
-def test_programmes_that_nothing_hides_are_refused(shards: Shards, gmt: Path) -> None:
+def test_programmes_that_nothing_hides_are_refused_before_anything_is_read(gmt: Path) -> None:
     with pytest.raises(ModelError, match=r"gene programmes and mask=random; set mask=programme, or leave"):
-        Masked.create(shards, settings(programmes=str(gmt)), seed=0)
+        changed(TINY, {"programmes": str(gmt)}, model="masked")
 
 
 def test_programmes_of_other_genes_are_refused(shards: Shards, tmp_path: Path) -> None:

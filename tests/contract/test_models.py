@@ -18,6 +18,7 @@ import scipy.sparse as sp
 import torch
 
 from curate.build.build import build
+from curate.documents import canonical_digest
 from curate.errors import ModelError
 from curate.evaluate.metrics import METRICS
 from curate.evaluate.tasks.reconstruct import LOSSES
@@ -263,6 +264,11 @@ def saved(trained: Fitted, tmp_path: Path, request: pytest.FixtureRequest) -> Pa
     return tmp_path
 
 
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    held = {key: value for key, value in content.items() if key != "digest"}
+    path.write_text(json.dumps(held | {"digest": canonical_digest(held)}))
+
+
 @every_model
 def test_weights_that_are_cut_short_are_refused_in_one_line(name: str, saved: Path) -> None:
     from curate.documents import file_digest
@@ -275,7 +281,7 @@ def test_weights_that_are_cut_short_are_refused_in_one_line(name: str, saved: Pa
     # Nor are they opened where the checksum is that of the damaged file.
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
-    config.write_text(json.dumps(content))
+    write_sealed(config, content)
     with pytest.raises(ModelError, match="does not fit the model"):
         MODELS[name].load(saved)
 
@@ -290,7 +296,7 @@ def test_genes_of_another_model_are_refused(name: str, saved: Path) -> None:
     pl.read_parquet(path).reverse().write_parquet(path)
     content = json.loads(config.read_text())
     content["files"][path.name] = file_digest(path)
-    config.write_text(json.dumps(content))
+    write_sealed(config, content)
     with pytest.raises(ModelError, match=r"genes.parquet does not hold the genes of the model"):
         MODELS[name].load(saved)
 

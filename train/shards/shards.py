@@ -27,7 +27,7 @@ import numpy as np
 import polars as pl
 
 from curate.corpus.presence import read_presence
-from curate.documents import file_digest, read_header
+from curate.documents import canonical_digest, file_digest, read_header
 from curate.errors import ShardError
 from curate.gene_space import GeneSpace
 from curate.manifests.document import CENSUS, SPLITS
@@ -116,6 +116,17 @@ class Shards:
         """Size in bytes and sha256 of every file beside shards.json."""
         records = [self.header.files, *(shard.files for shard in self.header.shards)]
         return {name: (held.n_bytes, held.sha256) for files in records for name, held in files.items()}
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all files beside shards.json."""
+        return sum(n for n, _ in self.files.values())
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of what was written and what it was made from, whenever and whatever it is called."""
+        told = {"created", "software", "manifest_ref"}
+        return canonical_digest(self.header.model_dump(mode="json", exclude=told))
 
     def verify(self) -> None:
         """Compare every file with its sha256, several at a time; `open` looks at their sizes alone.

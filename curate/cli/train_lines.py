@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curate.train.artifact.card import STOPPED
+from curate.train.artifact.parts import parts_line
 
 if TYPE_CHECKING:
     from curate.train.artifact import Artifact
@@ -23,6 +24,7 @@ def lines(artifact: Artifact) -> dict[str, str]:
         "trained on": f"{on.manifest_ref}: {on.n_cells.get('train', 0):,} cells, {on.n_genes:,} genes",
         "took": _took(artifact),
         "loss": _loss(artifact),
+        "measured": _parts(artifact),
         "ended by": STOPPED[header.stopped],
         "broken off": header.broken_off or "",
         "folder": f"{artifact.path} ({artifact.n_bytes / 1e6:,.1f} MB)",
@@ -57,3 +59,9 @@ def _loss(artifact: Artifact) -> str:
     if artifact.header.best_step is not None:
         said.append(f"weights of step {artifact.header.best_step:,}")
     return ", ".join(said)
+
+
+def _parts(artifact: Artifact) -> str:
+    """Return what the validation whose weights were kept measured beside the loss."""
+    parts = parts_line(artifact.metrics(), artifact.header.best_step)
+    return f"{parts} (of that validation)" if parts else ""

@@ -3,8 +3,8 @@
 1. the rows of a split are cut into chunks that lie together on disk; an epoch shuffles the chunks;
 2. chunks are taken in groups, and the rows of a group are shuffled among themselves;
 3. the groups, one after the other, are cut into batches;
-4. ranks, and workers inside a rank, take every n-th batch: no cell twice, and as many batches a rank, the last
-   of which may not be full.
+4. ranks, and workers inside a rank, take every n-th batch: no cell twice, and as many batches a rank, of
+   which the epoch's last may not be full.
 
 Since shards were shuffled when they were written, a group is a random sample of the split. Any batch can be
 found without those before it, which is what going on in the midst of an epoch needs.

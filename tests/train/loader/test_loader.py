@@ -167,13 +167,19 @@ def test_a_state_of_other_shards_or_of_no_such_batch_is_refused(shards: Shards) 
     made = loader(shards)
     state = made.state_dict()
     header = shards.header.model_copy(update={"manifest": "0" * 64})
-    with pytest.raises(ShardError, match=r"manifest is '\w+' in the state and '0{64}' here; shards is"):
+    with pytest.raises(ShardError, match=r"batches: manifest is '\w+' in the state and '0{64}' here; make"):
+        loader(replace(shards, header=header)).load_state_dict(state)
+    first, *others = shards.header.shards
+    files = {name: each.model_copy(update={"sha256": "0" * 64}) for name, each in first.files.items()}
+    written = (first.model_copy(update={"files": files}), *others)
+    header = shards.header.model_copy(update={"shards": written})
+    with pytest.raises(ShardError, match=r"batches: shards is '\w+' in the state and '\w+' here; make"):
         loader(replace(shards, header=header)).load_state_dict(state)
     renamed = shards.header.model_copy(update={"manifest_ref": "other@v3"})
     loader(replace(shards, header=renamed)).load_state_dict(state)
     with pytest.raises(ShardError, match=r"at batch 99 of an epoch of \d+"):
         made.load_state_dict(state | {"next_batch": 99})
-    with pytest.raises(ShardError, match="the state lacks manifest, shards, split, .*set_epoch"):
+    with pytest.raises(ShardError, match=r"the state lacks manifest, shards, split, .*set_epoch"):
         made.load_state_dict({"epoch": 0, "next_batch": 1, "seed": 0})
 
 

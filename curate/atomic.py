@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Errors of disk, network and device: the same run may end well another time.
 PASSING_ERRORS = (CensusError, WriteError, TrainingError)
+#: Files of an interrupted run that are named.
+N_KEPT = 3
 _UNCHANGED = "; nothing was changed"
 _TOKEN = "[0-9a-f]{8}"
 
@@ -137,7 +139,15 @@ def _said(error: OSError | WriteError, path: Path) -> str:
 
 
 def _kept(aside: Path) -> str:
-    return f"what was written before is kept in {aside}: the same again goes on from there; or remove it"
+    files = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()] if aside.is_dir() else []
+    if not files:
+        return "nothing had been written before"
+    shown = sorted(map(str, files))[:N_KEPT]
+    more = f" and {len(files) - N_KEPT:,} more" if len(files) > N_KEPT else ""
+    return (
+        f"what was written before ({', '.join(shown)}{more}) is kept in {aside}: the same again goes on from "
+        "there; or remove it"
+    )
 
 
 def _open_to_others(path: Path, *, like: Path) -> None:

@@ -164,7 +164,7 @@ def _page(sections: list[str], trained: list[dict[str, object]], n_cells: int, p
             "holds, by equal or nearly equal counts. Such small models on so few cells say nothing of what "
             "large ones do; they show what the tables hold.",
             "",
-            f"Steps: {steps}. Untrained: the same initialisation, no step. Baselines are made of the evaluated "
+            f"Steps: {steps}. Untrained: the same start, no step. Baselines are made of the evaluated "
             "data. One seed. In brackets the score normalised: 0 is the trivial baseline of the task, 1 its "
             "positive control, where it has one. genes: share of the model's genes that the file has; the "
             "others count as zero.",

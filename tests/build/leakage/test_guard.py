@@ -22,7 +22,7 @@ from curate.build.leakage.guard import (
     read_evaluation,
 )
 from curate.build.leakage.report import leakage
-from curate.errors import LeakageError, SelectionError, SourceError
+from curate.errors import BusyError, LeakageError, SelectionError, SourceError
 from curate.manifests.document import CENSUS
 from curate.manifests.registry import Registry
 
@@ -300,6 +300,31 @@ def test_a_scan_that_was_killed_goes_on_where_it_was(
     overlap = found_in(leak_corpus, path)
     assert rows_of(overlap, "near") == COPIED.tolist()
     assert sorted(np.concatenate(rows_read).tolist()) == list(range(500))
+
+
+def test_a_comparison_that_another_process_makes_is_waited_for(
+    leak_corpus: Corpus,
+    leak_counts: Counts,
+    write_evaluation: WriteEvaluation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_evaluation(leak_counts[COPIED])
+    scanned, n_tried = scanning._scanned, 0
+
+    def busy(*arguments: Any, **options: Any) -> Any:
+        nonlocal n_tried
+        n_tried += 1
+        if n_tried < 3:
+            raise BusyError("another run is at work on it")
+        if n_tried == 3:
+            # The other one ends between the look and the lock.
+            scanned(*arguments, **options)
+        return scanned(*arguments, **options)
+
+    monkeypatch.setattr(scanning, "_scanned", busy)
+    monkeypatch.setattr(scanning, "WAIT_SECONDS", 0)
+    assert rows_of(found_in(leak_corpus, path), "exact") == COPIED.tolist()
+    assert n_tried == 3
 
 
 def test_too_few_shared_genes_are_said_not_called_clean(

@@ -14,7 +14,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from curate.errors import CensusError, CurateError, TrainingError, WriteError
+from curate.errors import BusyError, CensusError, CurateError, TrainingError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,7 +188,7 @@ def _locked(aside: Path, *, wait: bool) -> Iterator[None]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if _taken_by_another(descriptor, wait=wait):
-                raise WriteError(f"another run is at work on {aside}; wait until it has ended, or stop it")
+                raise BusyError(f"another run is at work on {aside}; wait until it has ended, or stop it")
             # A run that was just ending may have removed the file between opening and locking it.
             if _is_open(lock, descriptor):
                 break

@@ -253,7 +253,8 @@ def test_a_resumable_folder_that_could_not_be_written_says_what_is_kept(
         raise error
     assert "nothing was changed" not in str(caught.value)
     assert str(caught.value).endswith(
-        f"; what was written before (asked.json, one/part, three and 1 more) is kept in {tmp_path / '.a.partial'}: the same again goes on from there; "
+        f"; what was written before (asked.json, one/part, three and 1 more) is kept in "
+        f"{tmp_path / '.a.partial'}: the same again goes on from there; "
         "or remove it"
     )
 

@@ -73,8 +73,8 @@ class Overlap:
             return None
         return (
             f"the model sees {self.counts_fraction:.1%} of the counts: the rest is in genes that it does not "
-            f"read, though {self.found_fraction:.1%} of its own are there; its vectors may say little of these "
-            "cells"
+            f"read, though {self.found_fraction:.1%} of its own are there; its vectors may say little of "
+            "these cells"
         )
 
     def to_json(self) -> dict[str, Any]:

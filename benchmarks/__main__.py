@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, str] = {
     "loader": "benchmarks.loader",
     "train": "benchmarks.train",
     "zero-shot": "benchmarks.zero_shot",
+    "real-tasks": "benchmarks.real_tasks",
     "scvi": "benchmarks.scvi",
     "saturation": "benchmarks.saturation",
     "advise": "benchmarks.advise",

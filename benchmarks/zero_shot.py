@@ -68,7 +68,7 @@ def command(
     workspace = workspace.resolve()
     shared = Path(os.environ.get("CURATE_SHARED", "../shared")).resolve()
     if not (workspace / "curate.toml").is_file():
-        _make(workspace, shared)
+        make_workspace(workspace, shared)
     files = [shared / "data" / f"{name}.h5ad" for name in HELD_OUT]
     rows = []
     for fraction in fractions:
@@ -83,7 +83,7 @@ def command(
     report("zero-shot", "Trained and untrained models on held-out real data", rows, notes=[*NOTES, *more])
 
 
-def _make(workspace: Path, shared: Path) -> None:
+def make_workspace(workspace: Path, shared: Path) -> None:
     files = [str(shared / "data" / f"{name}.h5ad") for name in CORPUS]
     types = str(RECIPES / "mini-corpus-types.csv")
     workspace.mkdir(parents=True, exist_ok=True)

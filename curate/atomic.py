@@ -14,7 +14,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from curate.errors import CensusError, CurateError, TrainingError, WriteError
+from curate.errors import BusyError, CensusError, CurateError, TrainingError, WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Errors of disk, network and device: the same run may end well another time.
 PASSING_ERRORS = (CensusError, WriteError, TrainingError)
+#: Files of an interrupted run that are named.
+N_KEPT = 3
 _UNCHANGED = "; nothing was changed"
 _TOKEN = "[0-9a-f]{8}"
 
@@ -137,7 +139,15 @@ def _said(error: OSError | WriteError, path: Path) -> str:
 
 
 def _kept(aside: Path) -> str:
-    return f"what was written before is kept in {aside}: the same again goes on from there; or remove it"
+    files = [path.relative_to(aside) for path in aside.rglob("*") if path.is_file()] if aside.is_dir() else []
+    if not files:
+        return "nothing had been written before"
+    shown = sorted(map(str, files))[:N_KEPT]
+    more = f" and {len(files) - N_KEPT:,} more" if len(files) > N_KEPT else ""
+    return (
+        f"what was written before ({', '.join(shown)}{more}) is kept in {aside}: the same again goes on from "
+        "there; or remove it"
+    )
 
 
 def _open_to_others(path: Path, *, like: Path) -> None:
@@ -178,7 +188,7 @@ def _locked(aside: Path, *, wait: bool) -> Iterator[None]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if _taken_by_another(descriptor, wait=wait):
-                raise WriteError(f"another run is at work on {aside}; wait until it has ended, or stop it")
+                raise BusyError(f"another run is at work on {aside}; wait until it has ended, or stop it")
             # A run that was just ending may have removed the file between opening and locking it.
             if _is_open(lock, descriptor):
                 break

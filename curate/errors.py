@@ -107,3 +107,7 @@ class WorkspaceError(CurateError):
 
 class WriteError(CurateError):
     """A file that could not be written; nothing is left half-written."""
+
+
+class BusyError(WriteError):
+    """A place that another run is at work on; it may be waited for."""

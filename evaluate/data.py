@@ -130,6 +130,8 @@ class EvaluationData:
     def aligned(self, genes: GeneSpace) -> tuple[csr_array, Overlap]:
         """Return the counts in the genes of a model, by Ensembl id first, then by symbol.
 
+        Where these hold less than half of the counts, a notice says so.
+
         Raises
         ------
         ModelError
@@ -145,7 +147,11 @@ class EvaluationData:
             min_overlap=self.min_overlap,
         )
         counts = mapping.align(self.counts.astype(np.float32)).astype(np.uint32)
-        return counts, Overlap.of(mapping)
+        fraction = float(counts.sum(dtype=np.float64)) / max(1.0, float(self.counts.sum(dtype=np.float64)))
+        overlap = replace(Overlap.of(mapping), counts_fraction=fraction)
+        if (warning := overlap.warning()) is not None:
+            self.notice(f"{self.name}: {warning}")
+        return counts, overlap
 
 
 def logged(counts: csr_array, *, target_sum: float = TARGET_SUM) -> csr_array:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from curate.atomic import atomic_file, atomic_folder
 from curate.build.leakage.matcher import Candidates, Matcher
 from curate.documents import Document, canonical_digest
+from curate.errors import BusyError, WriteError
 from curate.progress import progress
 from curate.scratch import kept_in, scratch_of
 from curate.threads import mapped
@@ -44,6 +46,7 @@ DOUBT = 0.05
 SAMPLED_CELLS = 1024
 """Cells of a part that stand for those compared."""
 PART_CELLS = 131_072
+WAIT_SECONDS = 0.5
 FOLDER = "leakage"
 _HEADER, _PAIRS, _COVERED = "scan.json", "pairs.parquet", "covered.npy"
 _SCHEMA = {
@@ -125,7 +128,7 @@ def scan(
     """Compare the content of the wanted cells (bool [n_cells]) with that of an evaluation set.
 
     Memory: the evaluation set (4 bytes a non-zero), its index over one set of genes (`NearIndex`), and three
-    blocks of counts.
+    blocks of counts. Where another process makes the same comparison, it is waited for.
 
     Parameters
     ----------
@@ -139,9 +142,22 @@ def scan(
     WriteError
         When what is found cannot be kept.
     """
-    kept = kept_scan(cells, evaluation, wanted, is_near=is_near)
-    if kept is not None:
-        return kept
+    while (kept := kept_scan(cells, evaluation, wanted, is_near=is_near)) is None:
+        try:
+            return _scanned(cells, evaluation, wanted, is_near=is_near)
+        except BusyError:
+            # Another process makes the same comparison: what it finds will do.
+            time.sleep(WAIT_SECONDS)
+        except WriteError:
+            # It may have ended in between.
+            kept = kept_scan(cells, evaluation, wanted, is_near=is_near)
+            if kept is None:
+                raise
+            return kept
+    return kept
+
+
+def _scanned(cells: Compared, evaluation: EvaluationSet, wanted: NDArray[np.bool_], *, is_near: bool) -> Scan:
     home = kept_in(cells.path / FOLDER) / _key(cells, evaluation, is_near=is_near)
     name = canonical_digest({"cells": np.packbits(wanted).tobytes().hex()})[:16]
     with atomic_folder(home / name, resumable=True) as folder:

@@ -94,6 +94,8 @@ def command(
         min_overlap=min_overlap,
         accelerator=accelerator,
     )
+    if (warning := embedded.overlap.warning()) is not None:
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
         report = {
             "path": str(embedded.path),

@@ -53,16 +53,44 @@ def verify(*, folder: Path) -> None:
 @folder
 @click.argument("destination", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(SPLITS), help="Only the cells of this split.")
-def export(*, folder: Path, destination: Path, split: Split | None) -> None:
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Compare shards with their sha256 first.  [default: up to 4 GiB of them]",
+)
+def export(*, folder: Path, destination: Path, split: Split | None, verify: bool | None) -> None:
     """Write the cells as one AnnData file, FILE.h5ad or FILE.zarr, in a stream.
 
     Example: curate shards export shards/sketch-0.01-s0/v0001 sketch.h5ad --split train
     """
+    from curate.train.shards.export import check_destination
     from curate.train.shards.export import export as export_to
     from curate.train.shards.shards import Shards
 
-    n_cells = export_to(Shards.open(folder), destination, split=split)
-    click.echo(f"{destination}: {n_cells:,} cells")
+    shards = Shards.open(folder)
+    # Before gigabytes are read for nothing.
+    check_destination(destination)
+    verified = verify_before_use(shards, verify=verify)
+    n_cells = export_to(shards, destination, split=split)
+    click.echo(f"{destination}: {n_cells:,} cells, {verified}")
+
+
+def verify_before_use(shards: Shards, *, verify: bool | None) -> str:
+    """Compare shards with their sha256, as asked or where that takes seconds; return in words whether.
+
+    Raises
+    ------
+    ShardError
+        When one has changed.
+    """
+    from curate.train.artifact.shards import VERIFIED_BYTES
+
+    n_bytes = sum(size for size, _ in shards.files.values())
+    if verify or (verify is None and n_bytes <= VERIFIED_BYTES):
+        shards.verify()
+        return "shards verified"
+    how = "as asked" if verify is False else f"{n_bytes / 2**30:,.1f} GiB, --verify does"
+    return f"shards not verified ({how}): only the sizes of their files were looked at"
 
 
 def show(shards: Shards, *, as_json: bool) -> None:

@@ -21,10 +21,12 @@ def lines(artifact: Artifact) -> dict[str, str]:
     found = {
         "model": f"{artifact.name}  {artifact.id[:12]}",
         "of": f"{header.model}, preset {header.preset}, {_size(header)}, {header.n_dims:,} dimensions",
+        "made for": "",
         "trained on": f"{on.manifest_ref}: {on.n_cells.get('train', 0):,} cells, {on.n_genes:,} genes",
         "shards": "not compared with their sha256" if shards and shards.checked == "no" else "",
         "took": _took(artifact),
         "loss": _loss(artifact),
+        "measured": _parts(artifact),
         "ended by": STOPPED[header.stopped],
         "broken off": header.broken_off or "",
         "folder": f"{artifact.path} ({artifact.n_bytes / 1e6:,.1f} MB)",
@@ -100,3 +102,11 @@ def _loss(artifact: Artifact) -> str:
         of = "" if best is None else f", the best: val {best:.5g}"
         said.append(f"weights of step {artifact.header.best_step:,}{of}")
     return ", ".join(said)
+
+
+def _parts(artifact: Artifact) -> str:
+    """Return what the validation whose weights were kept measured beside the loss."""
+    from curate.train.artifact.parts import parts_line
+
+    parts = parts_line(artifact.metrics(), artifact.header.best_step)
+    return f"{parts} (of that validation)" if parts else ""

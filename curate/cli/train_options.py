@@ -105,7 +105,7 @@ def training_options(function: Callable[..., None]) -> Callable[..., None]:
             "--log-csv",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Write the log as CSV too.",
+            help="Write the log as CSV too, in a folder that is made where there is none.",
         ),
         click.option("--name", help="Of the model.  [default: MODEL-MANIFEST-vVERSION-ID]"),
     ]

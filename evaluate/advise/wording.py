@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from curate.evaluate.report.look import metric_name, share
@@ -138,7 +139,11 @@ def _mean(advice: Advice) -> float:
 
 
 def _gain(gain: Interval) -> str:
-    return f"{gain.estimate:+.2g}, 95 % interval {gain.low:+.2g} to {gain.high:+.2g}"
+    # As many decimals as the interval is exact to.
+    width = gain.high - gain.low
+    digits = max(0, 2 - math.ceil(math.log10(width))) if 0 < width < math.inf else 3
+    estimate, low, high = (f"{each:+.{digits}f}" for each in (gain.estimate, gain.low, gain.high))
+    return f"{estimate}, 95 % interval {low} to {high}"
 
 
 def _percent(share: float) -> str:

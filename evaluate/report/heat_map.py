@@ -97,12 +97,13 @@ def _cell(row: dict[str, Any], domain: tuple[float, float], *, is_study: bool) -
     cells = row["study_point"] if is_study else row["plateau"]
     fraction = row["study_fraction"] if is_study else row["plateau_fraction"]
     log = None if cells is None else float(np.log10(cells))
-    text = SAID.get(row["verdict"] or "undecided", "?") if cells is None else share(fraction, cells)
+    verdict = "undecided" if is_study else row["verdict"] or "undecided"
+    text = SAID.get(verdict, "?") if cells is None else share(fraction, cells)
     return {
         "model": row["model"],
         "strategy": row["strategy"],
         "cells": cells,
-        "verdict": "study" if is_study else row["verdict"] or "undecided",
+        "verdict": "study" if is_study and cells is not None else verdict,
         "log": log,
         "text": text.removesuffix(" cells"),
         "is_dark": log is not None and log > domain[0] + 0.75 * (domain[1] - domain[0]),

@@ -74,7 +74,7 @@ def summary_row(row: Mapping[str, Any]) -> tuple[str, ...]:
         row["strategy"],
         f"{row['largest']:,.0f}",
         f"{row['best']:.3f}",
-        share(row["study_fraction"], row["study_point"]),
+        "" if row["study_point"] is None else share(row["study_fraction"], row["study_point"]),
         plateau,
         row["verdict"] or "cannot be told",
         family,

@@ -84,7 +84,8 @@ def _of_curve(
     curve, n_all = curve_of(runs), n_of_all(runs)
     fractions = dict(runs.select("n_cells", "fraction").iter_rows())
     largest = float(curve.steps[-1])
-    point = study_point(curve)
+    # Of one size there is nothing to be the smallest of.
+    point = study_point(curve) if curve.steps.size > 1 else None
     best = float(curve.means.max())
     row: dict[str, Any] = {
         "n_sizes": curve.steps.size,
@@ -94,7 +95,7 @@ def _of_curve(
         "largest_fraction": fractions[largest],
         "best": best,
         "study_point": point,
-        "study_fraction": fractions[point],
+        "study_fraction": None if point is None else fractions[point],
     }
     slack = 0.05 * abs(best) if tolerance is None else tolerance
     try:

@@ -243,11 +243,18 @@ def test_a_resumable_folder_is_kept_unless_the_error_would_come_again(
 def test_a_resumable_folder_that_could_not_be_written_says_what_is_kept(
     tmp_path: Path, error: Exception
 ) -> None:
-    with pytest.raises(WriteError) as caught, atomic_folder(tmp_path / "a", resumable=True):
+    with pytest.raises(WriteError, match=r"; nothing had been written before$"):  # noqa: SIM117
+        with atomic_folder(tmp_path / "a", resumable=True):
+            raise error
+    with pytest.raises(WriteError) as caught, atomic_folder(tmp_path / "a", resumable=True) as aside:
+        for name in ("asked.json", "two", "one/part", "three"):
+            (aside / name).parent.mkdir(exist_ok=True)
+            (aside / name).touch()
         raise error
     assert "nothing was changed" not in str(caught.value)
     assert str(caught.value).endswith(
-        f"; what was written before is kept in {tmp_path / '.a.partial'}: the same again goes on from there; "
+        f"; what was written before (asked.json, one/part, three and 1 more) is kept in "
+        f"{tmp_path / '.a.partial'}: the same again goes on from there; "
         "or remove it"
     )
 

@@ -48,13 +48,14 @@ def curate(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_the_whole_way_from_subset_to_vectors(curate: Curate, root: Path, tmp_path: Path) -> None:
     assert curate("build", "--fraction", 0.4, "--strategy", "random")[0] == 0
     arguments = ["train", "pca", "random-0.4-s0", "--preset", "tiny", "--set", "n_dims=6", "--name", "mine"]
-    code, out, err = curate(*arguments, "--log-csv", tmp_path / "log.csv")
+    code, out, err = curate(*arguments, "--log-csv", tmp_path / "new" / "log.csv")
     assert code == 0
+    assert "in a folder that is made where there is none" in " ".join(curate("train", "--help")[1].split())
     assert "writing the shards of random-0.4-s0@v1" in err
     assert "mine" in out
     assert "6 dimensions" in out
     assert re.search(r"took +[\d,]+ cells in [\d.]+ s", out)
-    assert "metric" in pl.read_csv(tmp_path / "log.csv").columns
+    assert "metric" in pl.read_csv(tmp_path / "new" / "log.csv").columns
     # The same again is found.
     code, out, err = curate(*arguments, "--json")
     report: dict[str, Any] = json.loads(out)

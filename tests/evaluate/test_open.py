@@ -109,3 +109,16 @@ def test_data_with_too_few_of_the_genes_are_refused(cells: EvaluationData) -> No
     counts, overlap = cells.aligned(GeneSpace(ids, ids))
     assert counts.shape == (cells.n_cells, 100)
     assert overlap.found_fraction == 0.4
+
+
+def test_genes_of_a_model_that_hold_few_of_the_counts_are_told_once(cells: EvaluationData) -> None:
+    ids = tuple(f"ENSG{i:011d}" for i in range(40))
+    _, overlap = cells.aligned(GeneSpace(ids, ids))
+    assert (overlap.counts_fraction, cells.notices) == (1, [])
+    _, overlap = cells.aligned(GeneSpace(ids[:10], ids[:10]))
+    assert overlap.counts_fraction == cells.counts[:, :10].sum() / cells.counts.sum() < 0.5
+    cells.take(np.arange(cells.n_cells)).aligned(GeneSpace(ids[:10], ids[:10]))
+    assert cells.notices == [
+        f"cells: the model sees {overlap.counts_fraction:.1%} of the counts: the rest is in genes that it "
+        "does not read, though 100.0% of its own are there; its vectors may say little of these cells"
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from curate.build.composition import composition, n_donors
+from curate.train.artifact.parts import absent_lines, parts_line
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def card(
         _left_out(manifest),
         _how(document),
         _validation(document, metrics) if _takes_steps(document) else "",
+        _parts(document, kind, metrics),
         _limits(document, manifest, kind, _compared(obs, types)),
         _load(name, document),
         f"## Cite\n\n{kind.reference}",
@@ -229,6 +231,15 @@ def _validation(document: RunDocument, metrics: pl.DataFrame) -> str:
     table = [f"| {row['step']:,} | {row['n_cells']:,} | {row['value']:.6g} |" for row in shown]
     lines = ["## Validation loss", "", best, "", "| step | cells seen | loss |", "|---:|---:|---:|", *table]
     return "\n".join(lines)
+
+
+def _parts(document: RunDocument, kind: type[Model], metrics: pl.DataFrame) -> str:
+    """Return what the best validation measured beside the loss, and what of it no cell had."""
+    parts = parts_line(metrics, document.best_step)
+    lines = [f"At step {document.best_step:,} it also measured: {parts}."] if parts else []
+    n_cells = document.trained_on.n_cells.get("val", 0)
+    lines += [f"{line[:1].upper()}{line[1:]}." for line in absent_lines(kind, metrics, n_cells=n_cells)]
+    return "\n\n".join(lines)
 
 
 def _limits(

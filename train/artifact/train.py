@@ -27,6 +27,7 @@ from curate.train.artifact.asking import ask, check_possible, check_was_verified
 from curate.train.artifact.card import TYPES, card
 from curate.train.artifact.document import Asked, Cost, RunDocument, ShardsRecord, TrainedOn
 from curate.train.artifact.environment import environment
+from curate.train.artifact.parts import absent_lines
 from curate.train.artifact.shards import opened_shards, seen_shards, shards_of, shards_path
 from curate.train.artifact.unfinished import (
     ASKED_FILE,
@@ -109,7 +110,8 @@ def train(
     verify
         Compare shards with their sha256 first; by default where that takes seconds.
     say
-        Called with a line before shards are written, and where fewer dimensions were possible than asked for.
+        Called with a line before shards are written, where fewer dimensions were possible than asked for, and
+        where no validation cell had a part of the loss.
     before
         Called with the shards before the model is trained.
 
@@ -167,6 +169,9 @@ def train(
     artifact = Artifact.open(path)
     if (n_dims := artifact.header.n_dims) < settings.n_dims:
         say(f"{n_dims:,} dimensions instead of {settings.n_dims:,}: the training cells have no more")
+    n_validated = min(job.plan.validation_cells, held.n_cells("val"))
+    for line in absent_lines(kind, artifact.metrics(), n_cells=n_validated):
+        say(line)
     return Trained(artifact, is_new=True)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from curate.h5ad.cells import GenesOfSource
 
 MIN_OVERLAP = 0.5
+MIN_COUNTS = 0.5
+"""Below this share of the counts in a model's genes it is said that the model sees little of the cells."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,16 @@ class Overlap:
         return (
             f"{self.n_found:,} of the model's {self.n_model:,} genes ({self.found_fraction:.1%}) are among "
             f"{self.n_genes:,} of the data"
+        )
+
+    def warning(self) -> str | None:
+        """Return what to know where the genes found hold less than MIN_COUNTS of the counts; else None."""
+        if self.counts_fraction is None or self.counts_fraction >= MIN_COUNTS:
+            return None
+        return (
+            f"the model sees {self.counts_fraction:.1%} of the counts: the rest is in genes that it does not "
+            f"read, though {self.found_fraction:.1%} of its own are there; its vectors may say little of "
+            "these cells"
         )
 
     def to_json(self) -> dict[str, Any]:

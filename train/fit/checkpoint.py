@@ -99,7 +99,11 @@ class Checkpoint:
             try:
                 save_file(tensors, aside, {KEY: json.dumps(header)})
             except SafetensorError as fault:
-                before = "the checkpoint before it is kept" if path.exists() else "it was the first one"
+                before = (
+                    "the checkpoint before it is kept"
+                    if path.exists()
+                    else "it was the first one, and no step of the run is kept"
+                )
                 raise WriteError(f"could not write {path}: {fault}; {before}") from None
         self.log.write(folder)
 

@@ -23,6 +23,7 @@ from curate.train.fit.checkpoint import copied
 from curate.train.fit.cost import Meter
 from curate.train.fit.energy import Energy
 from curate.train.fit.losses import LOG_STEPS
+from curate.train.fit.validation import LossSums
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -139,15 +140,15 @@ class Run(Callback):
         """Validate; return whether patience has ended."""
         progress = self.checkpoint.progress
         precision = trainer.precision_plugin.val_step_context()
-        n_cells, found = self.validation.losses(precision, device, step=progress.step)
-        shares = torch.tensor([n_cells, *(n_cells * value for value in found.values())], dtype=torch.float64)
+        found = self.validation.losses(precision, device, step=progress.step)
+        shares = torch.stack([found.sums, found.n_cells])
         total: Tensor = trainer.strategy.reduce(_on(trainer, shares), reduce_op="sum")
-        n_all, *sums = total.tolist()
-        means = {name: value / n_all for name, value in zip(found, sums, strict=True)}
+        found = LossSums(found.names, *total.cpu())
+        means = found.means
         if not abs(means["loss"]) < float("inf"):
             raise TrainingError(
-                f"training diverged: the loss of {n_all:,.0f} validation cells is {means['loss']} after step "
-                f"{progress.step:,}; lower learning_rate or clip_norm"
+                f"training diverged: the loss of {found.n_cells.max():,.0f} validation cells is "
+                f"{means['loss']} after step {progress.step:,}; lower learning_rate or clip_norm"
             )
         self.meter.look()
         self._tell("val", means)

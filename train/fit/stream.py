@@ -83,9 +83,8 @@ class Stream:
 
     def __init__(self, loader: ShardLoader, progress: Progress) -> None:
         self.waiting_s = 0.0
-        loader.load_state_dict(
-            {"epoch": progress.epoch, "next_batch": progress.next_batch, "seed": loader.seed}
-        )
+        # That the checkpoint is of these shards and settings has been seen (`check_same_run`).
+        loader.set_epoch(progress.epoch, next_batch=progress.next_batch)
         self._batches = _endless(loader)
 
     def __iter__(self) -> Iterator[Batch]:

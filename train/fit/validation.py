@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from curate.train.loader import ShardLoader
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
+
+    from torch import Tensor
 
     from curate.train.fit.plan import FitPlan
     from curate.train.loader.batch import Batch
@@ -53,10 +56,8 @@ class Validation:
         is_all = plan.validation_cells >= shards.n_cells("val")
         self.n_batches = len(self._loader) if is_all else n_cells // (size * plan.devices)
 
-    def losses(
-        self, precision: AbstractContextManager[None], device: torch.device, *, step: int
-    ) -> tuple[int, dict[str, float]]:
-        """Return the validation cells of this rank, and their mean losses.
+    def losses(self, precision: AbstractContextManager[None], device: torch.device, *, step: int) -> LossSums:
+        """Return the losses of the validation cells of this rank.
 
         Parameters
         ----------
@@ -69,15 +70,37 @@ class Validation:
         batches = islice(self._loader, self.n_batches)
         numbers = count(self._rank, self._n_ranks)
         with precision:
-            found = mean_losses(self.network, batches, numbers, device, step=step)
+            found = loss_sums(self.network, batches, numbers, device, step=step)
         self.network.train()
         return found
 
 
-def mean_losses(
+@dataclass(frozen=True)
+class LossSums:
+    """Losses of some cells, so that those of several ranks can be added.
+
+    Attributes
+    ----------
+    sums, n_cells
+        Float64 [n losses]: the sum of each over the cells of the batches that have it, and how many these
+        are.
+    """
+
+    names: tuple[str, ...]
+    sums: Tensor
+    n_cells: Tensor
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean of each; a loss that no batch has is left out."""
+        held = zip(self.names, self.sums.tolist(), self.n_cells.tolist(), strict=True)
+        return {name: total / n for name, total, n in held if n}
+
+
+def loss_sums(
     network: Network, batches: Iterable[Batch], numbers: Iterable[int], device: torch.device, *, step: int
-) -> tuple[int, dict[str, float]]:
-    """Return how many cells there are in some batches, and the means over them of the losses, in eval mode.
+) -> LossSums:
+    """Return the losses of the cells of some batches, in eval mode; one that is NaN is none.
 
     Parameters
     ----------
@@ -100,6 +123,19 @@ def mean_losses(
             sizes.append(len(batch.rows))
     # One transfer for all.
     values = torch.stack(found).cpu().double()
-    n_cells = torch.tensor(sizes, dtype=torch.float64)
-    means = (values * n_cells[:, None]).sum(0) / n_cells.sum()
-    return sum(sizes), dict(zip(names, means.tolist(), strict=True))
+    is_there = ~values.isnan()
+    # That one is no number, where it has to be one, is to be seen.
+    is_there[:, names.index("loss")] = True
+    n_cells = torch.tensor(sizes, dtype=torch.float64)[:, None] * is_there
+    return LossSums(names, (values.where(is_there, 0) * n_cells).sum(0), n_cells.sum(0))
+
+
+def mean_losses(
+    network: Network, batches: Iterable[Batch], numbers: Iterable[int], device: torch.device, *, step: int
+) -> tuple[int, dict[str, float]]:
+    """Return how many cells there are in some batches, and the means over them of the losses.
+
+    As `loss_sums`; a loss that no batch has is left out.
+    """
+    found = loss_sums(network, batches, numbers, device, step=step)
+    return int(found.n_cells.max()), found.means

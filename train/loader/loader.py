@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+import hashlib
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -20,7 +21,7 @@ from curate.errors import ShardError
 from curate.threads import mapped
 from curate.train.loader.batch import Batch
 from curate.train.loader.labels import read_labels
-from curate.train.loader.order import EpochOrder, weighted_times
+from curate.train.loader.order import CHUNK_CELLS, GROUP_CHUNKS, EpochOrder, weighted_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,8 +62,9 @@ class ShardLoader(IterableDataset[Batch]):
     is_shuffled
         Without it the cells come in the order of the shards, and the same every epoch.
     drop_last
-        Leave out a last batch that is not full. With several ranks, batches that cannot be shared equally are
-        left out too.
+        Leave out a last batch that is not full. Ranks have as many batches each, those that cannot be shared
+        equally are left out; but the last batch of the last rank may be the one that is not full, so that
+        with several ranks it takes `drop_last` for as many cells each.
     n_threads
         Batches made at the same time.
 
@@ -133,25 +135,72 @@ class ShardLoader(IterableDataset[Batch]):
         """Return the batches of an epoch for this rank."""
         return self._order(self.epoch).n_batches(n_ranks=self.n_ranks, drop_last=self.drop_last)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Begin an epoch at its start."""
-        self.epoch, self._next_batch = epoch, 0
+    def set_epoch(self, epoch: int, *, next_batch: int = 0) -> None:
+        """Begin an epoch at its start, or at a later batch of this rank."""
+        self.epoch, self._next_batch = epoch, next_batch
 
-    def state_dict(self) -> dict[str, int]:
-        """Return where it is: the epoch, and the batches of it that this rank has had."""
-        return {"epoch": self.epoch, "next_batch": self._next_batch, "seed": self.seed}
+    def state_dict(self) -> dict[str, Any]:
+        """Return where it is, and what decides which cells stand in which batch; plain values for JSON.
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on from where `state_dict` was taken; the batches that follow are the same.
+        "epoch", and "next_batch": the batches of it that this rank has had. Ranks are at the same place, so
+        that the state of one does for all of them.
+        """
+        return {"epoch": self.epoch, "next_batch": self._next_batch, **self._deciding}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken; the batches that follow have the same cells.
+
+        Encoding, labels and mask are no part of the state: what is made of the cells may be another.
 
         Raises
         ------
         ShardError
-            When it is the state of a loader with another seed.
+            When it is the state of a loader with other batches, naming what differs, or is none.
         """
-        if state["seed"] != self.seed:
-            raise ShardError(f"the state is of seed {state['seed']}, this loader's is {self.seed}; set it")
-        self.epoch, self._next_batch = state["epoch"], state["next_batch"]
+        wanted = self.state_dict()
+        if lacking := [name for name in wanted if name not in state]:
+            raise ShardError(
+                f"the state lacks {', '.join(lacking)}: it was not taken from this version of the loader; "
+                "begin an epoch with set_epoch"
+            )
+        differing = [
+            f"{name} is {state[name]!r} in the state and {value!r} here"
+            for name, value in self._deciding.items()
+            if state[name] != value
+        ]
+        if differing:
+            raise ShardError(
+                f"the state is of a loader with other batches: {'; '.join(differing)}; make the loader as it "
+                "was, or begin an epoch with set_epoch"
+            )
+        epoch, next_batch = state["epoch"], state["next_batch"]
+        n_batches = self._order(epoch).n_batches(n_ranks=self.n_ranks, drop_last=self.drop_last)
+        if not 0 <= next_batch <= n_batches:
+            raise ShardError(
+                f"the state is at batch {next_batch:,} of an epoch of {n_batches:,}; take another state"
+            )
+        self.set_epoch(epoch, next_batch=next_batch)
+
+    @cached_property
+    def _deciding(self) -> dict[str, Any]:
+        """What decides which cells stand in which batch, of every epoch."""
+        weights = None
+        if self._weights is not None:
+            weights = hashlib.sha256(np.ascontiguousarray(self._weights, "<f4").tobytes()).hexdigest()
+        return {
+            "manifest": self.shards.header.manifest,
+            "shards": self.shards.digest,
+            "split": self.split,
+            "batch_size": self.batch_size,
+            "n_ranks": self.n_ranks,
+            "seed": self.seed,
+            "is_shuffled": self.is_shuffled,
+            "drop_last": self.drop_last,
+            "weighting": self.weighting,
+            "weights": weights,
+            "chunk_cells": CHUNK_CELLS,
+            "group_chunks": GROUP_CHUNKS,
+        }
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches that are left of the epoch, then turn to the next epoch."""

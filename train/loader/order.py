@@ -3,7 +3,8 @@
 1. the rows of a split are cut into chunks that lie together on disk; an epoch shuffles the chunks;
 2. chunks are taken in groups, and the rows of a group are shuffled among themselves;
 3. the groups, one after the other, are cut into batches;
-4. ranks, and workers inside a rank, take every n-th batch: as many each, no cell twice.
+4. ranks, and workers inside a rank, take every n-th batch: no cell twice, and as many batches a rank, of
+   which the epoch's last may not be full.
 
 Since shards were shuffled when they were written, a group is a random sample of the split. Any batch can be
 found without those before it, which is what going on in the midst of an epoch needs.
@@ -53,7 +54,10 @@ class EpochOrder:
         return self.n_cells if self.times is None else int(self.times.sum())
 
     def n_batches(self, *, n_ranks: int = 1, drop_last: bool) -> int:
-        """Return the batches of a rank: the same for all ranks, at most n_ranks - 1 batches are left out."""
+        """Return the batches of a rank: the same for all ranks, at most n_ranks - 1 batches are left out.
+
+        All are full but for the last of the epoch, which the last rank may have: then it has fewer cells.
+        """
         whole, rest = divmod(self.n_rows, self.batch_size)
         n_all = whole + (0 if drop_last or not rest else 1)
         return n_all // n_ranks

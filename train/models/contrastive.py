@@ -109,6 +109,7 @@ class Contrastive(Network):
         "large": ContrastiveSettings(n_dims=256, hidden=2048),
     }
     facts_type: ClassVar[type[TypeFacts]] = TypeFacts
+    absent: ClassVar[Mapping[str, str]] = {"contrast": "no triplet: the loss kept is reconstruction only"}
     settings: ContrastiveSettings
     alike: Tensor
     different: Tensor
@@ -171,7 +172,10 @@ class Contrastive(Network):
         return with_share(weights, is_wanted, self.settings.task_share)
 
     def losses(self, batch: Batch, *, step: int) -> Mapping[str, Tensor]:
-        """Return the loss, its parts, and the triplets that there are in the batch."""
+        """Return the loss, its parts, and the triplets that there are in the batch.
+
+        In validation a batch without any has no contrast, and its loss is that of the reconstruction.
+        """
         del step
         settings = self.settings
         vectors = self._on_sphere(batch.x)
@@ -194,13 +198,14 @@ class Contrastive(Network):
             else:
                 contrast = ntxent_loss(vectors, pairs, temperature=settings.temperature)
         loss = settings.contrast_weight * contrast + (1 - settings.contrast_weight) * reconstruction
-        return {
-            "loss": loss,
-            "contrast": contrast,
-            "reconstruction": reconstruction,
-            "triplets": pairs.n_triplets,
-            **metrics,
-        }
+        n_triplets = pairs.n_triplets
+        of_triplets = {"contrast": contrast, **metrics}
+        if not self.training:
+            # A loss of 0 would be a perfect one.
+            of_triplets = {
+                name: value.where(n_triplets > 0, torch.nan) for name, value in of_triplets.items()
+            }
+        return {"loss": loss, "reconstruction": reconstruction, "triplets": n_triplets, **of_triplets}
 
     def embed_batch(self, batch: Batch) -> Tensor:
         """Return points of the unit sphere, float32 [b, n_dims]."""

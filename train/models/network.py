@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 class Network(Model):
     """A model that is trained by gradients."""
 
+    #: Of a loss that cells may not have: why, and what the loss that is kept is then.
+    absent: ClassVar[Mapping[str, str]] = {}
     settings: NetworkSettings
 
     def training_encoding(self) -> Encoding:
@@ -58,7 +60,8 @@ class Network(Model):
         """Return the losses of a batch: "loss" is minimised, others are written down.
 
         In training the global generator of torch is seeded by seed, rank and step before each call, so that
-        masks and dropout can be drawn from it; in validation by the number of the batch.
+        masks and dropout can be drawn from it; in validation by the number of the batch. In validation (eval
+        mode) one that the batch does not have is NaN, and left out of the mean; never "loss" itself.
 
         Parameters
         ----------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.train.shards.shards import Shard, Shards
 
 CHUNK = 2**18
+SUFFIXES = (".h5ad", ".zarr")
 
 
 def export(shards: Shards, path: Path, *, split: Split | None = None) -> int:
@@ -47,21 +48,32 @@ def export(shards: Shards, path: Path, *, split: Split | None = None) -> int:
     """
     splits = [each for each in SPLITS if shards.n_cells(each)] if split is None else [split]
     parts = [part for each in splits for part in shards.split(each)]
-    if path.exists():
-        raise ShardError(f"{path} exists; name another file or remove it first")
+    check_destination(path)
     if path.suffix == ".h5ad":
         import h5py
 
         with atomic_file(path) as aside, h5py.File(aside, "w") as file:
             return _write(file, shards, parts, split)
-    if path.suffix == ".zarr":
-        import zarr
-        from anndata import settings
+    import zarr
+    from anndata import settings
 
-        # Labels are small: one chunk each, and anndata is told so, lest it warns of its coming default.
-        with atomic_folder(path) as folder, settings.override(auto_shard_zarr_v3=False):
-            return _write(zarr.open_group(folder, mode="w"), shards, parts, split)
-    raise ShardError(f"{path} ends in {path.suffix or 'nothing'}; shards are exported to .h5ad or .zarr")
+    # Labels are small: one chunk each, and anndata is told so, lest it warns of its coming default.
+    with atomic_folder(path) as folder, settings.override(auto_shard_zarr_v3=False):
+        return _write(zarr.open_group(folder, mode="w"), shards, parts, split)
+
+
+def check_destination(path: Path) -> None:
+    """Refuse a path that is there, or of another ending.
+
+    Raises
+    ------
+    ShardError
+        Saying which.
+    """
+    if path.exists():
+        raise ShardError(f"{path} exists; name another file or remove it first")
+    if path.suffix not in SUFFIXES:
+        raise ShardError(f"{path} ends in {path.suffix or 'nothing'}; shards are exported to .h5ad or .zarr")
 
 
 def _write(file: Any, shards: Shards, parts: list[Shard], split: Split | None) -> int:

@@ -176,9 +176,9 @@ def test_a_saturated_answer_by_hand(manifest: Manifest) -> None:
     assert use == (
         "Use random-n400-s0@v1 (400 cells, 10 % of the corpus): scvi has 0.812 in macro-F1 there (mean of 2 "
         "seeds), and "
-        "the probability that all 4,000 cells bring more than 0.01 over it is 2.1 % (expected +0.02, 95 % "
+        "the probability that all 4,000 cells bring more than 0.01 over it is 2.1 % (expected +0.020, 95 % "
         "interval "
-        "-0.01 to +0.05)."
+        "-0.010 to +0.050)."
     )
     assert saved == (
         "6 models on 1,360 cells in all were trained or found for this, 14.5 % of the 9,360 that the whole "

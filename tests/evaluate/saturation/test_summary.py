@@ -140,6 +140,12 @@ def test_one_seed_says_why_it_cannot_tell() -> None:
     assert "3 sizes and 1 seeds show no plateau" in found["why_not"][0]
 
 
+def test_of_one_size_no_point_is_told() -> None:
+    found = summary(runs_of(table(ladder({0.01: [0.5, 0.6, 0.55]}))), rng=np.random.default_rng(0))
+    assert found["study_point"].to_list() == [None]
+    assert found["study_fraction"].to_list() == [None]
+
+
 def test_akaike_weights_by_hand() -> None:
     # Differences of 0 and 2 ln 3: weights 3/4 and 1/4; what could not be fitted has none.
     found = akaike_weights({"a": 10.0, "b": 10 + 2 * np.log(3), "c": float("inf")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
+from click.testing import CliRunner, Result
 
+from curate.cli import curate
 from curate.errors import ModelError, SourceError, WriteError
 from curate.train.embed.cells import embed_cells
 from curate.train.embed.sources import ShardsSource
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.train.artifact import Artifact
+    from curate.workspace import Workspace
 
 N_CELLS = 150
 
@@ -96,6 +100,29 @@ def test_genes_that_meet_are_summed_and_absent_ones_are_zero(
     assert (result.overlap.n_found, result.overlap.n_summed) == (100, 2)
     assert result.overlap.found_fraction == pytest.approx(100 / 120)
     assert result.overlap.counts_fraction == 1
+
+
+def test_genes_that_hold_few_of_the_counts_are_warned_of(
+    trained: Artifact,
+    fresh_workspace: Workspace,
+    counts: NDArray[np.float32],
+    coordinate_genes: pl.DataFrame,
+    tmp_path: Path,
+) -> None:
+    much = np.full((N_CELLS, 1), 9 * counts.sum() // N_CELLS, np.float32)
+    ids = coordinate_genes["feature_id"].to_list()
+    path = write(tmp_path / "much.h5ad", np.hstack([counts, much]), [*ids, "MYSTERY"])
+
+    def run(data: Path, out: str) -> Result:
+        arguments = ["-C", str(fresh_workspace.root), "embed-cells", trained.name, str(data), "--json"]
+        return CliRunner().invoke(curate, [*arguments, "-o", str(tmp_path / out)], catch_exceptions=False)
+
+    found = run(path, "much.npy")
+    assert "warning: the model sees 10.0% of the counts" in found.stderr
+    assert "though 100.0% of its own are there" in found.stderr
+    assert json.loads(found.stdout)["genes"]["counts_fraction"] == pytest.approx(0.1, abs=1e-3)
+    plain = write(tmp_path / "plain.h5ad", counts, ids)
+    assert "warning" not in run(plain, "plain.npy").stderr
 
 
 def test_too_few_of_the_models_genes_are_refused(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from curate.errors import ModelError, TrainingError
+from curate.errors import ModelError, TrainingError, WriteError
 from curate.train.fit.checkpoint import Checkpoint
 from curate.train.fit.log import LOG_FILE
 from curate.train.fit.losses import Losses
@@ -196,3 +197,20 @@ def test_tensorboard_that_is_not_installed_is_named(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModelError, match="TensorBoard is not installed: pip install tensorboard, or train"):
         network().fit(shards, plan(tensorboard=tmp_path / "events"))
+
+
+def test_a_checkpoint_that_cannot_be_written_says_whether_there_is_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    checkpoint = Checkpoint({}, {"weight": torch.zeros(2)})
+    with monkeypatch.context() as patched:
+        patched.setattr("curate.train.fit.checkpoint.save_file", full)
+        with pytest.raises(WriteError, match=r"No space left.*; it was the first one, and no step of"):
+            checkpoint.write(tmp_path)
+    checkpoint.write(tmp_path)
+    monkeypatch.setattr("curate.train.fit.checkpoint.save_file", full)
+    with pytest.raises(WriteError, match=r"No space left.*; the checkpoint before it is kept"):
+        checkpoint.write(tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,9 +118,87 @@ def test_it_goes_on_in_the_midst_of_an_epoch(shards: Shards) -> None:
     resumed = loader(shards)
     resumed.load_state_dict(state)
     assert had + rows_of(resumed) == whole
-    assert resumed.state_dict() == {"epoch": 1, "next_batch": 0, "seed": 0}
-    with pytest.raises(ShardError, match=r"state is of seed 0, this loader's is 5"):
-        loader(shards, seed=5).load_state_dict(state)
+    assert resumed.state_dict() == state | {"epoch": 1, "next_batch": 0}
+
+
+def test_a_state_is_plain_and_goes_on_in_every_rank(shards: Shards) -> None:
+    ranks = [loader(shards, rank=rank, n_ranks=2) for rank in range(2)]
+    wholes = [rows_of(each) for each in ranks]
+    first = loader(shards, rank=0, n_ranks=2)
+    next(iter(first))
+    state = json.loads(json.dumps(first.state_dict()))
+    for rank, whole in enumerate(wholes):
+        resumed = loader(shards, rank=rank, n_ranks=2)
+        resumed.load_state_dict(state)
+        assert rows_of(resumed) == whole[32:]
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "message"),
+    [
+        ({}, {"seed": 5}, r"seed is 0 in the state and 5 here; make the loader as it was"),
+        ({}, {"batch_size": 64}, r"batch_size is 32 in the state and 64 here"),
+        ({}, {"rank": 1, "n_ranks": 2}, r"n_ranks is 1 in the state and 2 here"),
+        ({}, {"split": "val"}, r"split is 'train' in the state and 'val' here"),
+        ({}, {"is_shuffled": False}, r"is_shuffled is True in the state and False here"),
+        ({}, {"drop_last": True}, r"drop_last is False in the state and True here"),
+        ({}, {"weighting": "sample"}, r"weighting is 'none' in the state and 'sample' here; weights is None"),
+        ({"weighting": "sample", "scale": 2}, {"weighting": "sample"}, r"batches: weights is '\w{64}' in"),
+    ],
+)
+def test_the_state_of_a_loader_with_other_batches_is_refused_naming_what_differs(
+    shards: Shards, taken: dict[str, Any], given: dict[str, Any], message: str
+) -> None:
+    def made(settings: dict[str, Any]) -> ShardLoader:
+        weights = np.arange(1.0, 1 + shards.n_cells("train")) ** settings.get("scale", 1)
+        rest = {name: value for name, value in settings.items() if name != "scale"}
+        return ShardLoader(
+            shards, Dense(shards.header.n_genes, None), **{"batch_size": 32, "weights": weights} | rest
+        )
+
+    state = made(taken).state_dict()
+    other = made(given)
+    with pytest.raises(ShardError, match=message):
+        other.load_state_dict(state)
+    assert (other.state_dict()["epoch"], other.state_dict()["next_batch"]) == (0, 0)
+
+
+def test_a_state_of_other_shards_or_of_no_such_batch_is_refused(shards: Shards) -> None:
+    made = loader(shards)
+    state = made.state_dict()
+    header = shards.header.model_copy(update={"manifest": "0" * 64})
+    with pytest.raises(ShardError, match=r"batches: manifest is '\w+' in the state and '0{64}' here; make"):
+        loader(replace(shards, header=header)).load_state_dict(state)
+    first, *others = shards.header.shards
+    files = {name: each.model_copy(update={"sha256": "0" * 64}) for name, each in first.files.items()}
+    written = (first.model_copy(update={"files": files}), *others)
+    header = shards.header.model_copy(update={"shards": written})
+    with pytest.raises(ShardError, match=r"batches: shards is '\w+' in the state and '\w+' here; make"):
+        loader(replace(shards, header=header)).load_state_dict(state)
+    renamed = shards.header.model_copy(update={"manifest_ref": "other@v3"})
+    loader(replace(shards, header=renamed)).load_state_dict(state)
+    with pytest.raises(ShardError, match=r"at batch 99 of an epoch of \d+"):
+        made.load_state_dict(state | {"next_batch": 99})
+    with pytest.raises(ShardError, match=r"the state lacks manifest, shards, split, .*set_epoch"):
+        made.load_state_dict({"epoch": 0, "next_batch": 1, "seed": 0})
+
+
+def test_ranks_have_full_batches_but_the_last_one_of_the_last_rank(shards: Shards) -> None:
+    n_cells = shards.n_cells("train")
+    size = next(s for s in range(20, 60) if n_cells % s and -(-n_cells // s) % 3 == 0)
+
+    def sizes(**settings: Any) -> list[list[int]]:
+        made = [
+            ShardLoader(shards, Dense(shards.header.n_genes), batch_size=size, rank=r, n_ranks=3, **settings)
+            for r in range(3)
+        ]
+        return [[len(batch.rows) for batch in each] for each in made]
+
+    *full, last = sizes()
+    n_batches = len(last)
+    assert full == [[size] * n_batches] * 2
+    assert last == [*[size] * (n_batches - 1), n_cells % size]
+    assert sizes(drop_last=True) == [[size] * (n_batches - 1)] * 3
 
 
 def test_ranks_share_an_epoch_equally_and_workers_of_torch_share_a_rank(shards: Shards) -> None:

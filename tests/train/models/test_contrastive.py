@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from curate.build.task.target import TaskTarget
 from curate.errors import ModelError, ShardError
 from curate.manifests.registry import Registry
 from curate.ontology import Ontology
+from curate.train.artifact.parts import absent_lines, parts_line
 from curate.train.fit.plan import Budget, FitPlan
+from curate.train.fit.validation import mean_losses
 from curate.train.loader import ShardLoader
 from curate.train.models import MODELS
 from curate.train.models.contrastive import Contrastive, ContrastiveSettings
@@ -269,3 +273,45 @@ def _violated(model: Contrastive, shards: Shards) -> float:
         across=batch.labels["across"],
     )
     return float(triplet_loss(vectors, pairs, margin=0.05, is_training=False)[1]["violated"])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_validation_cells_without_a_triplet_have_no_contrast_rather_than_a_perfect_one(
+    shards: Shards, relabel: Relabel, tmp_path: Path, loss: str
+) -> None:
+    # Of the validation cells only one has a type that is known.
+    val = shards.rows("val")
+    half_known = relabel(
+        cell_type_ontology_term_id=lambda row: (
+            "unknown" if row in val and row > val.start else ("CL:0000236" if row % 2 else "CL:0000624")
+        )
+    )
+    model = made(half_known, loss=loss)
+    report = model.fit(half_known, plan(tmp_path / "run", n_steps=2))
+    found = {row["metric"]: row["value"] for row in report.metrics.filter(split="val").to_dicts()}
+    assert set(found) == {"loss", "reconstruction", "triplets"}
+    assert found["triplets"] == 0
+    assert report.best_loss == pytest.approx(0.999 * found["reconstruction"])
+    assert "contrast" in set(report.metrics.filter(split="train")["metric"])
+    assert absent_lines(Contrastive, report.metrics, n_cells=len(val)) == [
+        f"no triplet among {len(val)} validation cells: the loss kept is reconstruction only"
+    ]
+
+
+def test_a_validation_batch_without_a_triplet_does_not_lower_the_mean_contrast(shards: Shards) -> None:
+    model = made(shards).eval()
+    batch = first_batch(model, shards)
+    none = replace(batch, labels={name: torch.full_like(each, -1) for name, each in batch.labels.items()})
+    cpu = torch.device("cpu")
+    alone = mean_losses(model, [batch], count(), cpu, step=0)[1]
+    n_cells, both = mean_losses(model, [batch, none], count(), cpu, step=0)
+    assert n_cells == 128
+    assert both["contrast"] == pytest.approx(alone["contrast"]) != 0
+    assert both["violated"] == pytest.approx(alone["violated"])
+    assert both["triplets"] == pytest.approx(alone["triplets"] / 2)
+    rows = [("val", 3, name, value) for name, value in both.items()] + [("val", 4, "contrast", 9.0)]
+    log = pl.DataFrame(rows, schema=["split", "step", "metric", "value"], orient="row")
+    assert f"reconstruction {both['reconstruction']:.6g}, triplets" in parts_line(log, 3)
+    assert "contrast" in parts_line(log, 3)
+    assert parts_line(log, 4) == "contrast 9"
+    assert parts_line(log, None) == ""

@@ -176,7 +176,7 @@ def test_a_gpu_that_is_not_there_is_refused(
     network: Callable[..., Linear], plan: Callable[..., FitPlan], shards: Shards
 ) -> None:
     given = plan()
-    with pytest.raises(ModelError, match="1 GPUs were asked for, torch sees 0; give fewer devices or acc"):
+    with pytest.raises(ModelError, match="1 GPU was asked for, torch sees none; give acc"):
         network().fit(shards, type(given)(given.folder, accelerator="gpu"))
 
 

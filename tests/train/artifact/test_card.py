@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from curate.train.artifact.train import train
+from curate.train.fit.plan import Budget, FitPlan
 from curate.train.shards import Shards
 
 if TYPE_CHECKING:
@@ -43,3 +45,28 @@ def test_a_control_is_not_said_to_have_seen_cells(
     card = (made.artifact.path / "README.md").read_text()
     assert "It took no training step" in card
     assert "have seen" not in card
+
+
+def test_the_parts_of_the_validation_loss_are_told_and_which_no_cell_had(
+    fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    said: list[str] = []
+    for n_cells in (1, 20):
+        plan = FitPlan(Path(), accelerator="cpu", budget=Budget(max_steps=2), validation_cells=n_cells)
+        made = train(
+            "contrastive",
+            fresh_manifest,
+            workspace=fresh_workspace,
+            preset="tiny",
+            plan=plan,
+            say=said.append,
+        )
+        card = (made.artifact.path / "README.md").read_text()
+        is_lacking = n_cells == 1
+        assert ("No triplet among 1 validation cell: the loss kept is" in card) == is_lacking
+        [measured] = re.findall(r"At step 2 it also measured: (.+)\.", card)
+        assert measured.startswith("reconstruction ")
+        assert ("contrast" not in measured) == is_lacking
+    assert [line for line in said if "triplet" in line] == [
+        "no triplet among 1 validation cell: the loss kept is reconstruction only"
+    ]

@@ -237,7 +237,7 @@ def _parts(document: RunDocument, kind: type[Model], metrics: pl.DataFrame) -> s
     """Return what the best validation measured beside the loss, and what of it no cell had."""
     parts = parts_line(metrics, document.best_step)
     lines = [f"At step {document.best_step:,} it also measured: {parts}."] if parts else []
-    n_cells = document.trained_on.n_cells.get("val", 0)
+    n_cells = min(document.asked.validation_cells, document.trained_on.n_cells.get("val", 0))
     lines += [f"{line[:1].upper()}{line[1:]}." for line in absent_lines(kind, metrics, n_cells=n_cells)]
     return "\n\n".join(lines)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from curate.train.models.network import Network
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from curate.train.models.model import Model
@@ -40,4 +41,5 @@ def absent_lines(kind: type[Model], metrics: pl.DataFrame, *, n_cells: int) -> l
     if not names:
         return []
     found = {name: why for name, why in kind.absent.items() if name not in names}
-    return [why.replace(":", f" among {n_cells:,} validation cells:", 1) for why in found.values()]
+    told = f" among {counted(n_cells, 'validation cell')}:"
+    return [why.replace(":", told, 1) for why in found.values()]

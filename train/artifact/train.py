@@ -169,7 +169,7 @@ def train(
     artifact = Artifact.open(path)
     if (n_dims := artifact.header.n_dims) < settings.n_dims:
         say(f"{n_dims:,} dimensions instead of {settings.n_dims:,}: the training cells have no more")
-    n_validated = min(job.plan.validation_cells, held.n_cells("val"))
+    n_validated = min(asked.validation_cells, held.n_cells("val"))
     for line in absent_lines(kind, artifact.metrics(), n_cells=n_validated):
         say(line)
     return Trained(artifact, is_new=True)

@@ -123,3 +123,28 @@ def test_the_first_and_the_last_loss_are_told(trained: Artifact) -> None:
         .alias("value")
     ).write_parquet(path)
     assert lines(trained)["loss"] == "train 2 → 2.75, val 2.5 → 1.75, weights of step 2, the best: val 1.75"
+
+
+def test_the_parts_of_the_validation_loss_are_told_and_which_no_cell_had(
+    fresh_workspace: Workspace, fresh_manifest: Manifest
+) -> None:
+    said: list[str] = []
+    for n_cells in (1, 20):
+        plan = FitPlan(Path(), accelerator="cpu", budget=Budget(max_steps=2), validation_cells=n_cells)
+        made = train(
+            "contrastive",
+            fresh_manifest,
+            workspace=fresh_workspace,
+            preset="tiny",
+            plan=plan,
+            say=said.append,
+        )
+        text = (made.artifact.path / "README.md").read_text()
+        is_lacking = n_cells == 1
+        assert ("No triplet among 1 validation cell: the loss kept is" in text) == is_lacking
+        [measured] = re.findall(r"At step 2 it also measured: (.+)\.", text)
+        assert measured.startswith("reconstruction ")
+        assert ("contrast" not in measured) == is_lacking
+    assert [line for line in said if "triplet" in line] == [
+        "no triplet among 1 validation cell: the loss kept is reconstruction only"
+    ]

@@ -84,6 +84,8 @@ def test_presence_of_a_corpus_that_is_read_only_is_not_kept(
     def refused(path: Path) -> None:
         raise WriteError(f"could not write {path}")
 
+    # The workspace that this one is a copy of may have been asked before.
+    (corpus.path / PRESENCE_FILE).unlink(missing_ok=True)
     with monkeypatch.context() as patch:
         patch.setattr("curate.corpus.presence.atomic_file", refused)
         found = measured_genes(corpus).presence

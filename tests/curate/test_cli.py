@@ -101,7 +101,7 @@ def test_init_makes_a_workspace_that_commands_find(
         ("build --strategy random --fraction ten", 2, "'ten' is not a number"),
         ("build --strategy random --n-cells 3-x", 2, "'3-x' is not a whole number or a range"),
         ("build --strategy random --fraction 0.1 --seed 4-0", 2, "the range '4-0' is empty"),
-        ("build --strategy random --fraction 0.1 --seed -1", 1, "seeds -1; give whole numbers from 0"),
+        ("build --strategy random --fraction 0.1 --seed -1", 2, "-1 is not in the range 0 to 2**63 - 1"),
         ("build --strategy random", 2, "give one of --fraction, --n-cells and --ladder"),
         ("build --strategy rendom --fraction 0.1", 2, "'rendom' is not one; did you mean 'random'"),
         ("build --strategy sketch --fraction 0.1 --embedding none", 1, "curate embed"),

@@ -38,3 +38,9 @@ def test_the_data_set_that_is_held_out_is_the_one_of_infection() -> None:
     assert TaskDocument.load(STUDY / "task.toml").reference.where == f"dataset_id == '{held_out}'"  # type: ignore[union-attr]
     for name in ("quick", "full"):
         assert held_out in Grid.load(STUDY / f"{name}.toml").datasets["infection"].data
+
+
+def test_a_data_set_of_few_genes_is_read_with_less_overlap() -> None:
+    datasets = Grid.load(STUDY / "real.toml").datasets
+    assert datasets["pbmc14k"].options == {"min_overlap": 0.4}
+    assert datasets["pbmc4k"].options == {}

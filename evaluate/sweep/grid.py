@@ -136,7 +136,7 @@ class DatasetEntry(Document):
 
     Attributes
     ----------
-    data, where, layer, gene_column, max_cells
+    data, where, layer, gene_column, max_cells, min_overlap
         As in `curate.evaluate.open.open_data`; the path of a file or store is relative to the grid.
     settings
         Of the tasks that it is evaluated in, by name, such as its label_column: each goes to those tasks
@@ -148,12 +148,15 @@ class DatasetEntry(Document):
     layer: str | None = None
     gene_column: str | None = None
     max_cells: Count | None = None
+    min_overlap: float | None = Field(default=None, ge=0, le=1)
     settings: dict[str, Any] = Field(default={})
 
     @property
     def options(self) -> dict[str, Any]:
         """What `open_data` takes beside it."""
-        return self.model_dump(include={"where", "layer", "gene_column", "max_cells"}, exclude_none=True)
+        return self.model_dump(
+            include={"where", "layer", "gene_column", "max_cells", "min_overlap"}, exclude_none=True
+        )
 
 
 class SplitEntry(Document):

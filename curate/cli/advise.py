@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.model_names import ModelName, need_torch, parse_settings
+from curate.cli.keys import MODEL
+from curate.cli.model_settings import need_torch, parse_settings
 from curate.cli.numbers import Fractions
 from curate.cli.strategy_names import StrategyNames
 from curate.cli.train_options import ACCELERATORS, POSITIVE, PRESETS
@@ -38,7 +39,7 @@ def _results_name(ctx: click.Context, param: click.Parameter, value: Path | None
 
 @click.command("advise")
 @click.argument("task_path", metavar="TASK.toml", type=click.Path(path_type=Path))
-@click.option("--model", required=True, type=ModelName(), help="The model to train.")
+@click.option("--model", required=True, type=MODEL, help="The model to train.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
@@ -53,7 +54,7 @@ def _results_name(ctx: click.Context, param: click.Parameter, value: Path | None
     show_default=True,
     help="Stop when the probability that the rest brings more is below this.",
 )
-@click.option("--proxy", type=ModelName(), help="A cheap model that finds the region first, such as pca.")
+@click.option("--proxy", type=MODEL, help="A cheap model that finds the region first, such as pca.")
 @click.option(
     "--strategy",
     type=StrategyNames(),

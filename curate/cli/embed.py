@@ -136,7 +136,7 @@ def command(
         embedding = _computed(found, workspace, name or "pca", settings)
     elif _is_model(source):
         from curate.build.embeddings.embed_trained import embed_trained
-        from curate.cli.model_names import need_torch
+        from curate.cli.model_settings import need_torch
         from curate.cli.models import find
 
         need_torch()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.cli.model_names import need_torch
+from curate.cli.model_settings import need_torch
 from curate.cli.train_options import ACCELERATORS
 from curate.manifests.document import SPLITS
 

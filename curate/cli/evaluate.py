@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.model_names import need_torch, parse_settings
+from curate.cli.keys import TASK
+from curate.cli.model_settings import need_torch, parse_settings
 from curate.cli.numbers import Seeds
 from curate.cli.train_options import ACCELERATORS
 
@@ -31,21 +32,6 @@ SETTINGS = (
 FINE_TUNE = {"head": ["head"], "full": ["full"], "both": ["head", "full"]}
 SUFFIXES = (".parquet", ".csv")
 WIDTH = 180
-
-
-class TaskName(click.ParamType[str]):
-    """A key of TASKS; the nearest is offered for anything else."""
-
-    name = "task"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name as it is."""
-        from curate.evaluate.tasks import TASKS
-        from curate.nearest import nearest
-
-        if value not in TASKS:
-            self.fail(f"no task named {value!r}; {nearest(value, TASKS)}", param, ctx)
-        return value
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -72,7 +58,7 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 
 
 @click.command("evaluate")
-@click.argument("task", type=TaskName())
+@click.argument("task", type=TASK)
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option(
     "--data",

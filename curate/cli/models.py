@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.model_names import need_torch
+from curate.cli.model_settings import need_torch
 from curate.cli.train_lines import how
 
 if TYPE_CHECKING:

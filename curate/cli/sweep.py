@@ -94,7 +94,7 @@ def run_(
     """
     if workers is not None and scheduler is not None:
         raise click.UsageError("give --workers or --scheduler; a scheduler has its own workers")
-    from curate.cli.model_names import need_torch
+    from curate.cli.model_settings import need_torch
     from curate.cli.sweep_lines import ended_lines, plan_lines
 
     need_torch()
@@ -151,7 +151,7 @@ def status_(home: str | None, *, name: str | None, as_json: bool) -> None:
 
 
 def _plan(home: str | None, grid: Path, price: float | None) -> Plan:
-    from curate.cli.model_names import need_torch
+    from curate.cli.model_settings import need_torch
 
     need_torch()
     from curate.evaluate.sweep.grid import Grid

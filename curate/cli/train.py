@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.companions import is_given
-from curate.cli.model_names import ModelName, need_torch, parse_settings
+from curate.cli.keys import MODEL
+from curate.cli.model_settings import need_torch, parse_settings
 from curate.cli.train_options import training_options
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 @click.command("train")
-@click.argument("model", type=ModelName())
+@click.argument("model", type=MODEL)
 @click.argument("ref", metavar="MANIFEST")
 @training_options
 @click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list, help="List models.")

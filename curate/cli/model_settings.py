@@ -1,4 +1,4 @@
-"""The names of models, and their settings, as arguments of the command line."""
+"""What commands of models and tasks share: settings as KEY=VALUE, and that torch is there."""
 
 from __future__ import annotations
 
@@ -9,33 +9,6 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from click.shell_completion import CompletionItem
-
-
-class ModelName(click.ParamType[str]):
-    """A key of MODELS; the nearest is offered for anything else."""
-
-    name = "model"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the name as it is."""
-        from curate.nearest import nearest
-        from curate.train.models import MODELS
-
-        if value not in MODELS:
-            self.fail(f"no model named {value!r}; {nearest(value, MODELS)}", param, ctx)
-        return value
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Return the names that begin so."""
-        from click.shell_completion import CompletionItem
-
-        from curate.train.models import MODELS
-
-        return [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
 
 
 def parse_settings(items: Sequence[str]) -> dict[str, Any]:

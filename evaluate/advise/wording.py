@@ -28,12 +28,12 @@ def _answer(advice: Advice) -> str:
         f"{advice.manifest.ref} ({document.n_cells:,} cells, {share(document.n_cells / n_all)} of the corpus)"
     )
     score = f"{advice.model} has {_mean(advice):.3f} in {metric_name(advice.metric)} there"
-    seeds = f"mean of {counted(climb.curve.n_seeds, 'seed')}"
+    n_seeds = int((climb.curve.n_cells == document.n_cells).sum())
+    seeds = f"mean of {counted(n_seeds, 'seed')}"
     if judgement is None:
         return (
             f"Undecided: {counted(len(climb.steps), 'size')} cannot show a curve; {where} is the largest "
-            "that was "
-            f"run, and {score} ({seeds})."
+            f"that was run, and {score} ({seeds})."
         )
     more = f"all {n_all:,.0f} cells bring more than {rule.tolerance:g}"
     if judgement.verdict == "saturated" and judgement.enough_gain is not None:
@@ -67,17 +67,31 @@ def _answer(advice: Advice) -> str:
 
 def _saved(advice: Advice) -> str:
     climb = advice.climb
-    took = (
-        f"{counted(climb.curve.n_runs, 'model')} on {climb.n_cells:,.0f} cells in all were trained or found "
-        "for this, "
-        f"{_percent(climb.share)} of the {climb.n_cells_of_all:,.0f} that the whole ladder of "
-        f"{counted(len(climb.sizes), 'step')} with {counted(climb.curve.n_seeds, 'seed')} takes"
+    runs = f"{counted(climb.curve.n_runs, 'model')} on {climb.n_cells:,.0f} cells in all"
+    whole = (
+        f"the {climb.n_cells_of_all:,.0f} of the whole ladder of {counted(len(climb.sizes), 'step')} with "
+        f"{counted(climb.curve.n_seeds, 'seed')}"
     )
+    took = f"That took {runs}, {_percent(climb.share)} of {whole}: {_percent(1 - climb.share)} are saved"
+    if climb.share >= 1:
+        took = f"That took {runs}, all of {whole}: nothing is saved"
     if advice.proxy_climb is not None:
         proxy = advice.proxy_climb
         runs = counted(proxy.curve.n_runs, "model")
         took += f"; before that, {runs} of {advice.proxy} on {proxy.n_cells:,.0f} cells found the region"
     return f"{took}."
+
+
+def caution(advice: Advice) -> str | None:
+    """Return what stands against the answer: models that were not trained to the end; None where few are."""
+    n_runs = advice.climb.curve.n_runs
+    if advice.n_improving <= n_runs / 2:
+        return None
+    return (
+        f"{advice.n_improving} of {counted(n_runs, 'model')} were still improving when their epochs ended, "
+        "so that "
+        "longer training may bring more than cells: raise --set max_epochs=, or give a budget"
+    )
 
 
 def to_json(advice: Advice) -> dict[str, Any]:
@@ -90,13 +104,16 @@ def to_json(advice: Advice) -> dict[str, Any]:
         "tolerance": advice.rule.tolerance,
         "risk": advice.rule.risk,
         "answer": list(sentences(advice)),
+        "caution": caution(advice),
         "label": advice.label,
         "manifest": {
             "ref": advice.manifest.ref,
             "id": advice.manifest.id,
             "n_cells": advice.manifest.document.n_cells,
         },
+        "baselines": dict(advice.baselines),
         "n_trained": advice.n_trained,
+        "n_improving": advice.n_improving,
         **_climbed(advice.climb),
         "proxy": None
         if advice.proxy_climb is None

@@ -118,7 +118,9 @@ def _subsets(plan: Plan) -> str:
 
 def _models(plan: Plan) -> str:
     numbers, grid = plan.document.numbers, plan.grid
-    per_subset = sum(len(model.presets or grid.presets) for model in grid.models) * len(grid.budgets)
+    per_subset = sum(
+        len(model.presets or grid.presets) * len(model.budgets or grid.budgets) for model in grid.models
+    )
     fits = f", {numbers.n_fits:,} fits" if numbers.n_fits != numbers.n_models else ""
     left_out = f", {numbers.n_left_out:,} places of the grid left out" if numbers.n_left_out else ""
     return (

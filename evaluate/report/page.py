@@ -13,7 +13,7 @@ from curate.evaluate.report.look import extent
 from curate.evaluate.report.pareto import COSTS, cost_of, front
 from curate.evaluate.report.report import charts_of
 from curate.evaluate.report.tables import SUMMARY, summary_row
-from curate.evaluate.report.verdicts import against_random_in_words, gaps, verdict_of
+from curate.evaluate.report.verdicts import against_random_in_words, compared, gaps, headlines, verdicts_of
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -107,16 +107,14 @@ def _head(report: Report, title: str) -> str:
 
 
 def _verdicts(report: Report) -> str:
-    parts = ["<h2>What the runs say</h2>"]
+    parts = ["<h2>What the runs say</h2>", _list(headlines(report))]
     views = report.saturation.partition_by(
         "task", "dataset", "setting", "method", "metric", maintain_order=True
     )
     for held in views:
         name = held.row(0, named=True)
         head = f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}"
-        parts.append(
-            f"<p><b>{escape(head)}</b></p>{_list(verdict_of(row) for row in held.iter_rows(named=True))}"
-        )
+        parts.append(f"<p><b>{escape(head)}</b></p>{_list(verdicts_of(held))}")
     return "".join(parts)
 
 
@@ -134,7 +132,25 @@ def _saturation(report: Report) -> str:
 
 
 def _strategies(report: Report) -> str:
-    return _list(against_random_in_words(report.differences))
+    if report.differences.is_empty():
+        return _list(against_random_in_words(report.differences))
+    rows = [
+        (
+            row["dataset"],
+            f"{row['metric']}, {row['setting']} {row['method']}",
+            row["model"],
+            compared(row).rstrip(","),
+            row["comparison"],
+            f"{row['difference']:+.3g}",
+            f"{row['low']:+.3g} to {row['high']:+.3g}",
+            f"{row['p']:.2g}",
+            f"{row['p_adjusted']:.2g}",
+        )
+        for row in report.differences.sort("p_adjusted", "p", maintain_order=True).iter_rows(named=True)
+    ]
+    heads = [(name, "") for name in ("data set", "metric", "model", "subsets", "at")]
+    heads += [(name, "n") for name in ("difference", "95 %", "p", "adjusted p")]
+    return f'<div class="wide">{_table(heads, rows)}</div>'
 
 
 def _cost(report: Report) -> str:

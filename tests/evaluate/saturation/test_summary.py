@@ -137,7 +137,7 @@ def test_one_seed_says_why_it_cannot_tell() -> None:
     assert found.schema == pl.Schema(SCHEMA)
     assert found["verdict"].to_list() == [None]
     assert found["study_point"].to_list() == [50_000]
-    assert "3 sizes and 1 seeds show no plateau" in found["why_not"][0]
+    assert "3 sizes and 1 seed show no plateau" in found["why_not"][0]
 
 
 def test_of_one_size_no_point_is_told() -> None:

@@ -86,12 +86,15 @@ class EvaluationData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of counts, names of genes, and obs."""
+        """sha256 (hex) of counts, obs and var, and of how genes are found among those of a model."""
         digest = hashlib.sha256(np.asarray(self.counts.indptr, "<i8").tobytes())
         digest.update(np.asarray(self.counts.indices, "<i8").tobytes())
         digest.update(np.asarray(self.counts.data, "<u4").tobytes())
-        for name, values in (("var", self.var_names), *((each.name, each) for each in self.obs)):
-            digest.update(f"\n{name}\n".encode())
+        asked = (self.organism, self.gene_column, self.min_overlap)
+        digest.update(repr(asked).encode())
+        columns = [("obs", self.obs), ("var", self.var), ("var", self.var_names.alias("").to_frame())]
+        for axis, values in ((axis, each) for axis, table in columns for each in table):
+            digest.update(f"\n{axis} {values.name}\n".encode())
             digest.update("\n".join(values.cast(pl.String).fill_null("")).encode())
         return digest.hexdigest()
 

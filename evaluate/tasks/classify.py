@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import Field
 
+from curate.documents import Listed
 from curate.errors import EvaluationError
 from curate.evaluate.data import logged
 from curate.evaluate.finetune.finetune import fine_tuned
@@ -69,7 +70,7 @@ class ClassifySettings(FineTuneSettings):
 
     label_column: str = "cell_type"
     group_column: str | None = None
-    probes: tuple[Probe, ...] = ("knn", "centroid", "logistic")
+    probes: Listed[Probe] = ("knn", "centroid", "logistic")
     n_neighbors: Annotated[int, Field(ge=1)] = N_NEIGHBORS
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = TEST_FRACTION
     terms: dict[str, str] = Field(default={})

@@ -71,6 +71,9 @@ def test_types_absent_from_training_are_reported_apart() -> None:
     )
     assert of(found, "accuracy", part=KNOWN) == 0.5
     assert of(found, "accuracy", part=ABSENT) == pytest.approx(1 / 3)
+    # A type that is only guessed has no cells here, and no recall.
+    assert of(found, "macro_recall", part=KNOWN) == 0.5
+    assert of(found, "macro_recall", part=ABSENT) == pytest.approx((0.5 + 0) / 2)
     assert [each.n_cells for each in found if each.part == ABSENT] == [3, 3]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from curate.build.leakage.guard import CELL_METHODS
+from curate.build.leakage.near import KEPT_A_CELL
 from curate.build.leakage.report import leakage
 from curate.errors import EvaluationError, LeakageError
 from curate.wording import counted
@@ -38,6 +39,11 @@ class Leaked:
         bool [n_cells] of the evaluation data; those that could be told one by one.
     n_seen
         Cells of the manifest that are among the evaluation data.
+    n_untold
+        Cells that detect too few of the genes of some training cells to be told from them.
+    is_all
+        Whether no more of the evaluation data can be copies; of a training cell with many, only the most
+        alike are found.
     why_not
         Why it could not be found out; None when it could.
     """
@@ -45,6 +51,8 @@ class Leaked:
     cells: NDArray[np.bool_]
     n_seen: int
     why_not: str | None = None
+    n_untold: int = 0
+    is_all: bool = True
 
 
 def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
@@ -78,13 +86,13 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
         return Leaked(none, 0, str(error))
     if why_not := report.not_compared(CELL_METHODS):
         return Leaked(none, 0, "; ".join(f"{name}: {reason}" for name, reason in why_not.items()))
-    if report.n_too_few:
-        data.notice(
-            f"{report.n_too_few:,} of {data.n_cells:,} cells detect too few of the genes that some training "
-            f"cells of {manifest.ref} were measured in to be told from them"
-        )
     cells = _cells(data, report)
-    return Leaked(cells, max(int(cells.sum()), _n_by_name(report)))
+    return Leaked(
+        cells,
+        max(int(cells.sum()), _n_by_name(report)),
+        n_untold=report.n_too_few,
+        is_all=_most_copies(report) < KEPT_A_CELL,
+    )
 
 
 def guard(
@@ -111,7 +119,7 @@ def guard(
     LeakageError
         When there are such cells, or nothing can tell.
     """
-    gone = np.zeros(data.n_cells, np.bool_)
+    gone, untold, n_cells = np.zeros(data.n_cells, np.bool_), 0, data.n_cells
     said = []
     for manifest in manifests:
         found = look(data, manifest)
@@ -122,17 +130,29 @@ def guard(
                     f"{found.why_not}; --allow-leakage goes on and marks every result"
                 )
             said.append(f"not compared with {manifest.ref}")
-        elif found.n_seen and drop and found.cells.any():
+        elif found.n_seen and drop and found.cells.any() and found.is_all:
             gone |= found.cells
         elif found.n_seen:
             if not allow:
                 n = int(found.cells.sum())
+                if drop and n:
+                    raise LeakageError(
+                        f"{data.name} has {KEPT_A_CELL} copies or more of one training cell of {manifest.ref}, "
+                        f"of which only the {KEPT_A_CELL} most alike are found; leave its copies out of the "
+                        "data, or build with --exclude-overlap"
+                    )
                 raise LeakageError(
                     f"{counted(n or found.n_seen, 'cell')} of {data.name} are training or validation cells "
                     f"of {manifest.ref}; leave them out with --drop-shared, build with --exclude-overlap, "
                     "or allow it with --allow-leakage, which marks every result"
                 )
             said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
+        if found.n_untold:
+            data.notice(
+                f"{found.n_untold:,} of {data.n_cells:,} cells detect too few of the genes that some training "
+                f"cells of {manifest.ref} were measured in to be told from them"
+            )
+            untold = max(untold, found.n_untold)
     if gone.any():
         n = int(gone.sum())
         if n == data.n_cells:
@@ -140,6 +160,8 @@ def guard(
         data.notices.append(f"{counted(n, 'cell')} of {data.name} that training saw are left out")
         data = data.take(~gone)
         said.append(f"dropped: {n} cells")
+    if untold:
+        said.append(f"{untold} of {n_cells} cells could not be told from training cells")
     return data, "; ".join(said) or NONE
 
 
@@ -147,6 +169,14 @@ def _n_by_name(report: EvaluationReport) -> int:
     """Return the cells of training or validation that were found by joinid."""
     held = [report.methods, *(source.methods for source in report.sources.values())]
     return sum(each["joinid"].splits.get(split, 0) for each in held if "joinid" in each for split in SEEN)
+
+
+def _most_copies(report: EvaluationReport) -> int:
+    """Return how many evaluation cells were found of the cell of which most were."""
+    if not report.pairs.height:
+        return 0
+    of_each = report.pairs.group_by("source", "soma_joinid").agg(pl.len().alias("n"))
+    return int(of_each["n"].to_numpy().max())
 
 
 def _cells(data: EvaluationData, report: EvaluationReport) -> NDArray[np.bool_]:

@@ -101,7 +101,7 @@ def _head(report: Report, title: str) -> str:
     leaked = report.results.filter(pl.col("leakage").is_not_null() & (pl.col("leakage") != "none"))
     if leaked.height:
         said = ", ".join(leaked["leakage"].unique().sort().to_list())
-        told.append(f"{counted(leaked.height, 'result')} with cells in training and evaluation: {said}")
+        told.append(f"Cells in training and in evaluation, of {counted(leaked.height, 'result')}: {said}")
     notes = "".join(f'<p class="note">{escape(each)}</p>' for each in [*told, *gaps(runs)])
     return f'<h1>{escape(title)}</h1><p class="faint">{escape(facts)}</p>{notes}'
 

@@ -137,7 +137,7 @@ def guard(
                 n = int(found.cells.sum())
                 if drop and n:
                     raise LeakageError(
-                        f"{data.name} has {KEPT_A_CELL} copies or more of one training cell of {manifest.ref}, "
+                        f"{data.name} has {KEPT_A_CELL} copies or more of a training cell of {manifest.ref}, "
                         f"of which only the {KEPT_A_CELL} most alike are found; leave its copies out of the "
                         "data, or build with --exclude-overlap"
                     )
@@ -149,8 +149,8 @@ def guard(
             said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
         if found.n_untold:
             data.notice(
-                f"{found.n_untold:,} of {data.n_cells:,} cells detect too few of the genes that some training "
-                f"cells of {manifest.ref} were measured in to be told from them"
+                f"{found.n_untold:,} of {data.n_cells:,} cells detect too few of the genes that some "
+                f"training cells of {manifest.ref} were measured in to be told from them"
             )
             untold = max(untold, found.n_untold)
     if gone.any():

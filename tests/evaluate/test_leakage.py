@@ -72,7 +72,7 @@ def test_where_copies_may_be_left_nothing_is_dropped(half_seen: Path, manifest: 
     anndata.concat(copies, index_unique="-", merge="same").write_h5ad(half_seen)
     data = open_data(str(half_seen))
     assert not leaked(data, manifest).is_all
-    with pytest.raises(LeakageError, match=r"8 copies or more of one training cell .* leave its copies out"):
+    with pytest.raises(LeakageError, match=r"8 copies or more of a training cell .* leave its copies out"):
         guard(data, [manifest], drop=True)
 
 

@@ -8,7 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import polars as pl
+import scipy.sparse as sp
+from anndata import AnnData
 
 from curate.build.task.halves import value_texts
 from curate.errors import EvaluationError
@@ -129,6 +132,12 @@ class EvaluationData:
             obs=self.obs[rows],
             identity=None if self.identity is None else self.identity[rows],
         )
+
+    def write(self, path: Path) -> None:
+        """Write names of cells and genes, and the counts, as an h5ad file."""
+        obs = pd.DataFrame(index=self.obs_names.cast(pl.String).to_list())
+        var = pd.DataFrame(index=self.var_names.cast(pl.String).to_list())
+        AnnData(sp.csr_matrix(self.counts), obs=obs, var=var).write_h5ad(path)
 
     def aligned(self, genes: GeneSpace) -> tuple[csr_array, Overlap]:
         """Return the counts in the genes of a model, by Ensembl id first, then by symbol.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.build.leakage.found import EvaluationReport
+    from curate.build.leakage.guard import Method
     from curate.evaluate.data import EvaluationData
     from curate.manifests.document import Split
     from curate.manifests.manifest import Manifest
@@ -58,8 +61,8 @@ class Leaked:
 def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
     """Look for cells of the evaluation data among those that a model of the manifest was fitted on.
 
-    Cells of the same Census are compared by soma_joinid, those of a file by name, by equal counts and by
-    nearly the same detected genes; see `curate leakage`.
+    Cells of the same Census are compared by soma_joinid and by equal counts, for a Census holds some cells
+    twice; those of a file by name, by equal counts and by nearly the same detected genes (`curate leakage`).
 
     Raises
     ------
@@ -67,26 +70,46 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
         When the data or the corpus cannot be read.
     """
     none = np.zeros(data.n_cells, np.bool_)
-    corpus = manifest.find_corpus()
-    if corpus is None:
+    if manifest.find_corpus() is None:
         return Leaked(none, 0, f"the corpus of {manifest.ref} is not at hand")
-    if data.identity is not None:
-        if data.census != manifest.document.corpus.census:
-            return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
-        held = manifest.cells().filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))
-        seen = held.select(pl.col("source").cast(pl.String), pl.col("soma_joinid").cast(pl.Int64))
-        at = data.identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
-        none[at["index"].to_numpy()] = True
-        return Leaked(none, at.height)
+    if data.identity is None:
+        return _by_content(data, manifest, data.path, data.obs_names, CELL_METHODS)
+    if data.census != manifest.document.corpus.census:
+        return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
+    is_held = _by_joinid(data.identity, manifest)
+    with TemporaryDirectory() as folder:
+        path, names = Path(folder) / "cells.h5ad", pl.Series(np.arange(data.n_cells)).cast(pl.String)
+        replace(data, obs_names=names).write(path)
+        copies = _by_content(data, manifest, path, names, ("exact",))
+    cells = is_held | copies.cells
+    # What no method can compare by content is compared by joinid all the same.
+    n_untold = data.n_cells if copies.why_not is not None else copies.n_untold
+    return replace(copies, cells=cells, n_seen=int(cells.sum()), why_not=None, n_untold=n_untold)
+
+
+def _by_joinid(identity: pl.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
+    held = manifest.cells().filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))
+    seen = held.select(pl.col("source").cast(pl.String), pl.col("soma_joinid").cast(pl.Int64))
+    found = np.zeros(identity.height, np.bool_)
+    at = identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
+    found[at["index"].to_numpy()] = True
+    return found
+
+
+def _by_content(
+    data: EvaluationData, manifest: Manifest, path: Path, names: pl.Series, methods: tuple[Method, ...]
+) -> Leaked:
+    """Look for the cells of a file, of these names."""
+    none = np.zeros(data.n_cells, np.bool_)
     try:
         report = leakage(
-            manifest, [data.path], by=CELL_METHODS, layer=data.layer, gene_column=data.gene_column
+            manifest, [path], by=methods, layer=data.layer, gene_column=data.gene_column
         ).evaluations[0]
     except LeakageError as error:
         return Leaked(none, 0, str(error))
-    if why_not := report.not_compared(CELL_METHODS):
+    if why_not := report.not_compared(methods):
         return Leaked(none, 0, "; ".join(f"{name}: {reason}" for name, reason in why_not.items()))
-    cells = _cells(data, report)
+    cells = _cells(names, report)
     return Leaked(
         cells,
         max(int(cells.sum()), _n_by_name(report)),
@@ -179,9 +202,9 @@ def _most_copies(report: EvaluationReport) -> int:
     return int(of_each["n"].to_numpy().max())
 
 
-def _cells(data: EvaluationData, report: EvaluationReport) -> NDArray[np.bool_]:
+def _cells(names: pl.Series, report: EvaluationReport) -> NDArray[np.bool_]:
     pairs = report.pairs
     if not pairs.height:
-        return np.zeros(data.n_cells, np.bool_)
-    names = pairs.filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))["evaluation_cell"]
-    return data.obs_names.is_in(names.unique().to_list()).to_numpy()
+        return np.zeros(len(names), np.bool_)
+    found = pairs.filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))["evaluation_cell"]
+    return names.is_in(found.unique().to_list()).to_numpy()

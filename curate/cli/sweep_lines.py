@@ -30,7 +30,10 @@ def plan_lines(plan: Plan) -> list[str]:
     if numbers.unknown:
         held = ", ".join(f"{work} ({n:,})" for work, n in numbers.unknown.items())
         lines.append(
-            ("unknown", f"no rate is known of {held}; train and evaluate one, or state it under [rates]")
+            (
+                "unknown",
+                f"no rate is known of {held}; a run measures it, or state it under [rates]",
+            )
         )
     if numbers.cost is not None:
         at_least = "at least " if numbers.unknown else ""

@@ -36,7 +36,7 @@ body {{ font: 14px/1.45 "Liberation Sans", Helvetica, Arial, sans-serif; color: 
   max-width: 1080px; margin: 32px auto; padding: 0 24px; }}
 h1 {{ font-size: 22px; margin: 0 0 4px; overflow-wrap: anywhere; }}
 h2 {{ font-size: 16px; margin: 36px 0 10px; border-top: 1px solid {GRID}; padding-top: 18px; }}
-p, li, td, th {{ overflow-wrap: anywhere; }}
+p, li {{ overflow-wrap: anywhere; }}
 ul {{ padding-left: 20px; }} li {{ margin: 3px 0; }}
 .faint {{ color: {FAINT}; }}
 .note {{ border-left: 4px solid {COLOURS[1]}; padding: 4px 12px; }}
@@ -207,6 +207,7 @@ def _how(report: Report) -> str:
         "Plateau: gains of all larger subsets over it are bounded at 95 % by the tolerance, 5 % of the best "
         "mean unless "
         "given; runs of a seed are pairs.",
+        "Verdicts: of each curve by itself, at 95 %, one-sided; of twenty flat curves one may seem to rise.",
         "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, "
         "calibrated by "
         "simulation.",

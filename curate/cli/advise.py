@@ -245,8 +245,10 @@ def command(
 
 def _task(path: Path, corpus: Corpus) -> Task:
     from curate.build.task.task import Task
+    from curate.evaluate.advise.held_out import held_out_reference
 
     task = Task.open(path, corpus)
+    held_out_reference(task)
     for note in task.notes:
         click.echo(f"notice: {note}", err=True)
     return task
@@ -328,7 +330,7 @@ def _print_plan(plan: Plan, task: Task, *, as_json: bool, err: bool = False) -> 
 
 
 def _show(advice: Advice, *, as_json: bool) -> None:
-    from curate.evaluate.advise.wording import caution, sentences, to_json
+    from curate.evaluate.advise.wording import cautions, sentences, to_json
     from curate.manifests.page import simulated
 
     if as_json:
@@ -336,7 +338,7 @@ def _show(advice: Advice, *, as_json: bool) -> None:
         return
     for line in sentences(advice):
         click.echo(line)
-    if warned := caution(advice):
-        click.echo(f"notice: {warned}", err=True)
+    for each in cautions(advice):
+        click.echo(f"notice: {each}", err=True)
     if label := simulated({advice.manifest.document.corpus.name: advice.label}):
         click.echo(label)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from curate.errors import LeakageError
 from curate.evaluate.advise.training import was_improving
 from curate.evaluate.evaluate import evaluate
 from curate.evaluate.leakage import guard, leaked
@@ -70,7 +71,7 @@ class Trials:
         """
         manifest = self.rungs.manifest(step, seed)
         # What may not be evaluated need not be trained.
-        guard(self.data, [manifest], allow=self.allow_leakage, look=self._look)
+        self._check(manifest)
         said: list[str] = []
         trained = train(
             self.model,
@@ -112,6 +113,20 @@ class Trials:
         cells = manifest.document.n_cells
         self.tell(f"{self.model} on {cells:,} cells, seed {seed}: {sign * score:.4f} ({how})")
         return score
+
+    def _check(self, manifest: Manifest) -> None:
+        """Refuse a manifest that holds held-out cells, saying what of the document keeps them out."""
+        try:
+            guard(self.data, [manifest], allow=self.allow_leakage, look=self._look)
+        except LeakageError:
+            n_seen = int(self._look(self.data, manifest).cells.sum())
+            if not n_seen:
+                raise
+            raise LeakageError(
+                f"{n_seen:,} held-out cells of {self.data.name} are training or validation cells of "
+                f'{manifest.ref}; leave them out of the subsets with reference = "all" under [exclude] of '
+                "the task, or allow it with --allow-leakage, which marks every result"
+            ) from None
 
     def _note(self, line: str) -> None:
         """Say what a person should know of a training or an evaluation: once, though all runs say it."""

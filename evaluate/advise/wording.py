@@ -46,13 +46,15 @@ def _answer(advice: Advice) -> str:
         before = f"{climb.sizes[climb.steps[-2]]:,.0f} cells"
         if judgement.verdict == "rising":
             return (
-                f"Use the whole corpus, {where}: {score} ({seeds}), and over {before} it brings more than "
+                f"Use the whole corpus, {advice.manifest.ref} ({n_all:,.0f} cells): {score} "
+                f"({seeds}), and over {before} it brings more than "
                 f"{rule.tolerance:g} with a probability of {_percent(judgement.probability)} "
                 f"({_gain(judgement.gain)})."
             )
         return (
             f"Undecided: whether {more} over {before} cannot be told, {noise} (probability "
-            f"{_percent(judgement.probability)}, {_gain(judgement.gain)}); on {where} {score} ({seeds})."
+            f"{_percent(judgement.probability)}, {_gain(judgement.gain)}); with {advice.manifest.ref} "
+            f"{score} ({seeds})."
         )
     if judgement.verdict == "rising":
         return (
@@ -82,15 +84,27 @@ def _saved(advice: Advice) -> str:
     return f"{took}."
 
 
-def caution(advice: Advice) -> str | None:
-    """Return what stands against the answer: models that were not trained to the end; None where few are."""
+def cautions(advice: Advice) -> list[str]:
+    """Return what stands against the answer: a baseline that is better; models not trained to the end."""
+    found = []
+    sign, mean = _sign(advice), _mean(advice)
+    if advice.baselines:
+        name, best = max(advice.baselines.items(), key=lambda each: sign * each[1])
+        if sign * (best - mean) > 0:
+            found.append(
+                f"{name}, which needs no training, has {best:.3f} in {metric_name(advice.metric)} on the "
+                "same cells"
+            )
     n_runs = advice.climb.curve.n_runs
-    if advice.n_improving <= n_runs / 2:
-        return None
+    if advice.n_improving > n_runs / 2:
+        found.append(_unfinished(advice.n_improving, n_runs))
+    return found
+
+
+def _unfinished(n_improving: int, n_runs: int) -> str:
     return (
-        f"{advice.n_improving} of {counted(n_runs, 'model')} were still improving when their epochs ended, "
-        "so that "
-        "longer training may bring more than cells: raise --set max_epochs=, or give a budget"
+        f"{n_improving} of {counted(n_runs, 'model')} were still improving when their epochs ended, "
+        "so that longer training may bring more than cells: raise --set max_epochs=, or give a budget"
     )
 
 
@@ -104,7 +118,7 @@ def to_json(advice: Advice) -> dict[str, Any]:
         "tolerance": advice.rule.tolerance,
         "risk": advice.rule.risk,
         "answer": list(sentences(advice)),
-        "caution": caution(advice),
+        "cautions": cautions(advice),
         "label": advice.label,
         "manifest": {
             "ref": advice.manifest.ref,
@@ -151,8 +165,13 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 def _mean(advice: Advice) -> float:
     curve = advice.climb.curve
     held = curve.scores[curve.n_cells == advice.manifest.document.n_cells]
+    return float(held.mean()) * _sign(advice)
+
+
+def _sign(advice: Advice) -> float:
+    """Return -1 where lower is better: scores of a curve are turned then."""
     higher = advice.results.filter(advice.results["metric"] == advice.metric)["higher_is_better"]
-    return float(held.mean()) * (1.0 if higher[0] else -1.0)
+    return 1.0 if higher[0] else -1.0
 
 
 def _gain(gain: Interval) -> str:

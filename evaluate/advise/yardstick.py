@@ -98,6 +98,9 @@ def try_baselines(
         score, sign = yardstick.read(table.filter(pl.col("model") == subject.name), data.name)
         found[subject.name] = sign * score
     others = _scores(table, yardstick.metric).filter(~pl.col("model").is_in(list(found)))
+    if yardstick.card.replicate is not None:
+        # A positive control is no baseline.
+        others = others.filter(~pl.col("method").str.starts_with(yardstick.card.replicate))
     for (method,), rows in others.group_by("method", maintain_order=True):
         found[str(method)] = float(rows["value"].mean())  # type: ignore[arg-type]
     return table, found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from curate.evaluate.advise.climb import Climb
 from curate.evaluate.advise.held_out import held_out_data
 from curate.evaluate.advise.rule import Judgement, Rule
 from curate.evaluate.advise.rungs import Rungs
-from curate.evaluate.advise.wording import caution, sentences
+from curate.evaluate.advise.wording import cautions, sentences
 from curate.evaluate.results import RESULT_SCHEMA, read_results
 from curate.evaluate.saturation.curve import Curve
 from curate.evaluate.saturation.fit import Interval
@@ -107,6 +108,7 @@ def test_cells_that_training_would_see_are_refused_before_anything_is_trained(
     before = sorted(workspace.models_path.iterdir())
     result = run(workspace, document, *MODEL, "--fractions", "0.9,0.95,1")
     assert isinstance(result.exception, LeakageError)
+    assert 'reference = "all" under [exclude]' in str(result.exception)
     assert sorted(workspace.models_path.iterdir()) == before
 
 
@@ -262,10 +264,17 @@ def test_the_whole_ladder_saves_nothing(manifest: Manifest) -> None:
 def test_models_that_were_not_done_stand_against_the_answer(
     manifest: Manifest, n_improving: int, is_said: bool
 ) -> None:
-    said = caution(advice(climbed(judged("rising", 0.99)), manifest, n_improving=n_improving))
-    assert (said is not None) == is_said
-    if said is not None:
-        assert said.startswith("4 of 6 models were still improving when their epochs ended")
+    said = cautions(advice(climbed(judged("rising", 0.99)), manifest, n_improving=n_improving))
+    assert len(said) == is_said
+    assert all(each.startswith("4 of 6 models were still improving when their epochs ended") for each in said)
+
+
+def test_a_baseline_that_is_better_stands_against_the_answer(manifest: Manifest) -> None:
+    found = replace(advice(climbed(judged("rising", 0.99)), manifest), baselines={"pca": 0.9, "hvg": 0.85})
+    assert cautions(found) == ["pca, which needs no training, has 0.900 in macro-F1 on the same cells"]
+    lower = found.results.with_columns(pl.lit(False).alias("higher_is_better"))
+    # Then scores are turned, and -0.8125 is worse than 0.9.
+    assert cautions(replace(found, results=lower, baselines={"pca": 0.9})) == []
 
 
 def test_what_the_proxy_took_is_said(manifest: Manifest) -> None:

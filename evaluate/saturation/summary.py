@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from curate.errors import SaturationError
+from curate.evaluate.saturation.aicc import aicc_of_constant, akaike_weights
 from curate.evaluate.saturation.families import FAMILIES
-from curate.evaluate.saturation.fit import aicc_of_constant, fit
+from curate.evaluate.saturation.fit import fit
 from curate.evaluate.saturation.outlook import Outlook
 from curate.evaluate.saturation.points import plateau, study_point
 from curate.evaluate.saturation.runs import CURVE, curve_of, curves_of, n_of_all
@@ -154,16 +155,6 @@ def _fitted(curve: Curve, n_all: float | None, *, level: float, seeds: list[int]
     if n_all is not None and n_all > 1.001 * largest:
         found |= _ends("gain_all", best.gain(largest, n_all, level=level, rng=rng))
     return found
-
-
-def akaike_weights(criteria: dict[str, float]) -> dict[str, float]:
-    """Return exp(-Δ/2) of each criterion, scaled to add to 1 (Burnham and Anderson 2002)."""
-    values = np.array(list(criteria.values()))
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return dict.fromkeys(criteria, 1 / len(criteria))
-    raw = np.exp(-(values - finite.min()) / 2)
-    return dict(zip(criteria, (raw / raw.sum()).tolist(), strict=True))
 
 
 def _ends(name: str, interval: Interval | None) -> dict[str, float]:

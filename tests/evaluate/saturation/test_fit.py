@@ -9,9 +9,10 @@ import pytest
 from scipy.optimize import curve_fit
 
 from curate.errors import SaturationError
+from curate.evaluate.saturation.aicc import aicc_of_constant
 from curate.evaluate.saturation.curve import Curve
 from curate.evaluate.saturation.families import FAMILIES
-from curate.evaluate.saturation.fit import aicc_of_constant, fit
+from curate.evaluate.saturation.fit import fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

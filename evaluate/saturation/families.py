@@ -49,8 +49,9 @@ class Family:
         if not self.n_parameters:
             return np.ones(1)
         first = FAMILIES[self.name].thetas
-        widths: Floats = np.gradient(np.interp(self.thetas, first, np.arange(first.size)))
-        return widths / widths.sum()
+        widths = np.gradient(np.interp(self.thetas, first, np.arange(first.size)))
+        masses: Floats = widths / widths.sum()
+        return masses
 
     def finer(self, is_split: NDArray[np.bool_], n: int) -> Family:
         """Return the family with some gaps of its grid, bool [g - 1], each split into n."""

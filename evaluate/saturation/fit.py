@@ -9,7 +9,7 @@ a grid of θ the likelihood, and with it the interval of anything linear in a an
 of their own make pairs of the runs of a seed, as a nested ladder needs.
 
 1. the scores are centred within each seed;
-2. for each θ of the grid, b and the residual sum of squares;
+2. for each θ of a grid, b and the residual sum of squares; the grid is made finer where θ is not excluded;
 3. an interval of a quantity holds the values whose best fit is not much worse than the best of all; how much,
    is found by simulating from the best fit, since where a curve is flat θ means nothing and the textbook
    quantile is too small.
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 _ALL: Final = slice(None)
 N_SIMULATED: Final = 999
 SURE: Final = 0.99
-#: Points of the grid within the 95 % interval of θ, at least; see `_refined`.
+#: Points of the grid within the 95 % interval of θ, at least.
 N_INSIDE: Final = 40
-#: Beyond the interval of this level no simulated curve has its best fit.
+#: The points within the interval of this level hold the best fits of simulated curves.
 NEAR: Final = 0.9999
 #: Residuals below this share of the scatter are rounding.
 _EXACT: Final = 1e-14
@@ -77,7 +77,7 @@ class Fit:
     Attributes
     ----------
     family
-        Its name in FAMILIES.
+        One of FAMILIES, its grid finer where the runs do not exclude θ.
     """
 
     curve: Curve
@@ -155,42 +155,22 @@ class Fit:
         return self.family.shape(np.array([n_cells]), *self._range)[:, 0]
 
     @cached_property
-    def _seed_rows(self) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = np.unique(self.curve.seeds, return_inverse=True)[1]
-        return rows
-
-    @cached_property
-    def _counts(self) -> NDArray[np.int64]:
-        return np.bincount(self._seed_rows)
-
-    @cached_property
-    def _shape(self) -> Floats:
-        return self.family.shape(self.curve.n_cells, *self._range)
-
-    @cached_property
     def _centred(self) -> Floats:
         """φ centred within seeds, float64 [g, n_runs]."""
-        return self._centre(self._shape)
-
-    def _centre(self, values: Floats) -> Floats:
-        sums = np.zeros((len(values), self._counts.size))
-        for run, seed in enumerate(self._seed_rows.tolist()):
-            sums[:, seed] += values[:, run]
-        centred: Floats = values - (sums / self._counts)[:, self._seed_rows]
-        return centred
+        return self.curve.centred(self.family.shape(self.curve.n_cells, *self._range))
 
     @cached_property
     def _mean_shape(self) -> Floats:
         """Mean over seeds of the mean φ of a seed, float64 [g]."""
-        means: Floats = (
-            (self._shape - self._centred) @ (1 / self._counts[self._seed_rows]) / self._counts.size
-        )
+        shape = self.family.shape(self.curve.n_cells, *self._range)
+        means: Floats = self.curve.seed_means(shape).mean(axis=1)
         return means
 
     @cached_property
     def _means(self) -> Floats:
         """Mean score of each seed, float64 [n_seeds]."""
-        return np.bincount(self._seed_rows, self.curve.scores) / self._counts
+        means: Floats = self.curve.seed_means(self.curve.scores[None])[0]
+        return means
 
     @cached_property
     def _squares(self) -> Floats:
@@ -206,7 +186,7 @@ class Fit:
 
     @cached_property
     def _solved(self) -> tuple[Floats, Floats]:
-        beta, rss = self._solve(self._centre(self.curve.scores[None]))
+        beta, rss = self._solve(self.curve.centred(self.curve.scores[None]))
         return beta[0], rss[0]
 
     @property
@@ -239,7 +219,7 @@ class Fit:
         By simulating from the best fit; from a flat curve, where the runs do not exclude one: then the best
         fit follows the noise, and curves simulated from it would be too easy to tell from flat.
         """
-        noise = self._centre(rng.standard_normal((N_SIMULATED, self.curve.n_runs)) * self.sd)
+        noise = self.curve.centred(rng.standard_normal((N_SIMULATED, self.curve.n_runs)) * self.sd)
         if self._excess_of_flat <= self._most_of_flat:
             flat = self._excesses(noise, np.zeros(slope.size))
             if self._excess_of_flat <= np.quantile(flat, SURE):
@@ -256,7 +236,7 @@ class Fit:
     def _within(self, level: float) -> NDArray[np.bool_]:
         """Return which points of the grid an interval of θ holds, bool [g]."""
         limit = 1 + float(f_distribution.ppf(level, 1, self.dof)) / self.dof
-        within: NDArray[np.bool_] = self._rss <= float(self._rss[self._best]) * limit
+        within: NDArray[np.bool_] = self._rss <= self._rss[self._best] * limit
         return within
 
     @cached_property
@@ -276,14 +256,15 @@ class Fit:
         beta, rss = self._solve(scores, at)
         with np.errstate(over="ignore"):
             distance = (beta - beta_by_theta[at]) ** 2 * self._squares[at]
-        constrained = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1)
         free = rss.min(axis=1)
-        excesses: Floats = (constrained - free) / (free / self.dof)
-        return excesses
+        worse: Floats = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1) / free - 1
+        return self.dof * worse
 
     @cached_property
     def _excess_of_flat(self) -> float:
-        return float(self._excesses(self._centre(self.curve.scores[None]), np.zeros(self._beta.size))[0])
+        return float(
+            self._excesses(self.curve.centred(self.curve.scores[None]), np.zeros(self._beta.size))[0]
+        )
 
 
 def fit(curve: Curve, family: str = "power") -> Fit:
@@ -308,11 +289,7 @@ def fit(curve: Curve, family: str = "power") -> Fit:
 
 
 def _refined(fitted: Fit) -> Fit:
-    """Return the fit on a grid that is fine where the runs do not exclude θ.
-
-    The fewer points lie within the interval of θ, the more of its ends is lost; between few points, no b
-    makes the best curve of a gain, which then looks worse than it is.
-    """
+    """Make the grid fine where the runs do not exclude θ: of an interval of three points, half is lost."""
     for _ in range(3 * fitted.family.n_parameters):
         n_inside, near = int(fitted._within(0.95).sum()), fitted._within(NEAR)
         if n_inside >= N_INSIDE:

@@ -7,8 +7,8 @@ shape weighs
 
     prior(θ) · (Σ φ²)^(-1/2) · RSS^(-dof/2),    dof = runs - seeds - 1, φ centred within seeds
 
-and a gain is a mixture of t's. Families have equal prior weight, and so have the points of the grid of each in
-FAMILIES; finer points share the weight of the gap that they fill.
+and a gain is a mixture of t's. Families have equal prior weight, and so have the points of each one's grid in
+FAMILIES; finer points share what their gap stands for.
 
 References
 ----------
@@ -118,8 +118,8 @@ class Outlook:
             )
         # On grids that are fine where the runs tell shapes apart: between coarse points lies most of a t.
         grids = tuple(fit(curve, name).family for name in AVERAGED)
-        shapes = _centred(curve, _shapes(curve, grids, curve.n_cells))
-        scores = _centred(curve, curve.scores[None])[0]
+        shapes = curve.centred(_shapes(curve, grids, curve.n_cells))
+        scores = curve.centred(curve.scores[None])[0]
         squares = np.square(shapes).sum(axis=1)
         slopes = -(shapes @ scores) / squares
         total = float(scores @ scores)
@@ -151,11 +151,3 @@ class Outlook:
 def _shapes(curve: Curve, grids: tuple[Family, ...], sizes: Floats) -> Floats:
     ends = float(curve.steps[0]), float(curve.steps[-1])
     return np.concatenate([grid.shape(sizes, *ends) for grid in grids])
-
-
-def _centred(curve: Curve, values: Floats) -> Floats:
-    """Return values [m, n_runs] less their mean over the runs of a seed."""
-    rows = np.unique(curve.seeds, return_inverse=True)[1]
-    is_of = (rows[:, None] == np.arange(curve.n_seeds)).astype(np.float64)
-    centred: Floats = values - (values @ is_of / is_of.sum(axis=0))[:, rows]
-    return centred

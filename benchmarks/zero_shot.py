@@ -17,20 +17,8 @@ from benchmarks.zero_shot_run import N_SPLITS
 from curate.train.models import MODELS
 
 HELD_OUT = ("pbmc4k_soupx", "pbmc14k_scminer")
-CORPUS = (
-    "pbmc3k_clustifyr",
-    "kang_pbmc_muscat",
-    "kang_pbmc_harmony",
-    "lung_dc_rogue",
-    "lung_celllines_mixology",
-    "pbmc_hao_speck",
-    "pbmc_multi_ismb2021",
-    "skin_ctcl_scillus",
-    "malt_10x_streak",
-    "cardio_ipsc_day2_scgps",
-    "cardio_ipsc_day5_scgps",
-)
 RECIPES = Path(__file__).parent / "recipes"
+CORPUS = tuple((RECIPES / "mini-corpus-files.txt").read_text().split())
 NOTES = (
     f"macro-F1 of k-NN (k = 5) on the embedding, 80/20, mean over {N_SPLITS} splits of the held-out file, as "
     "in DenAdel et al. 2026; mean and standard deviation over training seeds, where there are several",

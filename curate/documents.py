@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from curate.atomic import atomic_file
 from curate.nearest import nearest
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from curate.errors import CurateError
+
+
+def _parts(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return (value,) if isinstance(value, int) else value
+
+
+Item = TypeVar("Item")
+Listed = Annotated[tuple[Item, ...], BeforeValidator(_parts)]
+"""Several values; a text lists them, as "knn,centroid" or "256,128", and one alone is a list of one."""
 
 
 class Document(BaseModel):

@@ -8,7 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import polars as pl
+import scipy.sparse as sp
+from anndata import AnnData
 
 from curate.build.task.halves import value_texts
 from curate.errors import EvaluationError
@@ -86,12 +89,15 @@ class EvaluationData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 (hex) of counts, names of genes, and obs."""
+        """sha256 (hex) of counts, obs and var, and of how genes are found among those of a model."""
         digest = hashlib.sha256(np.asarray(self.counts.indptr, "<i8").tobytes())
         digest.update(np.asarray(self.counts.indices, "<i8").tobytes())
         digest.update(np.asarray(self.counts.data, "<u4").tobytes())
-        for name, values in (("var", self.var_names), *((each.name, each) for each in self.obs)):
-            digest.update(f"\n{name}\n".encode())
+        asked = (self.organism, self.gene_column, self.min_overlap)
+        digest.update(repr(asked).encode())
+        columns = [("obs", self.obs), ("var", self.var), ("var", self.var_names.alias("").to_frame())]
+        for axis, values in ((axis, each) for axis, table in columns for each in table):
+            digest.update(f"\n{axis} {values.name}\n".encode())
             digest.update("\n".join(values.cast(pl.String).fill_null("")).encode())
         return digest.hexdigest()
 
@@ -126,6 +132,12 @@ class EvaluationData:
             obs=self.obs[rows],
             identity=None if self.identity is None else self.identity[rows],
         )
+
+    def write(self, path: Path) -> None:
+        """Write names of cells and genes, and the counts, as an h5ad file."""
+        obs = pd.DataFrame(index=self.obs_names.cast(pl.String).to_list())
+        var = pd.DataFrame(index=self.var_names.cast(pl.String).to_list())
+        AnnData(sp.csr_matrix(self.counts), obs=obs, var=var).write_h5ad(path)
 
     def aligned(self, genes: GeneSpace) -> tuple[csr_array, Overlap]:
         """Return the counts in the genes of a model, by Ensembl id first, then by symbol.

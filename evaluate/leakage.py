@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from curate.build.leakage.guard import CELL_METHODS
+from curate.build.leakage.near import KEPT_A_CELL
 from curate.build.leakage.report import leakage
 from curate.errors import EvaluationError, LeakageError
 from curate.wording import counted
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.build.leakage.found import EvaluationReport
+    from curate.build.leakage.guard import Method
     from curate.evaluate.data import EvaluationData
     from curate.manifests.document import Split
     from curate.manifests.manifest import Manifest
@@ -38,6 +42,11 @@ class Leaked:
         bool [n_cells] of the evaluation data; those that could be told one by one.
     n_seen
         Cells of the manifest that are among the evaluation data.
+    n_untold
+        Cells that detect too few of the genes of some training cells to be told from them.
+    is_all
+        Whether no more of the evaluation data can be copies; of a training cell with many, only the most
+        alike are found.
     why_not
         Why it could not be found out; None when it could.
     """
@@ -45,13 +54,15 @@ class Leaked:
     cells: NDArray[np.bool_]
     n_seen: int
     why_not: str | None = None
+    n_untold: int = 0
+    is_all: bool = True
 
 
 def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
     """Look for cells of the evaluation data among those that a model of the manifest was fitted on.
 
-    Cells of the same Census are compared by soma_joinid, those of a file by name, by equal counts and by
-    nearly the same detected genes; see `curate leakage`.
+    Cells of the same Census are compared by soma_joinid and by equal counts, for a Census holds some cells
+    twice; those of a file by name, by equal counts and by nearly the same detected genes (`curate leakage`).
 
     Raises
     ------
@@ -59,32 +70,52 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
         When the data or the corpus cannot be read.
     """
     none = np.zeros(data.n_cells, np.bool_)
-    corpus = manifest.find_corpus()
-    if corpus is None:
+    if manifest.find_corpus() is None:
         return Leaked(none, 0, f"the corpus of {manifest.ref} is not at hand")
-    if data.identity is not None:
-        if data.census != manifest.document.corpus.census:
-            return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
-        held = manifest.cells().filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))
-        seen = held.select(pl.col("source").cast(pl.String), pl.col("soma_joinid").cast(pl.Int64))
-        at = data.identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
-        none[at["index"].to_numpy()] = True
-        return Leaked(none, at.height)
+    if data.identity is None:
+        return _by_content(data, manifest, data.path, data.obs_names, CELL_METHODS)
+    if data.census != manifest.document.corpus.census:
+        return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
+    is_held = _by_joinid(data.identity, manifest)
+    with TemporaryDirectory() as folder:
+        path, names = Path(folder) / "cells.h5ad", pl.Series(np.arange(data.n_cells)).cast(pl.String)
+        replace(data, obs_names=names).write(path)
+        copies = _by_content(data, manifest, path, names, ("exact",))
+    cells = is_held | copies.cells
+    # What no method can compare by content is compared by joinid all the same.
+    n_untold = data.n_cells if copies.why_not is not None else copies.n_untold
+    return replace(copies, cells=cells, n_seen=int(cells.sum()), why_not=None, n_untold=n_untold)
+
+
+def _by_joinid(identity: pl.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
+    held = manifest.cells().filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))
+    seen = held.select(pl.col("source").cast(pl.String), pl.col("soma_joinid").cast(pl.Int64))
+    found = np.zeros(identity.height, np.bool_)
+    at = identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
+    found[at["index"].to_numpy()] = True
+    return found
+
+
+def _by_content(
+    data: EvaluationData, manifest: Manifest, path: Path, names: pl.Series, methods: tuple[Method, ...]
+) -> Leaked:
+    """Look for the cells of a file, of these names."""
+    none = np.zeros(data.n_cells, np.bool_)
     try:
         report = leakage(
-            manifest, [data.path], by=CELL_METHODS, layer=data.layer, gene_column=data.gene_column
+            manifest, [path], by=methods, layer=data.layer, gene_column=data.gene_column
         ).evaluations[0]
     except LeakageError as error:
         return Leaked(none, 0, str(error))
-    if why_not := report.not_compared(CELL_METHODS):
+    if why_not := report.not_compared(methods):
         return Leaked(none, 0, "; ".join(f"{name}: {reason}" for name, reason in why_not.items()))
-    if report.n_too_few:
-        data.notice(
-            f"{report.n_too_few:,} of {data.n_cells:,} cells detect too few of the genes that some training "
-            f"cells of {manifest.ref} were measured in to be told from them"
-        )
-    cells = _cells(data, report)
-    return Leaked(cells, max(int(cells.sum()), _n_by_name(report)))
+    cells = _cells(names, report)
+    return Leaked(
+        cells,
+        max(int(cells.sum()), _n_by_name(report)),
+        n_untold=report.n_too_few,
+        is_all=_most_copies(report) < KEPT_A_CELL,
+    )
 
 
 def guard(
@@ -111,7 +142,7 @@ def guard(
     LeakageError
         When there are such cells, or nothing can tell.
     """
-    gone = np.zeros(data.n_cells, np.bool_)
+    gone, untold, n_cells = np.zeros(data.n_cells, np.bool_), 0, data.n_cells
     said = []
     for manifest in manifests:
         found = look(data, manifest)
@@ -122,17 +153,29 @@ def guard(
                     f"{found.why_not}; --allow-leakage goes on and marks every result"
                 )
             said.append(f"not compared with {manifest.ref}")
-        elif found.n_seen and drop and found.cells.any():
+        elif found.n_seen and drop and found.cells.any() and found.is_all:
             gone |= found.cells
         elif found.n_seen:
             if not allow:
                 n = int(found.cells.sum())
+                if drop and n:
+                    raise LeakageError(
+                        f"{data.name} has {KEPT_A_CELL} copies or more of a training cell of {manifest.ref}, "
+                        f"of which only the {KEPT_A_CELL} most alike are found; leave its copies out of the "
+                        "data, or build with --exclude-overlap"
+                    )
                 raise LeakageError(
                     f"{counted(n or found.n_seen, 'cell')} of {data.name} are training or validation cells "
                     f"of {manifest.ref}; leave them out with --drop-shared, build with --exclude-overlap, "
                     "or allow it with --allow-leakage, which marks every result"
                 )
             said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
+        if found.n_untold:
+            data.notice(
+                f"{found.n_untold:,} of {data.n_cells:,} cells detect too few of the genes that some "
+                f"training cells of {manifest.ref} were measured in to be told from them"
+            )
+            untold = max(untold, found.n_untold)
     if gone.any():
         n = int(gone.sum())
         if n == data.n_cells:
@@ -140,6 +183,8 @@ def guard(
         data.notices.append(f"{counted(n, 'cell')} of {data.name} that training saw are left out")
         data = data.take(~gone)
         said.append(f"dropped: {n} cells")
+    if untold:
+        said.append(f"{untold} of {n_cells} cells could not be told from training cells")
     return data, "; ".join(said) or NONE
 
 
@@ -149,9 +194,17 @@ def _n_by_name(report: EvaluationReport) -> int:
     return sum(each["joinid"].splits.get(split, 0) for each in held if "joinid" in each for split in SEEN)
 
 
-def _cells(data: EvaluationData, report: EvaluationReport) -> NDArray[np.bool_]:
+def _most_copies(report: EvaluationReport) -> int:
+    """Return how many evaluation cells were found of the cell of which most were."""
+    if not report.pairs.height:
+        return 0
+    of_each = report.pairs.group_by("source", "soma_joinid").agg(pl.len().alias("n"))
+    return int(of_each["n"].to_numpy().max())
+
+
+def _cells(names: pl.Series, report: EvaluationReport) -> NDArray[np.bool_]:
     pairs = report.pairs
     if not pairs.height:
-        return np.zeros(data.n_cells, np.bool_)
-    names = pairs.filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))["evaluation_cell"]
-    return data.obs_names.is_in(names.unique().to_list()).to_numpy()
+        return np.zeros(len(names), np.bool_)
+    found = pairs.filter(pl.col("split").cast(pl.String).is_in(list(SEEN)))["evaluation_cell"]
+    return names.is_in(found.unique().to_list()).to_numpy()

@@ -65,8 +65,9 @@ RESULT_SCHEMA: Final[dict[str, pl.DataType]] = {
 corpus, manifest, model_id, dataset_id are ids; strategy to n_train_cells describe the subset of a trained
 model and are null otherwise; seed is that of the training, evaluation_seed that of the split of a probe; part
 is "" for all cells, else "column=value" or a group of cells; genes_found the share of the model's genes that
-the data have; leakage "none", or what was allowed; label what the data say of themselves, such as that they
-are simulated; n_cells_seen to train_seconds the cost of the training, seconds that of the evaluation.
+the data have; leakage "none", or what was allowed, dropped, or could not be told; label what the data say of
+themselves, such as that they are simulated; n_cells_seen to train_seconds the cost of the training, seconds
+that of the evaluation.
 """
 
 

@@ -16,7 +16,7 @@ STUDY = Path(__file__).parent.parent / "examples" / "study"
 
 
 @pytest.mark.parametrize(
-    ("name", "n_settings", "n_models"), [("quick", 6, 90), ("full", 22, 550), ("real", 6, 72)]
+    ("name", "n_settings", "n_models"), [("quick", 6, 90), ("full", 22, 550), ("real", 6, 90)]
 )
 def test_the_study_in_small_has_the_size_it_is_said_to_have(
     name: str, n_settings: int, n_models: int

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curate.build.leakage.near import KEPT_A_CELL
 from curate.build.leakage.packed import MAX_COUNT, Packed
 from curate.content import content_hashes, gene_keys
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from numpy.typing import NDArray
-
-KEPT_A_CELL = 8
-"""Evaluation cells that are kept of a cell of the corpus, where several have its counts."""
 
 
 @dataclass(frozen=True)

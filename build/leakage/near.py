@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LEAST_SCORE = 0.7
 """No pair below this is looked at: a copy thinned to 80 % scores 0.9, two such copies of one cell 0.8."""
 KEPT_A_CELL = 8
-"""Best pairs that are kept of a cell of the corpus."""
+"""Best pairs that are kept of a cell of the corpus, and as many of equal counts."""
 
 
 @dataclass(frozen=True)

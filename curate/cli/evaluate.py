@@ -32,6 +32,7 @@ SETTINGS = (
 FINE_TUNE = {"head": ["head"], "full": ["full"], "both": ["head", "full"]}
 SUFFIXES = (".parquet", ".csv")
 WIDTH = 180
+NORMALISED = "normalised"
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -297,8 +298,10 @@ def _show(card: EvaluationTask, table: pl.DataFrame, *, parts: bool) -> None:
         wide = held.group_by(by, maintain_order=True).agg(
             *(_mean(each).alias(each) for each in names),
             *(_deviation(each).alias(f"± {each}") for each in names),
+            _mean(names[0] if names else "", of="normalised").alias(NORMALISED),
             pl.col("n_cells").first(),
         )
+        columns = [*names, NORMALISED] if wide[NORMALISED].is_not_null().any() else names
         n_seeds = of["evaluation_seed"].n_unique()
         n_cells = int(wide["n_cells"].max() or 0)  # type: ignore[arg-type]
         console.print(
@@ -307,21 +310,23 @@ def _show(card: EvaluationTask, table: pl.DataFrame, *, parts: bool) -> None:
             + _label(of)
         )
         shown = Table(box=None, pad_edge=False)
-        for column in ("model", "kind", "how", *(["part"] if parts else []), *names):
-            shown.add_column(column, justify="right" if column in names else "left", no_wrap=True)
+        for column in ("model", "kind", "how", *(["part"] if parts else []), *columns):
+            shown.add_column(column, justify="right" if column in columns else "left", no_wrap=True)
         better = _is_higher_better(of, names[0]) if names else True
         ordered = wide.sort("part", names[0], descending=[False, better], nulls_last=True) if names else wide
         for row in ordered.iter_rows(named=True):
             how = row["method"] if row["setting"] == "zero-shot" else f"{row['method']}, {row['setting']}"
             cells = [row["model_name"], row["kind"], how, *([row["part"]] if parts else [])]
-            shown.add_row(*cells, *(_number(row[each], row[f"± {each}"]) for each in names))
+            shown.add_row(*cells, *(_number(row[each], row.get(f"± {each}")) for each in columns))
         console.print(shown)
+        if NORMALISED in columns:
+            console.print(f"{NORMALISED}: {names[0]}, where 0 is {card.trivial} and 1 is {card.replicate}")
 
 
-def _mean(name: str) -> pl.Expr:
+def _mean(name: str, *, of: str = "value") -> pl.Expr:
     import polars as pl
 
-    return pl.col("value").filter(pl.col("metric") == name).mean()
+    return pl.col(of).filter(pl.col("metric") == name).mean()
 
 
 def _deviation(name: str) -> pl.Expr:

@@ -30,7 +30,10 @@ def plan_lines(plan: Plan) -> list[str]:
     if numbers.unknown:
         held = ", ".join(f"{work} ({n:,})" for work, n in numbers.unknown.items())
         lines.append(
-            ("unknown", f"no rate is known of {held}; train and evaluate one, or state it under [rates]")
+            (
+                "unknown",
+                f"no rate is known of {held}; a run measures it, or state it under [rates]",
+            )
         )
     if numbers.cost is not None:
         at_least = "at least " if numbers.unknown else ""
@@ -118,7 +121,9 @@ def _subsets(plan: Plan) -> str:
 
 def _models(plan: Plan) -> str:
     numbers, grid = plan.document.numbers, plan.grid
-    per_subset = sum(len(model.presets or grid.presets) for model in grid.models) * len(grid.budgets)
+    per_subset = sum(
+        len(model.presets or grid.presets) * len(model.budgets or grid.budgets) for model in grid.models
+    )
     fits = f", {numbers.n_fits:,} fits" if numbers.n_fits != numbers.n_models else ""
     left_out = f", {numbers.n_left_out:,} places of the grid left out" if numbers.n_left_out else ""
     return (

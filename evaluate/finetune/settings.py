@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from curate.documents import Listed
 from curate.evaluate.tasks.task import TaskSettings
 
 Tuning = Literal["head", "full"]
@@ -38,7 +39,7 @@ class HeadSettings(TaskSettings):
         training stops. The weights of the best are kept.
     """
 
-    hidden: tuple[Positive, ...] = (128,)
+    hidden: Listed[Positive] = (128,)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     class_weights: Literal["balanced", "none"] = "balanced"
     learning_rate: Rate = 1e-3
@@ -47,13 +48,6 @@ class HeadSettings(TaskSettings):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     max_epochs: Positive = 200
     patience: Positive = 10
-
-    @field_validator("hidden", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(text for text in value.split(",") if text.strip())
-        return (value,) if isinstance(value, int) else value
 
 
 class FineTuneSettings(HeadSettings):
@@ -72,18 +66,11 @@ class FineTuneSettings(HeadSettings):
         Most steps in which the whole model is trained; as many as the epochs have when None.
     """
 
-    fine_tune: tuple[Tuning, ...] = ()
+    fine_tune: Listed[Tuning] = ()
     encoder_learning_rate: Rate = 1e-4
     full_epochs: Positive = 30
     full_patience: Positive = 5
     max_steps: Positive | None = 1000
-
-    @field_validator("fine_tune", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(text.strip() for text in value.split(",") if text.strip())
-        return value
 
     @field_validator("fine_tune", mode="after")
     @classmethod

@@ -45,7 +45,7 @@ METRICS: Final[dict[str, Metric]] = {
         Metric("macro_f1", "mean over classes of F1, over all classes true or predicted", STUDY),
         Metric("micro_f1", "F1 over all cells together; with one label a cell the accuracy", STUDY),
         Metric("macro_precision", "mean over classes of precision", STUDY),
-        Metric("macro_recall", "mean over classes of recall", STUDY),
+        Metric("macro_recall", "mean of recall over the classes that have cells", STUDY, version=2),
         Metric("precision", "of one class", STUDY),
         Metric("recall", "of one class", STUDY),
         Metric("f1", "of one class", STUDY),

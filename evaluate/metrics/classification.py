@@ -119,8 +119,9 @@ def macro_precision(held: Predictions) -> float:
 
 
 def macro_recall(held: Predictions) -> float:
-    """Return the mean over classes of recall; 0 for a class that is predicted only."""
-    return float(_by_class(held)[1].mean())
+    """Return the mean of recall over the classes that have cells; one only predicted has no recall."""
+    _, recall, _, n_cells = _by_class(held)
+    return float(recall[n_cells > 0].mean())
 
 
 def calibration_error(held: Predictions) -> float:

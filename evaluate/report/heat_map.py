@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 WIDTH, HEIGHT, PAGE = 62, 27, 940
+LEAST_WIDTH = 150
+"""Of a map of few strategies: its title must have room."""
 PALE, UNKNOWN = "#dcebf6", "#f0f0f0"
 SAID = {"rising": "rises", "undecided": "?"}
 
@@ -31,7 +33,7 @@ def heat_map(table: pl.DataFrame, *, source: Sequence[str] = ()) -> alt.VConcatC
     domain = float(np.log10(low)), float(np.log10(max(high, 1.01 * low)))
     views = table.partition_by("task", "dataset", "setting", "metric", maintain_order=True)
     label_width = 8 * max(map(len, models)) + 12
-    n_a_row = max(1, int((PAGE - label_width) // (WIDTH * len(strategies) + 30)))
+    n_a_row = max(1, int((PAGE - label_width) // (_width(strategies) + 30)))
     rows = []
     for start in range(0, len(views), n_a_row):
         held = views[start : start + n_a_row]
@@ -83,14 +85,22 @@ def _map(
         color=alt.condition("datum.is_dark", alt.value("white"), alt.value(INK)),
     )  # fmt: skip
     held = table.row(0, named=True)
-    where = f"{held['task']}, {held['setting']}: study's point"
-    title = panel_title(held["dataset"], subtitle=where) if is_study else below_title("plateau of the mean")
+    where = f"{held['task']}, {held['setting']}"
+    title = (
+        panel_title(held["dataset"], subtitle=[where, "study's point"])
+        if is_study
+        else below_title("plateau of the mean")
+    )
     return alt.LayerChart(
         layer=[none, square, text],
         title=title,
-        width=WIDTH * len(strategies),
+        width=_width(strategies),
         height=HEIGHT * len(models),
     )
+
+
+def _width(strategies: list[str]) -> int:
+    return max(WIDTH * len(strategies), LEAST_WIDTH)
 
 
 def _cell(row: dict[str, Any], domain: tuple[float, float], *, is_study: bool) -> dict[str, Any]:

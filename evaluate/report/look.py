@@ -195,7 +195,7 @@ def nearer(values: Sequence[float], *, gap: float) -> list[float]:
     return places
 
 
-def panel_title(text: str, *, subtitle: str | None = None) -> alt.TitleParams:
+def panel_title(text: str, *, subtitle: str | list[str] | None = None) -> alt.TitleParams:
     """Return the title of one panel."""
     import altair as alt
 

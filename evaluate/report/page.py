@@ -13,7 +13,7 @@ from curate.evaluate.report.look import extent
 from curate.evaluate.report.pareto import COSTS, cost_of, front
 from curate.evaluate.report.report import charts_of
 from curate.evaluate.report.tables import SUMMARY, summary_row
-from curate.evaluate.report.verdicts import against_random_in_words, gaps, verdict_of
+from curate.evaluate.report.verdicts import against_random_in_words, compared, gaps, headlines, verdicts_of
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ body {{ font: 14px/1.45 "Liberation Sans", Helvetica, Arial, sans-serif; color: 
   max-width: 1080px; margin: 32px auto; padding: 0 24px; }}
 h1 {{ font-size: 22px; margin: 0 0 4px; overflow-wrap: anywhere; }}
 h2 {{ font-size: 16px; margin: 36px 0 10px; border-top: 1px solid {GRID}; padding-top: 18px; }}
-p, li, td, th {{ overflow-wrap: anywhere; }}
+p, li {{ overflow-wrap: anywhere; }}
 ul {{ padding-left: 20px; }} li {{ margin: 3px 0; }}
 .faint {{ color: {FAINT}; }}
 .note {{ border-left: 4px solid {COLOURS[1]}; padding: 4px 12px; }}
@@ -101,22 +101,20 @@ def _head(report: Report, title: str) -> str:
     leaked = report.results.filter(pl.col("leakage").is_not_null() & (pl.col("leakage") != "none"))
     if leaked.height:
         said = ", ".join(leaked["leakage"].unique().sort().to_list())
-        told.append(f"{counted(leaked.height, 'result')} with cells in training and evaluation: {said}")
+        told.append(f"Cells in training and in evaluation, of {counted(leaked.height, 'result')}: {said}")
     notes = "".join(f'<p class="note">{escape(each)}</p>' for each in [*told, *gaps(runs)])
     return f'<h1>{escape(title)}</h1><p class="faint">{escape(facts)}</p>{notes}'
 
 
 def _verdicts(report: Report) -> str:
-    parts = ["<h2>What the runs say</h2>"]
+    parts = ["<h2>What the runs say</h2>", _list(headlines(report))]
     views = report.saturation.partition_by(
         "task", "dataset", "setting", "method", "metric", maintain_order=True
     )
     for held in views:
         name = held.row(0, named=True)
         head = f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}"
-        parts.append(
-            f"<p><b>{escape(head)}</b></p>{_list(verdict_of(row) for row in held.iter_rows(named=True))}"
-        )
+        parts.append(f"<p><b>{escape(head)}</b></p>{_list(verdicts_of(held))}")
     return "".join(parts)
 
 
@@ -134,7 +132,25 @@ def _saturation(report: Report) -> str:
 
 
 def _strategies(report: Report) -> str:
-    return _list(against_random_in_words(report.differences))
+    if report.differences.is_empty():
+        return _list(against_random_in_words(report.differences))
+    rows = [
+        (
+            row["dataset"],
+            f"{row['metric']}, {row['setting']} {row['method']}",
+            row["model"],
+            compared(row).rstrip(","),
+            row["comparison"],
+            f"{row['difference']:+.3g}",
+            f"{row['low']:+.3g} to {row['high']:+.3g}",
+            f"{row['p']:.2g}",
+            f"{row['p_adjusted']:.2g}",
+        )
+        for row in report.differences.sort("p_adjusted", "p", maintain_order=True).iter_rows(named=True)
+    ]
+    heads = [(name, "") for name in ("data set", "metric", "model", "subsets", "at")]
+    heads += [(name, "n") for name in ("difference", "95 %", "p", "adjusted p")]
+    return f'<div class="wide">{_table(heads, rows)}</div>'
 
 
 def _cost(report: Report) -> str:
@@ -191,6 +207,7 @@ def _how(report: Report) -> str:
         "Plateau: gains of all larger subsets over it are bounded at 95 % by the tolerance, 5 % of the best "
         "mean unless "
         "given; runs of a seed are pairs.",
+        "Verdicts: of each curve by itself, at 95 %, one-sided; of twenty flat curves one may seem to rise.",
         "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, "
         "calibrated by "
         "simulation.",

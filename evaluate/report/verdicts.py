@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from curate.evaluate.report.report import Report
 
 SURE = 0.05
-MOST_OF_COMPUTE = 6
+#: Comparisons that do not stand, of which words are made.
+MOST_IN_DOUBT = 3
 
 
 def verdict_of(row: dict[str, Any]) -> str:
@@ -66,33 +67,75 @@ def _more(row: dict[str, Any]) -> str:
     return f"; twice as many cells would bring {row['gain_doubling']:+.2g} ({low:+.2g} to {high:+.2g})"
 
 
+def verdicts_of(view: pl.DataFrame) -> Iterator[str]:
+    """Yield what a view's rows of the saturation table say; what cannot be told is gathered by reason."""
+    for row in view.filter(pl.col("verdict").is_not_null()).iter_rows(named=True):
+        yield verdict_of(row)
+    untold = view.filter(pl.col("verdict").is_null())
+    for held in untold.partition_by("why_not", maintain_order=True):
+        strategies: dict[str, list[str]] = {}
+        for model, strategy in held.select("model", "strategy").iter_rows():
+            strategies.setdefault(model, []).append(strategy)
+        alike: dict[str, list[str]] = {}
+        for model, names in strategies.items():
+            alike.setdefault(", ".join(names), []).append(model)
+        who = "; ".join(f"{', '.join(models)} on {names}" for names, models in alike.items())
+        yield f"{who}: cannot be told; {held['why_not'][0]}."
+
+
+def headlines(report: Report) -> Iterator[str]:
+    """Yield what all verdicts and comparisons come to, a sentence each."""
+    verdicts = report.saturation["verdict"]
+    told = ", ".join(
+        f"{(verdicts == verdict).sum()} {called}"
+        for verdict, called in (
+            ("saturated", "saturated"),
+            ("rising", "still rising"),
+            ("undecided", "undecided"),
+        )
+    )
+    untold = f"; {verdicts.null_count()} more cannot be told" if verdicts.null_count() else ""
+    yield f"Do more cells pay? {counted(len(verdicts.drop_nulls()), 'curve')}: {told}{untold}."
+    for comparison in (EQUAL_SIZE, EQUAL_COMPUTE):
+        held = report.differences.filter(pl.col("comparison") == comparison)
+        if held.is_empty():
+            continue
+        stand = held.filter(pl.col("p_adjusted") < SURE)
+        n_better = (stand["difference"] > 0).sum()
+        alone = held.filter(pl.col("p") < SURE).height
+        said = (
+            f"{n_better} better, {stand.height - n_better} worse"
+            if stand.height
+            else f"none stands when all {report.differences.height} of the report are allowed for (Holm)"
+        )
+        yield (
+            f"Does choosing beat random, at {comparison}? {counted(held.height, 'comparison')}: {said}; "
+            f"one by one {alone} would, {held.height * SURE:.2g} of them by chance."
+        )
+
+
 def against_random_in_words(differences: pl.DataFrame) -> Iterator[str]:
-    """Yield a sentence for each strategy and view, at equal size and at equal compute."""
+    """Yield a sentence for each comparison that stands, or, where none does, for the surest."""
     if differences.is_empty():
         yield "No strategy could be compared with random: that takes two seeds that both ran at one size."
         return
-    keys = ("corpus", "task", "dataset", "setting", "method", "metric", "model", "preset", "strategy")
-    for held in differences.partition_by(keys, maintain_order=True):
-        name = held.row(0, named=True)
-        where = f"{name['model']}, {name['dataset']}, {name['setting']} {metric_name(name['metric'])}"
-        whole = held.filter(pl.col("comparison") == EQUAL_SIZE)
-        together = whole.filter(pl.col("n_cells").is_null())
-        rows = together if together.height else whole
-        for row in rows.iter_rows(named=True):
-            at = (
-                "over all sizes together"
-                if row["n_cells"] is None
-                else share(row["fraction"], row["n_cells"])
-            )
-            yield f"{where}: {row['strategy']} {_beats(row)} {row['baseline']} at equal size, {at}{_by(row)}."
-        compute = held.filter(pl.col("comparison") == EQUAL_COMPUTE).sort("n_cells", "baseline_n_cells")
-        for row in compute.head(MOST_OF_COMPUTE).iter_rows(named=True):
-            own = share(row["fraction"], row["n_cells"])
-            other = share(row["baseline_fraction"], row["baseline_n_cells"])
-            yield (
-                f"{where}: {row['strategy']} {own} {_beats(row)} {row['baseline']} {other} at equal compute"
-                f"{_by(row)}."
-            )
+    stand = differences.filter(pl.col("p_adjusted") < SURE)
+    surest = differences.sort("p", maintain_order=True).head(MOST_IN_DOUBT)
+    shown = surest if stand.is_empty() else stand
+    for row in shown.iter_rows(named=True):
+        where = f"{row['model']}, {row['dataset']}, {row['setting']} {metric_name(row['metric'])}"
+        yield f"{where}: {compared(row, verb=_beats(row))} at {row['comparison']}{_by(row)}."
+    if differences.height > shown.height:
+        yield f"{counted(differences.height - shown.height, 'more comparison')} cannot be told apart."
+
+
+def compared(row: dict[str, Any], *, verb: str = "less") -> str:
+    """Return which subsets a row of the table of differences is of."""
+    if row["n_cells"] is None:
+        return f"{row['strategy']} {verb} {row['baseline']}, over all sizes together,"
+    own = share(row["fraction"], row["n_cells"])
+    other = share(row["baseline_fraction"], row["baseline_n_cells"])
+    return f"{row['strategy']} {own} {verb} {row['baseline']} {other}"
 
 
 def _beats(row: dict[str, Any]) -> str:
@@ -156,12 +199,13 @@ def in_words(report: Report) -> Iterator[str]:
     if report.is_simulated:
         yield "simulated data, no real cells"
     yield from gaps(report.runs)
+    yield from headlines(report)
     views = ("task", "dataset", "setting", "method", "metric")
     for held in report.saturation.partition_by(views, maintain_order=True):
         name = held.row(0, named=True)
         yield f"{name['dataset']}, {name['task']}, {name['setting']} {name['method']}, {name['metric']}:"
-        for row in held.iter_rows(named=True):
-            yield f"  {verdict_of(row)}"
+        for line in verdicts_of(held):
+            yield f"  {line}"
     yield "Strategies against random:"
     for line in against_random_in_words(report.differences):
         yield f"  {line}"

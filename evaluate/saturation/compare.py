@@ -86,11 +86,16 @@ def adjusted(differences: Sequence[Difference]) -> tuple[Difference, ...]:
 
 
 def paired(n_cells: float | None, values: NDArray[np.float64], *, level: float = 0.95) -> Difference:
-    """Return the mean of differences, one a pair of runs, two pairs or more; p not adjusted yet."""
+    """Return the mean of differences, one a pair of runs, two pairs or more; p not adjusted yet.
+
+    By Student's t; where all differences are equal, by their signs.
+    """
     mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))
     dof = values.size - 1
     half = float(student_t.ppf((1 + level) / 2, dof)) * error
-    p = 2 * float(student_t.sf(abs(mean) / error, dof)) if error > 0 else float(mean == 0)
+    # Differences that are all the same, as coarse scores have them, say no more than their signs.
+    of_equal = 0.5**dof if mean else 1.0
+    p = 2 * float(student_t.sf(abs(mean) / error, dof)) if error > 0 else of_equal
     return Difference(n_cells, mean, mean - half, mean + half, p, p, values.size)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from curate.errors import SaturationError
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +87,10 @@ def plateau(
     """
     n_seeds, n_steps = curve.table.shape
     if n_steps < 2 or n_seeds < 2:
-        raise SaturationError(f"{n_steps} sizes and {n_seeds} seeds show no plateau; run 2 or more of each")
+        raise SaturationError(
+            f"{counted(n_steps, 'size')} and {counted(n_seeds, 'seed')} show no plateau; "
+            "run 2 or more of each"
+        )
     if np.isnan(curve.table).any():
         raise SaturationError(
             f"{int(np.isnan(curve.table).sum())} of {n_seeds} seeds x {n_steps} sizes have no run; a plateau "

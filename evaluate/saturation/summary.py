@@ -19,6 +19,7 @@ from curate.evaluate.saturation.fit import fit
 from curate.evaluate.saturation.outlook import Outlook
 from curate.evaluate.saturation.points import plateau, study_point
 from curate.evaluate.saturation.runs import CURVE, curve_of, curves_of, n_of_all
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +102,7 @@ def _of_curve(
     slack = 0.05 * abs(best) if tolerance is None else tolerance
     try:
         row |= _plateau(curve, slack, fractions, level=level, rng=np.random.default_rng(seeds[0]))
+        _refuse_no_scatter(curve)
         row |= _fitted(curve, n_all, level=level, seeds=seeds[1:])
         below = [size for size in curve.steps.tolist() if n_all is None or size < n_all * 0.999]
         if n_all is not None and below:
@@ -128,6 +130,16 @@ def _plateau(
         "tolerance": slack,
         "largest_gain": found.largest_gain,
     }
+
+
+def _refuse_no_scatter(curve: Curve) -> None:
+    """Refuse a curve of whose noise nothing is known: shapes are weighed by it."""
+    scatter = np.nanmax(np.abs(curve.table - curve.means))
+    if scatter <= 1e-12 * max(1.0, float(np.abs(curve.means).max())):
+        raise SaturationError(
+            f"the {counted(curve.n_seeds, 'seed')} have the same score at every size: without scatter no "
+            "shape can be fitted"
+        )
 
 
 def _whole(curve: Curve) -> Curve:

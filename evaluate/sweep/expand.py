@@ -155,8 +155,8 @@ def expand(grid: Grid) -> Design:
     runs: dict[tuple[Any, ...], Run] = {}
     for entry, seed in product(_by_size(grid), grid.seeds):
         subset = subsets[_subset(grid, *entry, seed).key]
-        for model, budget in product(grid.models, grid.budgets):
-            for preset in model.presets or grid.presets:
+        for model in grid.models:
+            for budget, preset in product(model.budgets or grid.budgets, model.presets or grid.presets):
                 run = Run(subset, model, preset, budget, seed)
                 if not excluding.leaves_out(run.at):
                     runs.setdefault(run.key, run)

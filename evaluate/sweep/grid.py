@@ -64,31 +64,6 @@ class StrategyEntry(Document):
         return self.label or self.name + shares
 
 
-class ModelEntry(Document):
-    """``[[models]]``: a model to train on every subset.
-
-    Attributes
-    ----------
-    presets
-        Instead of those of the grid.
-    settings
-        Instead of those of the preset, by name.
-    task
-        A task document, relative to the grid, for models that know tasks.
-    """
-
-    name: str
-    label: Label | None = None
-    presets: tuple[Preset, ...] | None = Field(default=None, min_length=1)
-    settings: dict[str, Any] = Field(default={})
-    task: str | None = None
-
-    @property
-    def called(self) -> str:
-        """Its label."""
-        return self.label or self.name
-
-
 class BudgetEntry(Document):
     """``[[budgets]]``: when training stops, as in `curate.train.fit.plan.Budget`."""
 
@@ -107,6 +82,32 @@ class BudgetEntry(Document):
     def limits(self) -> dict[str, float | None]:
         """What it limits."""
         return {"max_steps": self.max_steps, "max_cells": self.max_cells, "max_minutes": self.max_minutes}
+
+
+class ModelEntry(Document):
+    """``[[models]]``: a model to train on every subset.
+
+    Attributes
+    ----------
+    presets, budgets
+        Instead of those of the grid.
+    settings
+        Instead of those of the preset, by name.
+    task
+        A task document, relative to the grid, for models that know tasks.
+    """
+
+    name: str
+    label: Label | None = None
+    presets: tuple[Preset, ...] | None = Field(default=None, min_length=1)
+    budgets: tuple[BudgetEntry, ...] | None = Field(default=None, min_length=1)
+    settings: dict[str, Any] = Field(default={})
+    task: str | None = None
+
+    @property
+    def called(self) -> str:
+        """Its label."""
+        return self.label or self.name
 
 
 class TaskEntry(Document):
@@ -307,6 +308,10 @@ class Grid(Document):
             ("strategies", [each.called for each in self.strategies]),
             ("models", [each.called for each in self.models]),
             ("budgets", [each.called for each in self.budgets]),
+            *(
+                (f"budgets of {model.called}", [each.called for each in model.budgets or ()])
+                for model in self.models
+            ),
             ("tasks", [each.called for each in self.tasks]),
         ):
             _refuse_twice(labels, f"of {noun} is given twice; give one of them a label")

@@ -114,7 +114,8 @@ def look_for(data: EvaluationData, manifest: Manifest, path: Path) -> None:
         with atomic_file(aside / "0.npy") as file, file.open("wb") as stream:
             np.save(stream, np.flatnonzero(found.cells), allow_pickle=False)
         with atomic_file(aside / OF_SUBSET_FILE) as file:
-            file.write_text(json.dumps({"n_seen": found.n_seen, "why_not": found.why_not}))
+            said = {name: value for name, value in vars(found).items() if name != "cells"}
+            file.write_text(json.dumps(said))
 
 
 def kept_leaked(data: EvaluationData, path: Path) -> Leaked:
@@ -122,7 +123,7 @@ def kept_leaked(data: EvaluationData, path: Path) -> Leaked:
     said = json.loads((path / OF_SUBSET_FILE).read_text())
     cells = np.zeros(data.n_cells, np.bool_)
     cells[np.load(path / "0.npy", allow_pickle=False)] = True
-    return Leaked(cells, said["n_seen"], said["why_not"])
+    return Leaked(cells, **said)
 
 
 @dataclass(eq=False)

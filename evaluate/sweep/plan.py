@@ -256,10 +256,10 @@ def _rows(grid: Grid, evaluation: Evaluation, jobs: Jobs) -> RowsRecord:
     dataset = evaluation.dataset if label is None else f"{evaluation.dataset}, {label}"
     if run is None:
         return RowsRecord(job=key, strategy=None, model=None, dataset=dataset)
-    budget = f" ({run.budget.called})" if len(grid.budgets) > 1 and not run.is_untrained else ""
+    has_several = len(run.model.budgets or grid.budgets) > 1 and not run.is_untrained
     return RowsRecord(
         job=key,
         strategy=run.subset.strategy,
-        model=run.model.called + budget,
+        model=f"{run.model.called} ({run.budget.called})" if has_several else run.model.called,
         dataset=dataset,
     )

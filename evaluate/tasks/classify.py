@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import Field
 
+from curate.documents import Listed
 from curate.errors import EvaluationError
 from curate.evaluate.data import logged
 from curate.evaluate.finetune.finetune import fine_tuned
@@ -32,6 +33,7 @@ from curate.evaluate.probes.probes import N_NEIGHBORS
 from curate.evaluate.probes.split import TEST_FRACTION, split_cells
 from curate.evaluate.results import Score
 from curate.evaluate.tasks.task import EvaluationTask
+from curate.nearest import nearest
 from curate.ontology import GUIDE, Ontology
 from curate.wording import counted
 
@@ -69,7 +71,7 @@ class ClassifySettings(FineTuneSettings):
 
     label_column: str = "cell_type"
     group_column: str | None = None
-    probes: tuple[Probe, ...] = ("knn", "centroid", "logistic")
+    probes: Listed[Probe] = ("knn", "centroid", "logistic")
     n_neighbors: Annotated[int, Field(ge=1)] = N_NEIGHBORS
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = TEST_FRACTION
     terms: dict[str, str] = Field(default={})
@@ -124,6 +126,7 @@ def labelled(
     split = split_cells(labels, seed=seed, test_fraction=settings.test_fraction, groups=groups)
     if split.n_unknown:
         data.notice(f"{counted(split.n_unknown, 'cell')} of unknown {settings.label_column} left out")
+    _check_terms(settings, set(labels.tolist()))
     if split.too_few:
         data.notice(f"labels with too few cells left out: {', '.join(split.too_few)}")
     return labels, split
@@ -220,6 +223,21 @@ def _ontology() -> Ontology:
     return Ontology.load(GUIDE)
 
 
+def _check_terms(settings: ClassifySettings, labels: set[str]) -> None:
+    """Refuse terms of labels that the data do not have, and what is no term of the ontology."""
+    for label, term in settings.terms.items():
+        if label not in labels:
+            raise EvaluationError(
+                f"a term is given for {label!r}, which is no {settings.label_column} of these cells; "
+                f"{nearest(label, labels)}"
+            )
+        if _ontology().id_of(term) is None:
+            raise EvaluationError(
+                f"{term!r}, the term of {label!r}, is no term of the Cell Ontology {_ontology().release}; "
+                "name one as CL:0000623 or by its label"
+            )
+
+
 def _terms(names: tuple[str, ...], settings: ClassifySettings) -> Callable[[str], str | None] | None:
     """Return what finds the term of a label; None where the ontology is of no use."""
     if settings.ontology == "no":
@@ -230,7 +248,7 @@ def _terms(names: tuple[str, ...], settings: ClassifySettings) -> Callable[[str]
         if settings.ontology == "yes":
             raise EvaluationError(
                 f"none of the {len(names)} labels of {settings.label_column} is a type of the Cell Ontology "
-                f"({', '.join(names[:5])}); name their terms (--term LABEL=TERM), or leave --ontology out"
+                f"({', '.join(names[:5])}); name their terms (--term LABEL=TERM), or leave ontology=yes out"
             )
         return None
     return found.get

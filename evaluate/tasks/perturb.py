@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from curate.documents import Listed
 from curate.errors import EvaluationError
 from curate.evaluate.data import logged
 from curate.evaluate.perturb.baselines import BASELINES, control_knn
@@ -78,7 +79,7 @@ class PerturbSettings(TaskSettings):
     n_folds: Annotated[int, Field(ge=2)] = 5
     n_top: Annotated[int, Field(ge=2)] = 20
     n_neighbors: Annotated[int, Field(ge=1)] = 1
-    heads: tuple[HeadName, ...] = ("knn", "linear", "mlp")
+    heads: Listed[HeadName] = ("knn", "linear", "mlp")
     max_cells: Annotated[int, Field(ge=2)] = 300
 
     @field_validator("control", mode="before")

@@ -27,19 +27,7 @@ HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent.parent / "benchmarks" / "recipes"
 N_CELLS = 200_000
 N_SCREEN_CELLS = 6_000
-FILES = (
-    "pbmc3k_clustifyr",
-    "kang_pbmc_muscat",
-    "kang_pbmc_harmony",
-    "lung_dc_rogue",
-    "lung_celllines_mixology",
-    "pbmc_hao_speck",
-    "pbmc_multi_ismb2021",
-    "skin_ctcl_scillus",
-    "malt_10x_streak",
-    "cardio_ipsc_day2_scgps",
-    "cardio_ipsc_day5_scgps",
-)
+FILES = (RECIPES / "mini-corpus-files.txt").read_text().split()
 HELD_OUT = ("pbmc4k_soupx", "pbmc14k_scminer")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anndata
 import numpy as np
 import polars as pl
 import pytest
@@ -64,6 +66,28 @@ def test_dropped_the_others_are_evaluated(half_seen: Path, manifest: Manifest) -
     assert data.notices == ["40 cells of half-seen that training saw are left out"]
 
 
+def test_where_copies_may_be_left_nothing_is_dropped(half_seen: Path, manifest: Manifest) -> None:
+    held = anndata.read_h5ad(half_seen)
+    copies = {str(number): held for number in range(9)}
+    anndata.concat(copies, index_unique="-", merge="same").write_h5ad(half_seen)
+    data = open_data(str(half_seen))
+    assert not leaked(data, manifest).is_all
+    with pytest.raises(LeakageError, match=r"8 copies or more of a training cell .* leave its copies out"):
+        guard(data, [manifest], drop=True)
+
+
+def test_what_could_not_be_told_is_said_in_every_result(outside: Path, manifest: Manifest) -> None:
+    held = anndata.read_h5ad(outside)
+    # Of a few genes one cell is as another.
+    held[:, :40].copy().write_h5ad(outside)
+    data = replace(open_data(str(outside)), min_overlap=0.01)
+    n_untold = leaked(data, manifest).n_untold
+    assert n_untold > 0
+    said = f"{n_untold} of {data.n_cells} cells could not be told from training cells"
+    assert guard(data, [manifest])[1] == said
+    assert len(data.notices) == 1
+
+
 def test_a_manifest_s_own_test_cells_pass_and_its_training_cells_do_not(
     workspace: Workspace, manifest: Manifest
 ) -> None:
@@ -73,13 +97,18 @@ def test_a_manifest_s_own_test_cells_pass_and_its_training_cells_do_not(
     assert leaked(seen, manifest).n_seen == seen.n_cells
 
 
-def test_cells_of_a_query_are_known_by_joinid(workspace: Workspace, manifest: Manifest) -> None:
+def test_cells_of_a_query_are_known_by_joinid_and_their_copies_by_counts(
+    workspace: Workspace, manifest: Manifest
+) -> None:
     data = open_data("census:soma_joinid >= 0", workspace=workspace)
     held = manifest.held_cells
     found = leaked(data, manifest)
     assert data.identity is not None
     expected = np.isin(data.identity["soma_joinid"].to_numpy(), held.soma_joinid[held.split < 2])
-    np.testing.assert_array_equal(found.cells, expected)
+    np.testing.assert_array_equal(found.cells & data.obs["is_primary_data"].to_numpy(), expected)
+    # The atlas holds some cells twice, once not primary.
+    copies = open_data("census:is_primary_data == False", workspace=workspace)
+    assert int((found.cells & ~expected).sum()) == leaked(copies, manifest).n_seen > 0
 
 
 def test_without_the_corpus_nothing_is_taken_for_granted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_fewer_cells_are_drawn_and_said(outside: Path) -> None:
     assert data.n_cells == 50
     assert data.notices == ["50 of 150 cells drawn at random, seed 1"]
     assert open_data(str(outside), max_cells=50, seed=2).fingerprint != data.fingerprint
+
+
+def test_the_fingerprint_follows_how_genes_are_found(cells: EvaluationData) -> None:
+    renamed = cells.var.with_columns(pl.lit("TP53").alias("symbol"))
+    others = [
+        replace(cells, var=renamed),
+        replace(cells, gene_column="symbol"),
+        replace(cells, min_overlap=0.9),
+    ]
+    assert len({each.fingerprint for each in (cells, *others)}) == 4
 
 
 def test_the_fingerprint_follows_counts_labels_and_genes(cells: EvaluationData) -> None:

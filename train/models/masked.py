@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from torch import nn
 
+from curate.documents import Listed
 from curate.errors import ModelError
 from curate.train.loader.encodings import Dense
 from curate.train.loader.masks import ProgrammeMask, RandomMask
@@ -63,7 +64,7 @@ class MaskedSettings(NetworkSettings):
         Of the decoder. The study's ends in a sigmoid, which cannot reach expression above 1.
     """
 
-    n_hidden: tuple[Positive, ...] = (512, 512, 256, 256)
+    n_hidden: Listed[Positive] = (512, 512, 256, 256)
     dropout: Share = 0.1
     mask: Literal["random", "programme"] = "random"
     mask_rate: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -78,11 +79,6 @@ class MaskedSettings(NetworkSettings):
         if self.programmes is None and self.mask == "programme":
             raise ValueError("masks of gene programmes without any; name a GMT file: programmes=FILE")
         return self
-
-    @field_validator("n_hidden", mode="before")
-    @classmethod
-    def _numbers(cls, value: Any) -> Any:
-        return tuple(value.split(",")) if isinstance(value, str) else value
 
 
 class MaskedFacts(Facts):

@@ -51,6 +51,17 @@ def test_parts_are_shown_when_asked_for(workspace: Workspace, outside: Path) -> 
     assert "tissue=" in run(workspace, *asked).output
 
 
+def test_scores_are_normalised_where_there_is_a_positive_control(workspace: Workspace, outside: Path) -> None:
+    asked = ("--data", str(outside), "--label-column", "cell_type")
+    shown = run(workspace, "integrate", *asked, "--batch-column", "tissue").output
+    heading = next(line for line in shown.splitlines() if line.startswith("model"))
+    assert heading.split()[-1] == "normalised"
+    (perfect,) = [line for line in shown.splitlines() if line.startswith("shuffled-within-labels")]
+    assert perfect.split()[-1] == "1.000"
+    assert "0 is shuffled-within-batches and 1 is shuffled-within-labels" in shown
+    assert "normalised" not in run(workspace, "classify", *asked).output
+
+
 def test_results_go_to_csv_too(workspace: Workspace, outside: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.csv"
     run(workspace, "classify", "--data", str(outside), "--label-column", "tissue", "-o", str(out))

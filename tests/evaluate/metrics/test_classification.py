@@ -43,7 +43,7 @@ def test_metrics_are_those_of_scikit_learn() -> None:
             "macro_f1": f1_score(truth, predicted, **kwargs),
             "micro_f1": f1_score(truth, predicted, average="micro"),
             "macro_precision": precision_score(truth, predicted, **kwargs),
-            "macro_recall": recall_score(truth, predicted, **kwargs),
+            "macro_recall": recall_score(truth, predicted, labels=list("abcd"), **kwargs),
         }
     )
 

@@ -16,7 +16,14 @@ from curate.evaluate.report.look import nearer, share
 from curate.evaluate.report.pareto import cost_of, front
 from curate.evaluate.report.report import Report, baselines_of, charts_of, make_report
 from curate.evaluate.report.tables import escaped, latex, write_table
-from curate.evaluate.report.verdicts import against_random_in_words, gaps, in_words, missing_runs, verdict_of
+from curate.evaluate.report.verdicts import (
+    against_random_in_words,
+    gaps,
+    headlines,
+    in_words,
+    missing_runs,
+    verdict_of,
+)
 from curate.evaluate.results import write_results
 from curate.evaluate.saturation.runs import runs_of
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE
@@ -135,19 +142,49 @@ def test_a_plateau_is_said_with_its_numbers() -> None:
     )
 
 
+def test_curves_of_one_size_are_gathered_by_their_reason(simulate_results: SimulateResults) -> None:
+    results = simulate_results(
+        models=("pca", "scvi"), strategies=("random", "reweight", "sketch"), n_seeds=3, fractions=(0.01, 0.1)
+    )
+    is_curve = (pl.col("strategy") == "random") | (pl.col("fraction") == 0.1) | pl.col("strategy").is_null()
+    lines = list(in_words(make_report(results.filter(is_curve))))
+    (untold,) = [line for line in lines if "cannot be told;" in line]
+    assert untold == (
+        "  pca, scvi on reweight, sketch: cannot be told; 1 size and 3 seeds show no plateau; "
+        "run 2 or more of each."
+    )
+
+
+def test_the_headlines_count_what_stands_and_what_chance_would_give(
+    simulate_results: SimulateResults,
+) -> None:
+    results = simulate_results(models=("pca",), strategies=("random", "reweight"), sd=0.0005)
+    report = make_report(results)
+    cells, choice = list(headlines(report))[:2]
+    verdicts = report.saturation["verdict"].to_list()
+    assert cells == (
+        f"Do more cells pay? 2 curves: {verdicts.count('saturated')} saturated, {verdicts.count('rising')} "
+        f"still rising, {verdicts.count('undecided')} undecided."
+    )
+    alone = report.differences.filter(pl.col("comparison") == "equal size", pl.col("p") < 0.05).height
+    n = report.differences.filter(pl.col("comparison") == "equal size").height
+    assert f"equal size? {n} comparisons: {alone} better, 0 worse; one by one {alone} would" in choice
+
+
 def test_what_the_difference_supports_is_said(simulate_results: SimulateResults) -> None:
     results = simulate_results(
         models=("pca",), strategies=("random", "reweight"), sd=0.0005, fractions=(0.01, 0.1)
     )
     lines = list(against_random_in_words(make_report(results).differences))
-    assert len(lines) == 1
     assert lines[0].startswith(
-        "pca, atlas, zero-shot macro-F1: reweight beats random at equal size, over all"
+        "pca, atlas, zero-shot macro-F1: reweight beats random, over all sizes together, at equal size"
     )
     noisy = simulate_results(
-        models=("pca",), strategies=("random", "reweight"), sd=0.2, fractions=(0.01, 0.1)
+        models=("pca",), strategies=("random", "reweight"), sd=0.2, n_seeds=2, fractions=(0.01, 0.1)
     )
-    assert "cannot be told apart from" in next(iter(against_random_in_words(make_report(noisy).differences)))
+    doubtful = list(against_random_in_words(make_report(noisy).differences))
+    assert len(doubtful) == 3
+    assert all("cannot be told apart from" in line for line in doubtful)
 
 
 def test_missing_cells_of_the_grid_are_named(simulate_results: SimulateResults) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from curate.errors import SaturationError
-from curate.evaluate.saturation.compare import Difference, adjusted, compare
+from curate.evaluate.saturation.compare import Difference, adjusted, compare, paired
 from curate.evaluate.saturation.curve import Curve
 
 
@@ -28,6 +28,13 @@ def test_a_difference_is_that_of_the_paired_t_test() -> None:
         assert (each.low, each.high) == pytest.approx((bounds.low, bounds.high))
     means = ttest_rel(better.table.mean(axis=1), base.table.mean(axis=1))
     assert found[0].p == pytest.approx(means.pvalue)
+
+
+def test_equal_differences_are_told_by_their_signs() -> None:
+    values = np.full(4, 0.25)
+    assert paired(100, values).p == 0.125
+    assert paired(100, -values).p == 0.125
+    assert paired(100, 0 * values).p == 1
 
 
 def test_only_sizes_and_seeds_of_both_are_compared() -> None:

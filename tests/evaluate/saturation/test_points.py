@@ -64,8 +64,8 @@ def test_the_level_of_a_seed_does_not_blur_its_plateau(simulate: Simulate) -> No
 @pytest.mark.parametrize(
     ("n_cells", "seeds", "tolerance", "message"),
     [
-        ([1, 1], [0, 1], 0.1, r"1 sizes and 2 seeds show no plateau"),
-        ([1, 2], [0, 0], 0.1, r"2 sizes and 1 seeds show no plateau"),
+        ([1, 1], [0, 1], 0.1, r"1 size and 2 seeds show no plateau"),
+        ([1, 2], [0, 0], 0.1, r"2 sizes and 1 seed show no plateau"),
         ([1, 2, 1], [0, 0, 1], 0.1, r"1 of 2 seeds x 2 sizes have no run"),
         ([1, 2, 1, 2], [0, 0, 1, 1], 0.0, r"a tolerance of 0; give one above 0"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,9 @@ from curate.evaluate.saturation.fit import fit
 from curate.evaluate.saturation.runs import curve_of, n_of_all, runs_of
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE, against_random
 from curate.evaluate.saturation.summary import SCHEMA, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 N_ALL = 100_000
 
@@ -138,7 +141,16 @@ def test_one_seed_says_why_it_cannot_tell() -> None:
     assert found.schema == pl.Schema(SCHEMA)
     assert found["verdict"].to_list() == [None]
     assert found["study_point"].to_list() == [50_000]
-    assert "3 sizes and 1 seeds show no plateau" in found["why_not"][0]
+    assert "3 sizes and 1 seed show no plateau" in found["why_not"][0]
+
+
+@pytest.mark.parametrize("score", [lambda fraction: 1.0, lambda fraction: 0.5 + fraction])
+def test_runs_that_are_all_alike_have_a_verdict_but_no_shape(score: Callable[[float], float]) -> None:
+    values = {fraction: [score(fraction)] * 3 for fraction in (0.01, 0.05, 0.1)}
+    (row,) = summary(runs_of(table(ladder(values))), rng=np.random.default_rng(0)).iter_rows(named=True)
+    assert row["verdict"] == ("saturated" if score(0) == score(1) else "rising")
+    assert "the 3 seeds have the same score at every size" in row["why_not"]
+    assert row["family"] is None
 
 
 def test_of_one_size_no_point_is_told() -> None:

@@ -62,7 +62,7 @@ def test_a_plan_says_what_is_unknown_and_what_it_costs(curate: Curate, grid: Pat
     lines = lines_of(curate("sweep", "plan", grid, "--price", 3600)[1])
     assert lines["sweep"].startswith("small, of demo: ")
     assert lines["models"] == "2 settings x 1 seed x 1 model: 2 models, and 1 untrained control"
-    assert lines["unknown"].startswith("no rate is known of baselines classify (1); train and evaluate one")
+    assert lines["unknown"].startswith("no rate is known of baselines classify (1); a run measures it")
     assert lines["cost"].startswith("at least ")
     assert lines["cost"].endswith(" USD at 3600 an hour")
 

@@ -53,6 +53,14 @@ def test_budgets_presets_tasks_and_data_sets_multiply() -> None:
     assert len(found.evaluations) == len(found.runs) * len(found.baselines)
 
 
+def test_budgets_of_a_model_hold_for_it_instead() -> None:
+    short = {"name": "scvi", "budgets": [{"max_cells": 10}, {"max_cells": 20}]}
+    found = design(models=[{"name": "pca"}, short], budgets=[{"max_cells": 100}], seeds=[0])
+    seen = {(run.model.called, run.budget.max_cells) for run in found.runs}
+    assert seen == {("pca", 100), ("scvi", 10), ("scvi", 20)}
+    assert len(found.runs) == 3 * 3
+
+
 def test_each_model_and_seed_has_one_control_on_its_smallest_subset() -> None:
     found = design(controls=True)
     controls = [run for run in found.runs if run.is_untrained]

@@ -71,7 +71,24 @@ def test_types_absent_from_training_are_reported_apart() -> None:
     )
     assert of(found, "accuracy", part=KNOWN) == 0.5
     assert of(found, "accuracy", part=ABSENT) == pytest.approx(1 / 3)
+    # A type that is only guessed has no cells here, and no recall.
+    assert of(found, "macro_recall", part=KNOWN) == 0.5
+    assert of(found, "macro_recall", part=ABSENT) == pytest.approx((0.5 + 0) / 2)
     assert [each.n_cells for each in found if each.part == ABSENT] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"B cells": "CL:0000236"}, "'B cells', which is no cell_type of these cells; did you mean 'B cell'"),
+        ({"B cell": "CL:9999999"}, "'CL:9999999', the term of 'B cell', is no term of the Cell Ontology"),
+    ],
+)
+def test_terms_are_of_labels_and_of_the_ontology(
+    cells: EvaluationData, terms: dict[str, str], message: str
+) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        baselines(cells, ClassifySettings(terms=terms), seed=0)
 
 
 def test_a_term_makes_a_type_known() -> None:

@@ -208,9 +208,8 @@ def _how(report: Report) -> str:
         "mean unless "
         "given; runs of a seed are pairs.",
         "Verdicts: of each curve by itself, at 95 %, one-sided; of twenty flat curves one may seem to rise.",
-        "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, "
-        "calibrated by "
-        "simulation.",
+        "Best fit: log, power, exponential and rational curves and a constant, by AICc.",
+        "What more cells would bring: all four families weighed by how well they fit, and its 95 % interval.",
         "Strategies: paired over seeds, Student's t, adjusted by Holm for all comparisons of this page.",
         f"Metrics: {metrics}.",
     ]

@@ -69,8 +69,8 @@ def summary(
         the exponent of a power law or the scale in cells, `gain_doubling` and `gain_all` what twice the
         largest subset and the whole corpus bring over the largest subset, by all shapes weighed together
         (`outlook`); null for the whole corpus where it was run. `probability_all`: that the whole corpus
-        brings more than the tolerance over the largest subset below it. Scores of metrics where lower is better have their sign turned. What the
-        runs cannot say is null, and `why_not` says why.
+        brings more than the tolerance over the largest subset below it. Scores of metrics where lower is
+        better have their sign turned. What the runs cannot say is null, and `why_not` says why.
     """
     seeds = rng.integers(2**63, size=2)
     rows = [

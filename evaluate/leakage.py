@@ -167,7 +167,8 @@ def guard(
                 raise LeakageError(
                     f"{counted(n or found.n_seen, 'cell')} of {data.name} are training or validation cells "
                     f"of {manifest.ref}; leave them out with --drop-shared, build with --exclude-overlap, "
-                    "or allow it with --allow-leakage, which marks every result"
+                    "or allow it with --allow-leakage, which marks every result (in a grid: exclude_overlap, "
+                    "leakage)"
                 )
             said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
         if found.n_untold:

@@ -13,7 +13,14 @@ from curate.evaluate.report.look import extent
 from curate.evaluate.report.pareto import COSTS, cost_of, front
 from curate.evaluate.report.report import charts_of
 from curate.evaluate.report.tables import SUMMARY, summary_row
-from curate.evaluate.report.verdicts import against_random_in_words, compared, gaps, headlines, verdicts_of
+from curate.evaluate.report.verdicts import (
+    against_random_in_words,
+    compared,
+    gaps,
+    headlines,
+    other_cells,
+    verdicts_of,
+)
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -101,8 +108,10 @@ def _head(report: Report, title: str) -> str:
     leaked = report.results.filter(pl.col("leakage").is_not_null() & (pl.col("leakage") != "none"))
     if leaked.height:
         said = ", ".join(leaked["leakage"].unique().sort().to_list())
-        told.append(f"Cells in training and in evaluation, of {counted(leaked.height, 'result')}: {said}")
-    notes = "".join(f'<p class="note">{escape(each)}</p>' for each in [*told, *gaps(runs)])
+        told.append(f"Leakage, in {counted(leaked.height, 'result')}: {said}")
+    notes = "".join(
+        f'<p class="note">{escape(each)}</p>' for each in [*told, *other_cells(report.results), *gaps(runs)]
+    )
     return f'<h1>{escape(title)}</h1><p class="faint">{escape(facts)}</p>{notes}'
 
 
@@ -208,9 +217,8 @@ def _how(report: Report) -> str:
         "mean unless "
         "given; runs of a seed are pairs.",
         "Verdicts: of each curve by itself, at 95 %, one-sided; of twenty flat curves one may seem to rise.",
-        "Fits: log, power, exponential and rational curves by AICc; intervals by profile likelihood, "
-        "calibrated by "
-        "simulation.",
+        "Best fit: log, power, exponential and rational curves and a constant, by AICc.",
+        "What more cells would bring: all four families weighed by how well they fit, and its 95 % interval.",
         "Strategies: paired over seeds, Student's t, adjusted by Holm for all comparisons of this page.",
         f"Metrics: {metrics}.",
     ]

@@ -176,6 +176,19 @@ def gaps(runs: pl.DataFrame) -> list[str]:
     return told
 
 
+def other_cells(results: pl.DataFrame) -> list[str]:
+    """Return which data sets were not the same cells for all models, a sentence each."""
+    trained = results.filter(pl.col("kind") == "trained")
+    n_sets = pl.col("dataset_id").n_unique().alias("n")
+    sets = trained.group_by("task", "dataset", maintain_order=True).agg(n_sets)
+    return [
+        f"{row['dataset']}, {row['task']}: models were tried on {row['n']} different sets of its cells, as "
+        "each left out those of its own training: scores are not of the same cells, nor are the baselines'; "
+        "a sweep with exclude_overlap = true tries all on the same."
+        for row in sets.filter(pl.col("n") > 1).iter_rows(named=True)
+    ]
+
+
 def missing_runs(runs: pl.DataFrame) -> list[str]:
     """Return what of the grid of model, strategy, size and seed has no run, though its neighbours have."""
     step = pl.coalesce("fraction", "n_cells").alias("step")
@@ -198,6 +211,7 @@ def in_words(report: Report) -> Iterator[str]:
     """Yield all that a report says, a line each, for a terminal."""
     if report.is_simulated:
         yield "simulated data, no real cells"
+    yield from other_cells(report.results)
     yield from gaps(report.runs)
     yield from headlines(report)
     views = ("task", "dataset", "setting", "method", "metric")

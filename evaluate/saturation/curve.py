@@ -70,12 +70,17 @@ class Curve:
         return np.unique(self.n_cells)
 
     @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of `table` of each run, int64 [n_runs]."""
+        rows: NDArray[np.int64] = np.unique(self.seeds, return_inverse=True)[1]
+        return rows
+
+    @cached_property
     def table(self) -> NDArray[np.float64]:
         """Scores, float64 [n_seeds, n_steps]; NaN where a seed has no run of the size."""
-        rows = np.unique(self.seeds, return_inverse=True)[1]
         columns = np.searchsorted(self.steps, self.n_cells)
-        table = np.full((int(rows.max()) + 1, self.steps.size), np.nan)
-        table[rows, columns] = self.scores
+        table = np.full((int(self.rows.max()) + 1, self.steps.size), np.nan)
+        table[self.rows, columns] = self.scores
         return table
 
     @property
@@ -93,3 +98,14 @@ class Curve:
         """Mean over seeds, float64 [n_steps]."""
         means: NDArray[np.float64] = np.nanmean(self.table, axis=0)
         return means
+
+    def seed_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return means of values of runs, float64 [m, n_runs], over those of a seed, [m, n_seeds]."""
+        is_of = (self.rows[:, None] == np.arange(self.n_seeds)).astype(np.float64)
+        means: NDArray[np.float64] = values @ is_of / is_of.sum(axis=0)
+        return means
+
+    def centred(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of runs, float64 [m, n_runs], less their mean over the runs of a seed."""
+        centred: NDArray[np.float64] = values - self.seed_means(values)[:, self.rows]
+        return centred

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -42,6 +42,22 @@ class Family:
     def n_parameters(self) -> int:
         """1, or 0 where the shape is fixed."""
         return int(self.thetas.size > 1)
+
+    @property
+    def masses(self) -> Floats:
+        """What each point of the grid stands for, float64 [g], adding to 1; equal on the grid of FAMILIES."""
+        if not self.n_parameters:
+            return np.ones(1)
+        first = FAMILIES[self.name].thetas
+        widths = np.gradient(np.interp(self.thetas, first, np.arange(first.size)))
+        masses: Floats = widths / widths.sum()
+        return masses
+
+    def finer(self, is_split: NDArray[np.bool_], n: int) -> Family:
+        """Return the family with some gaps of its grid, bool [g - 1], each split into n."""
+        lefts, widths = self.thetas[:-1][is_split], np.diff(self.thetas)[is_split]
+        between = lefts[:, None] + widths[:, None] * (np.arange(1, n) / n)
+        return replace(self, thetas=np.sort(np.concatenate([self.thetas, between.ravel()])))
 
     def values(self, thetas: Floats, low: float, high: float) -> Floats:
         """Return the parameter as people write it, float64 [g]: c of the formula."""

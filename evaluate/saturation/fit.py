@@ -9,7 +9,7 @@ a grid of θ the likelihood, and with it the interval of anything linear in a an
 of their own make pairs of the runs of a seed, as a nested ladder needs.
 
 1. the scores are centred within each seed;
-2. for each θ of the grid, b and the residual sum of squares;
+2. for each θ of a grid, b and the residual sum of squares; the grid is made finer where θ is not excluded;
 3. an interval of a quantity holds the values whose best fit is not much worse than the best of all; how much,
    is found by simulating from the best fit, since where a curve is flat θ means nothing and the textbook
    quantile is too small.
@@ -32,6 +32,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as student_t
 
 from curate.errors import SaturationError
+from curate.evaluate.saturation.aicc import aicc
 from curate.evaluate.saturation.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -41,9 +42,17 @@ if TYPE_CHECKING:
     from curate.evaluate.saturation.families import Family
 
     Floats = NDArray[np.float64]
+    Points = NDArray[np.bool_] | slice
 
+_ALL: Final = slice(None)
 N_SIMULATED: Final = 999
 SURE: Final = 0.99
+#: Points of the grid within the 95 % interval of θ, at least.
+N_INSIDE: Final = 40
+#: The points within the interval of this level hold the best fits of simulated curves.
+NEAR: Final = 0.9999
+#: Residuals below this share of the scatter are rounding.
+_EXACT: Final = 1e-14
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Fit:
     Attributes
     ----------
     family
-        Its name in FAMILIES.
+        One of FAMILIES, its grid finer where the runs do not exclude θ.
     """
 
     curve: Curve
@@ -93,7 +102,7 @@ class Fit:
     def aicc(self) -> float:
         """Akaike's information criterion for small samples, of the likelihood of normal noise."""
         n_parameters = self.curve.n_seeds + 2 + self.family.n_parameters
-        return _aicc(float(self._rss[self._best]), self.curve.n_runs, n_parameters)
+        return aicc(float(self._rss[self._best]), self.curve.n_runs, n_parameters)
 
     def score(self, n_cells: float, *, level: float = 0.95, rng: np.random.Generator) -> Interval:
         """Return the score at a size, mean over all seeds that might be drawn, and its interval.
@@ -128,8 +137,7 @@ class Fit:
         """
         if not self.family.n_parameters:
             return None
-        limit = float(self._rss[self._best]) * (1 + float(f_distribution.ppf(level, 1, self.dof)) / self.dof)
-        inside = self.family.values(self.family.thetas[self._rss <= limit], *self._range)
+        inside = self.family.values(self.family.thetas[self._within(level)], *self._range)
         best = self.family.values(self.family.thetas[[self._best]], *self._range)
         return Interval(float(best[0]), float(inside.min()), float(inside.max()))
 
@@ -147,58 +155,38 @@ class Fit:
         return self.family.shape(np.array([n_cells]), *self._range)[:, 0]
 
     @cached_property
-    def _seed_rows(self) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = np.unique(self.curve.seeds, return_inverse=True)[1]
-        return rows
-
-    @cached_property
-    def _counts(self) -> NDArray[np.int64]:
-        return np.bincount(self._seed_rows)
-
-    @cached_property
-    def _shape(self) -> Floats:
-        return self.family.shape(self.curve.n_cells, *self._range)
-
-    @cached_property
     def _centred(self) -> Floats:
         """φ centred within seeds, float64 [g, n_runs]."""
-        return self._centre(self._shape)
-
-    def _centre(self, values: Floats) -> Floats:
-        sums = np.zeros((len(values), self._counts.size))
-        for run, seed in enumerate(self._seed_rows.tolist()):
-            sums[:, seed] += values[:, run]
-        centred: Floats = values - (sums / self._counts)[:, self._seed_rows]
-        return centred
+        return self.curve.centred(self.family.shape(self.curve.n_cells, *self._range))
 
     @cached_property
     def _mean_shape(self) -> Floats:
         """Mean over seeds of the mean φ of a seed, float64 [g]."""
-        means: Floats = (
-            (self._shape - self._centred) @ (1 / self._counts[self._seed_rows]) / self._counts.size
-        )
+        shape = self.family.shape(self.curve.n_cells, *self._range)
+        means: Floats = self.curve.seed_means(shape).mean(axis=1)
         return means
 
     @cached_property
     def _means(self) -> Floats:
         """Mean score of each seed, float64 [n_seeds]."""
-        return np.bincount(self._seed_rows, self.curve.scores) / self._counts
+        means: Floats = self.curve.seed_means(self.curve.scores[None])[0]
+        return means
 
     @cached_property
     def _squares(self) -> Floats:
         squares: Floats = np.square(self._centred).sum(axis=1)
         return squares
 
-    def _solve(self, scores: Floats) -> tuple[Floats, Floats]:
+    def _solve(self, scores: Floats, at: Points = _ALL) -> tuple[Floats, Floats]:
         """Return b and residual sums of squares, float64 [m, g] each, of centred scores [m, n_runs]."""
-        products = -scores @ self._centred.T
-        beta = products / self._squares
-        rss = np.square(scores).sum(axis=1)[:, None] - products * beta
-        return beta, rss.clip(min=0)
+        products = -scores @ self._centred[at].T
+        beta = products / self._squares[at]
+        scatter = np.square(scores).sum(axis=1)[:, None]
+        return beta, np.maximum(scatter - products * beta, _EXACT * scatter + np.finfo(float).tiny)
 
     @cached_property
     def _solved(self) -> tuple[Floats, Floats]:
-        beta, rss = self._solve(self._centre(self.curve.scores[None]))
+        beta, rss = self._solve(self.curve.centred(self.curve.scores[None]))
         return beta[0], rss[0]
 
     @property
@@ -231,10 +219,11 @@ class Fit:
         By simulating from the best fit; from a flat curve, where the runs do not exclude one: then the best
         fit follows the noise, and curves simulated from it would be too easy to tell from flat.
         """
-        noise = self._centre(rng.standard_normal((N_SIMULATED, self.curve.n_runs)) * self.sd)
-        flat = self._excesses(noise, np.zeros(slope.size))
-        if self._excess_of_flat <= np.quantile(flat, SURE):
-            return float(np.quantile(flat, level))
+        noise = self.curve.centred(rng.standard_normal((N_SIMULATED, self.curve.n_runs)) * self.sd)
+        if self._excess_of_flat <= self._most_of_flat:
+            flat = self._excesses(noise, np.zeros(slope.size))
+            if self._excess_of_flat <= np.quantile(flat, SURE):
+                return float(np.quantile(flat, level))
         truth = self._beta[self._best] * slope[self._best]
         if not np.isfinite(truth):  # the limit of a logarithm; nearly that of the shape far out
             slope = self._at(self._range[0]) - self._at(self._range[1] * 1e6)
@@ -242,24 +231,40 @@ class Fit:
         curve = -self._beta[self._best] * self._centred[self._best]
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             required = truth / slope  # NaN where slope and truth are both 0: any b will do
-        return float(np.quantile(self._excesses(curve + noise, required), level))
+        return float(np.quantile(self._excesses(curve + noise, required, self._within(NEAR)), level))
 
-    def _excesses(self, scores: Floats, beta_by_theta: Floats) -> Floats:
+    def _within(self, level: float) -> NDArray[np.bool_]:
+        """Return which points of the grid an interval of θ holds, bool [g]."""
+        limit = 1 + float(f_distribution.ppf(level, 1, self.dof)) / self.dof
+        within: NDArray[np.bool_] = self._rss <= self._rss[self._best] * limit
+        return within
+
+    @cached_property
+    def _most_of_flat(self) -> float:
+        """No less than what a flat curve exceeds once in a hundred: the gain of a mean of its own a size."""
+        n_means = self.curve.steps.size - 1
+        dof = self.curve.n_runs - self.curve.n_seeds - n_means
+        if dof < 1:
+            return float("inf")
+        return self.dof * n_means / dof * float(f_distribution.ppf(SURE, n_means, dof))
+
+    def _excesses(self, scores: Floats, beta_by_theta: Floats, at: Points = _ALL) -> Floats:
         """Return how much worse than the best the best fit with a given b for each θ is, float64 [m].
 
         Where the given b is NaN, any is taken.
         """
-        beta, rss = self._solve(scores)
+        beta, rss = self._solve(scores, at)
         with np.errstate(over="ignore"):
-            distance = (beta - beta_by_theta) ** 2 * self._squares
-        constrained = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1)
+            distance = (beta - beta_by_theta[at]) ** 2 * self._squares[at]
         free = rss.min(axis=1)
-        excesses: Floats = (constrained - free) / (free / self.dof)
-        return excesses
+        worse: Floats = (rss + np.where(np.isnan(distance), 0, distance)).min(axis=1) / free - 1
+        return self.dof * worse
 
     @cached_property
     def _excess_of_flat(self) -> float:
-        return float(self._excesses(self._centre(self.curve.scores[None]), np.zeros(self._beta.size))[0])
+        return float(
+            self._excesses(self.curve.centred(self.curve.scores[None]), np.zeros(self._beta.size))[0]
+        )
 
 
 def fit(curve: Curve, family: str = "power") -> Fit:
@@ -280,18 +285,15 @@ def fit(curve: Curve, family: str = "power") -> Fit:
             f"{curve.n_runs} runs of {curve.n_seeds} seeds are too few to fit {fitted.family.formula}; "
             "add seeds or sizes"
         )
+    return _refined(fitted)
+
+
+def _refined(fitted: Fit) -> Fit:
+    """Make the grid fine where the runs do not exclude θ: of an interval of three points, half is lost."""
+    for _ in range(3 * fitted.family.n_parameters):
+        n_inside, near = int(fitted._within(0.95).sum()), fitted._within(NEAR)
+        if n_inside >= N_INSIDE:
+            break
+        finer = fitted.family.finer(near[1:] | near[:-1], -(-N_INSIDE // n_inside))
+        fitted = Fit(fitted.curve, finer)
     return fitted
-
-
-def aicc_of_constant(curve: Curve) -> float:
-    """Return the AICc of a curve that does not change with size."""
-    levels = np.array([np.nanmean(row) for row in curve.table])
-    rss = float(np.nansum((curve.table - levels[:, None]) ** 2))
-    return _aicc(rss, curve.n_runs, curve.n_seeds + 1)
-
-
-def _aicc(rss: float, n_runs: int, n_parameters: int) -> float:
-    if n_runs - n_parameters - 1 < 1:
-        return float("inf")
-    likelihood = n_runs * np.log(max(rss, np.finfo(float).tiny) / n_runs)
-    return float(likelihood + 2 * n_parameters * n_runs / (n_runs - n_parameters - 1))

@@ -7,7 +7,8 @@ shape weighs
 
     prior(θ) · (Σ φ²)^(-1/2) · RSS^(-dof/2),    dof = runs - seeds - 1, φ centred within seeds
 
-and a gain is a mixture of t's. Families have equal prior weight, and so have the points of the grid of each.
+and a gain is a mixture of t's. Families have equal prior weight, and so have the points of each one's grid in
+FAMILIES; finer points share what their gap stands for.
 
 References
 ----------
@@ -27,12 +28,13 @@ from scipy.stats import t as student_t
 
 from curate.errors import SaturationError
 from curate.evaluate.saturation.families import FAMILIES
-from curate.evaluate.saturation.fit import Interval
+from curate.evaluate.saturation.fit import Interval, fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from curate.evaluate.saturation.curve import Curve
+    from curate.evaluate.saturation.families import Family
 
     Floats = NDArray[np.float64]
 
@@ -81,8 +83,8 @@ class Outlook:
 
     Attributes
     ----------
-    families
-        Of each shape, its family: int64 [m], numbers in AVERAGED.
+    grids
+        The families with the grids of the shapes, as AVERAGED.
     weights, slopes, errors
         float64 [m]: weight; b and its standard error.
     sd
@@ -90,7 +92,7 @@ class Outlook:
     """
 
     curve: Curve
-    families: NDArray[np.int64]
+    grids: tuple[Family, ...]
     weights: Floats
     slopes: Floats
     errors: Floats
@@ -114,25 +116,25 @@ class Outlook:
                 f"{curve.n_runs} runs of {curve.n_seeds} seeds are too few to weigh shapes; add seeds or "
                 "sizes"
             )
-        shapes = _centred(curve, np.concatenate([_shape(curve, name, curve.n_cells) for name in AVERAGED]))
-        scores = _centred(curve, curve.scores[None])[0]
+        # On grids that are fine where the runs tell shapes apart: between coarse points lies most of a t.
+        grids = tuple(fit(curve, name).family for name in AVERAGED)
+        shapes = curve.centred(_shapes(curve, grids, curve.n_cells))
+        scores = curve.centred(curve.scores[None])[0]
         squares = np.square(shapes).sum(axis=1)
         slopes = -(shapes @ scores) / squares
         total = float(scores @ scores)
         floor = max(_EXACT * total, np.finfo(np.float64).tiny ** 0.5)
         rss = np.maximum(total - slopes**2 * squares, floor)
-        n_thetas = [FAMILIES[name].thetas.size for name in AVERAGED]
-        logs = -0.5 * np.log(squares) - dof / 2 * np.log(rss) - np.log(np.repeat(n_thetas, n_thetas))
+        masses = np.concatenate([grid.masses for grid in grids])
+        logs = -0.5 * np.log(squares) - dof / 2 * np.log(rss) + np.log(masses)
         weights = np.exp(logs - logs.max())
-        families = np.repeat(np.arange(len(AVERAGED)), n_thetas)
         weights /= weights.sum()
         sd = float(weights @ np.sqrt(rss / dof))
-        return cls(curve, families, weights, slopes, np.sqrt(rss / dof / squares), dof, sd)
+        return cls(curve, grids, weights, slopes, np.sqrt(rss / dof / squares), dof, sd)
 
     def gain(self, low: float, high: float) -> Gain:
         """Return what is believed of the gain from `low` to `high` cells, both finite."""
-        sizes = np.array([low, high])
-        shapes = np.concatenate([_shape(self.curve, name, sizes) for name in AVERAGED])
+        shapes = _shapes(self.curve, self.grids, np.array([low, high]))
         ways = shapes[:, 0] - shapes[:, 1]
         held = self.weights > _LIGHT * self.weights.max()
         weights, ways = self.weights[held], ways[held]
@@ -142,17 +144,10 @@ class Outlook:
     @property
     def family_weights(self) -> dict[str, float]:
         """The weight of each family."""
-        sums = np.bincount(self.families, self.weights, minlength=len(AVERAGED))
-        return dict(zip(AVERAGED, sums.tolist(), strict=True))
+        starts = np.cumsum([0, *(grid.thetas.size for grid in self.grids[:-1])])
+        return dict(zip(AVERAGED, np.add.reduceat(self.weights, starts).tolist(), strict=True))
 
 
-def _shape(curve: Curve, family: str, sizes: Floats) -> Floats:
-    return FAMILIES[family].shape(sizes, float(curve.steps[0]), float(curve.steps[-1]))
-
-
-def _centred(curve: Curve, values: Floats) -> Floats:
-    """Return values [m, n_runs] less their mean over the runs of a seed."""
-    rows = np.unique(curve.seeds, return_inverse=True)[1]
-    is_of = (rows[:, None] == np.arange(curve.n_seeds)).astype(np.float64)
-    centred: Floats = values - (values @ is_of / is_of.sum(axis=0))[:, rows]
-    return centred
+def _shapes(curve: Curve, grids: tuple[Family, ...], sizes: Floats) -> Floats:
+    ends = float(curve.steps[0]), float(curve.steps[-1])
+    return np.concatenate([grid.shape(sizes, *ends) for grid in grids])

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from curate.errors import SaturationError
+from curate.evaluate.saturation.aicc import aicc_of_constant, akaike_weights
 from curate.evaluate.saturation.families import FAMILIES
-from curate.evaluate.saturation.fit import aicc_of_constant, fit
+from curate.evaluate.saturation.fit import fit
 from curate.evaluate.saturation.outlook import Outlook
 from curate.evaluate.saturation.points import plateau, study_point
 from curate.evaluate.saturation.runs import CURVE, curve_of, curves_of, n_of_all
@@ -66,12 +67,12 @@ def summary(
     pl.DataFrame
         Columns of SCHEMA. Sizes are training cells. `limit` is the score of infinitely many, `parameter`
         the exponent of a power law or the scale in cells, `gain_doubling` and `gain_all` what twice the
-        largest subset and the whole corpus bring over the largest subset; null for the whole corpus where it
-        was run. `probability_all`: that the whole corpus brings more than the tolerance over the largest
-        subset below it (`outlook`). Scores of metrics where lower is better have their sign turned. What the
-        runs cannot say is null, and `why_not` says why.
+        largest subset and the whole corpus bring over the largest subset, by all shapes weighed together
+        (`outlook`); null for the whole corpus where it was run. `probability_all`: that the whole corpus
+        brings more than the tolerance over the largest subset below it. Scores of metrics where lower is
+        better have their sign turned. What the runs cannot say is null, and `why_not` says why.
     """
-    seeds = rng.integers(2**63, size=3)
+    seeds = rng.integers(2**63, size=2)
     rows = [
         {**names, **_of_curve(held, tolerance, level=level, seeds=seeds.tolist())}
         for names, held in curves_of(runs)
@@ -102,10 +103,8 @@ def _of_curve(
     try:
         row |= _plateau(curve, slack, fractions, level=level, rng=np.random.default_rng(seeds[0]))
         _refuse_no_scatter(curve)
-        row |= _fitted(curve, n_all, level=level, seeds=seeds[1:])
-        below = [size for size in curve.steps.tolist() if n_all is None or size < n_all * 0.999]
-        if n_all is not None and below:
-            row["probability_all"] = Outlook.of(curve).gain(below[-1], n_all).exceeds(slack)
+        row |= _fitted(curve, level=level, rng=np.random.default_rng(seeds[1]))
+        row |= _expected(curve, n_all, slack, level=level)
     except SaturationError as error:
         row["why_not"] = str(error)
     return row
@@ -150,32 +149,30 @@ def _whole(curve: Curve) -> Curve:
     return type(curve)(curve.n_cells[kept], curve.scores[kept], curve.seeds[kept])
 
 
-def _fitted(curve: Curve, n_all: float | None, *, level: float, seeds: list[int]) -> dict[str, Any]:
+def _fitted(curve: Curve, *, level: float, rng: np.random.Generator) -> dict[str, Any]:
     fits = {name: fit(curve, name) for name in FAMILIES}
     criteria = {CONSTANT: aicc_of_constant(curve)} | {name: each.aicc for name, each in fits.items()}
     weights = akaike_weights(criteria)
     best = max(fits.values(), key=lambda each: weights[each.family.name])
-    largest = float(curve.steps[-1])
-    rng = np.random.default_rng(seeds[0])
-    doubling = best.gain(largest, 2 * largest, level=level, rng=rng)
     found: dict[str, Any] = {"family": max(weights, key=lambda name: weights[name])}
     found |= {f"weight_{name}": weight for name, weight in weights.items()}
-    found |= _ends("gain_doubling", doubling) | _ends("parameter", best.parameter(level=level))
+    found |= _ends("parameter", best.parameter(level=level))
     if best.family.name != "log":
         found |= _ends("limit", best.score(np.inf, level=level, rng=rng))
-    if n_all is not None and n_all > 1.001 * largest:
-        found |= _ends("gain_all", best.gain(largest, n_all, level=level, rng=rng))
     return found
 
 
-def akaike_weights(criteria: dict[str, float]) -> dict[str, float]:
-    """Return exp(-Δ/2) of each criterion, scaled to add to 1 (Burnham and Anderson 2002)."""
-    values = np.array(list(criteria.values()))
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return dict.fromkeys(criteria, 1 / len(criteria))
-    raw = np.exp(-(values - finite.min()) / 2)
-    return dict(zip(criteria, (raw / raw.sum()).tolist(), strict=True))
+def _expected(curve: Curve, n_all: float | None, slack: float, *, level: float) -> dict[str, Any]:
+    """Say what more cells would bring by all shapes at once: the best alone would not know of the others."""
+    outlook, largest = Outlook.of(curve), float(curve.steps[-1])
+    found: dict[str, Any] = _ends("gain_doubling", outlook.gain(largest, 2 * largest).interval(level))
+    if n_all is None:
+        return found
+    if n_all > 1.001 * largest:
+        found |= _ends("gain_all", outlook.gain(largest, n_all).interval(level))
+    if below := [size for size in curve.steps.tolist() if size < n_all * 0.999]:
+        found["probability_all"] = outlook.gain(below[-1], n_all).exceeds(slack)
+    return found
 
 
 def _ends(name: str, interval: Interval | None) -> dict[str, float]:

@@ -22,6 +22,7 @@ from curate.evaluate.report.verdicts import (
     headlines,
     in_words,
     missing_runs,
+    other_cells,
     verdict_of,
 )
 from curate.evaluate.results import write_results
@@ -185,6 +186,14 @@ def test_what_the_difference_supports_is_said(simulate_results: SimulateResults)
     doubtful = list(against_random_in_words(make_report(noisy).differences))
     assert len(doubtful) == 3
     assert all("cannot be told apart from" in line for line in doubtful)
+
+
+def test_models_that_were_tried_on_other_cells_are_told(simulate_results: SimulateResults) -> None:
+    results = simulate_results(models=("pca", "scvi"), strategies=("random",), n_seeds=2)
+    assert other_cells(results) == []
+    dropped = pl.when(pl.col("model") == "scvi").then(pl.lit("less")).otherwise("dataset_id")
+    (line,) = other_cells(results.with_columns(dropped.alias("dataset_id")))
+    assert line.startswith("atlas, classify: models were tried on 2 different sets of its cells")
 
 
 def test_missing_cells_of_the_grid_are_named(simulate_results: SimulateResults) -> None:

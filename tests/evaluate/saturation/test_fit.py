@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,16 +10,20 @@ import pytest
 from scipy.optimize import curve_fit
 
 from curate.errors import SaturationError
+from curate.evaluate.saturation.aicc import aicc_of_constant
 from curate.evaluate.saturation.curve import Curve
 from curate.evaluate.saturation.families import FAMILIES
-from curate.evaluate.saturation.fit import aicc_of_constant, fit
+from curate.evaluate.saturation.fit import Fit, fit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from tests.evaluate.saturation.conftest import Simulate
 
     Floats = NDArray[np.float64]
+    Truth = Callable[[Floats], Floats]
 
 
 def power(n_cells: Floats) -> Floats:
@@ -31,6 +36,10 @@ def flat(n_cells: Floats) -> Floats:
 
 def logarithm(n_cells: Floats) -> Floats:
     return 0.3 + 0.05 * np.log(n_cells / 200)
+
+
+def exponential(n_cells: Floats) -> Floats:
+    return 0.8 - 0.3 * np.exp(-n_cells / 60_000)
 
 
 def test_without_noise_the_truth_comes_back(simulate: Simulate) -> None:
@@ -90,16 +99,61 @@ def test_a_flat_curve_is_best_a_constant(simulate: Simulate) -> None:
     assert aicc_of_constant(curve) < min(fit(curve, name).aicc for name in FAMILIES)
 
 
-@pytest.mark.parametrize("truth", [power, flat, logarithm])
-def test_intervals_of_95_percent_hold_the_truth_about_as_often(simulate: Simulate, truth: object) -> None:
-    gain = float(truth(np.array(4e5)) - truth(np.array(2e5)))  # type: ignore[operator]
+@pytest.mark.parametrize(
+    ("family", "truth", "sd"),
+    [
+        ("power", power, 0.01),
+        ("power", flat, 0.01),
+        ("power", logarithm, 0.01),
+        ("exponential", exponential, 0.01),
+        # So little noise that the interval lies between two points of the grid of FAMILIES.
+        ("exponential", exponential, 0.0005),
+        ("power", power, 0.0005),
+    ],
+)
+def test_intervals_of_95_percent_hold_the_truth_about_as_often(
+    simulate: Simulate, family: str, truth: Truth, sd: float
+) -> None:
+    gain = float(truth(np.array(4e5)) - truth(np.array(2e5)))
     held = 0
     for seed in range(100):
-        found = fit(simulate(truth, seed=seed)).gain(2e5, 4e5, rng=np.random.default_rng(seed))  # type: ignore[arg-type]
+        found = fit(simulate(truth, sd=sd, seed=seed), family).gain(2e5, 4e5, rng=np.random.default_rng(seed))
         held += found.low <= gain <= found.high
     # 95 % of 100 is 89 to 99 in 98 of 100 such tests.
     assert 88 <= held <= 100
     assert found.low < found.high
+
+
+@pytest.mark.parametrize("every", [2, 5])
+def test_intervals_do_not_hang_on_the_grid(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    curve = simulate(exponential)
+
+    def ends() -> tuple[float, float]:
+        found = fit(curve, "exponential").gain(2e5, 4e5, rng=np.random.default_rng(0))
+        return found.low, found.high
+
+    expected = ends()
+    family = FAMILIES["exponential"]
+    monkeypatch.setitem(FAMILIES, "exponential", replace(family, thetas=family.thetas[::every]))
+    assert ends() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("truth", [power, flat, exponential])
+def test_what_no_flat_curve_exceeds_is_not_simulated_in_vain(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch, truth: Truth
+) -> None:
+    curve = simulate(truth, sd=0.05)
+    found = fit(curve).gain(2e5, 4e5, rng=np.random.default_rng(0))
+    monkeypatch.setattr(Fit, "_most_of_flat", np.inf)
+    assert fit(curve).gain(2e5, 4e5, rng=np.random.default_rng(0)) == found
+
+
+def test_scores_that_are_all_the_same_gain_nothing() -> None:
+    curve = Curve.of([1, 2, 3, 4] * 2, [0.5] * 8, [0] * 4 + [1] * 4)
+    found = fit(curve).gain(4, 8, rng=np.random.default_rng(0))
+    assert (found.low, found.estimate, found.high) == pytest.approx((0, 0, 0), abs=1e-9)
 
 
 def test_the_limit_of_a_logarithm_is_unbounded(simulate: Simulate) -> None:

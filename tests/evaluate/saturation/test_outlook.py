@@ -72,6 +72,20 @@ def test_a_gain_that_is_over_is_improbable_and_one_to_come_is_sure(simulate: Sim
     assert to_come.exceeds(0.01) > 0.98
 
 
+@pytest.mark.parametrize("sd", [0.01, 0.0005])
+def test_what_is_believed_does_not_hang_on_the_grids(
+    simulate: Simulate, monkeypatch: pytest.MonkeyPatch, sd: float
+) -> None:
+    curve = simulate(saturating, sd=sd)
+    expected = Outlook.of(curve).gain(2e4, 2e5).interval()
+    for name in ("exponential", "rational"):
+        family = FAMILIES[name]
+        everywhere = np.ones(family.thetas.size - 1, np.bool_)
+        monkeypatch.setitem(FAMILIES, name, family.finer(everywhere, 5))
+    found = Outlook.of(curve).gain(2e4, 2e5).interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=0.02)
+
+
 def test_what_a_logarithm_gains_lies_within_its_interval(simulate: Simulate) -> None:
     held = Outlook.of(simulate(rising)).gain(2e5, 2e6).interval()
     assert held.low < 0.05 * np.log(10) < held.high

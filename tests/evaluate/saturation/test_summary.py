@@ -9,12 +9,13 @@ import polars as pl
 import pytest
 
 from curate.evaluate.results import RESULT_SCHEMA
+from curate.evaluate.saturation.aicc import akaike_weights
 from curate.evaluate.saturation.compare import adjusted, paired
 from curate.evaluate.saturation.families import FAMILIES
 from curate.evaluate.saturation.fit import fit
 from curate.evaluate.saturation.runs import curve_of, n_of_all, runs_of
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE, against_random
-from curate.evaluate.saturation.summary import SCHEMA, akaike_weights, summary
+from curate.evaluate.saturation.summary import SCHEMA, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -53,8 +53,8 @@ def weight_of_flat(outlook: Outlook) -> float:
     ratios = -0.5 * np.log1p(n_runs) - (n_runs - n_seeds) / 2 * np.log(
         unexplained + (1 - unexplained) / (1 + n_runs)
     )
-    n_thetas = np.bincount(outlook.families)
-    priors = -np.log(n_thetas[outlook.families]) - np.log(n_thetas.size)
+    masses = np.concatenate([grid.masses for grid in outlook.grids])
+    priors = np.log(masses / masses.sum())
     rising = float(np.logaddexp.reduce(ratios + priors))
     return float(1 / (1 + (1 - PRIOR) / PRIOR * np.exp(rising)))
 

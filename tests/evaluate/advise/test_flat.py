@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -9,6 +11,7 @@ from scipy.stats import norm
 
 from curate.evaluate.advise.flat import probability_of_flat, weight_of_flat, with_flat
 from curate.evaluate.saturation.curve import Curve
+from curate.evaluate.saturation.families import FAMILIES
 from curate.evaluate.saturation.outlook import Outlook
 
 SIZES = (100.0, 200.0, 500.0, 1_000.0)
@@ -50,11 +53,10 @@ def test_runs_without_any_noise_are_flat() -> None:
 def test_the_ratio_is_that_of_the_integrated_likelihoods() -> None:
     """One shape alone, and its slope and the noise integrated numerically."""
     found = outlook(lambda n: 0.5 + 0.0005 * np.log(n))
-    at = int(np.argmax(found.weights))
-    one = Outlook(
-        found.curve, np.zeros(1, np.int64), np.ones(1), found.slopes[[at]], found.errors[[at]], found.dof,
-        found.sd,
-    )  # fmt: skip
+    # "log" is the first of the families, and one shape.
+    one = replace(
+        found, grids=(FAMILIES["log"],), weights=np.ones(1), slopes=found.slopes[:1], errors=found.errors[:1]
+    )
     rss = float(one.errors[0] ** 2 * one.dof)
     # In units in which the shape's sum of squares is 1.
     total, slope = rss + float(one.slopes[0] ** 2), float(one.slopes[0])

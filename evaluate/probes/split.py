@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from curate.errors import EvaluationError
+from curate.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -80,7 +81,7 @@ def split_cells(
     n_labels = int((counts >= 2).sum())
     if n_labels < 2:
         raise EvaluationError(
-            f"{n_labels} labels with two cells or more among {labels.size:,} cells; a probe needs two"
+            f"{counted(n_labels, 'label')} with two cells or more among {labels.size:,} cells; a probe needs two"
         )
     n_test = round(rows.size * test_fraction)
     if min(n_test, rows.size - n_test) < n_labels:
@@ -109,7 +110,7 @@ def _by_groups(
     both = np.intersect1d(labels[rows[train]], labels[rows[test]])
     if both.size < 2:
         raise EvaluationError(
-            f"{both.size} labels on both sides of a split of {n_groups} groups; a probe needs two: take "
+            f"{counted(both.size, 'label')} on both sides of a split of {n_groups} groups; a probe needs two: take "
             "another seed, or split by cell"
         )
     sides = [np.sort(rows[side][np.isin(labels[rows[side]], both)]) for side in (train, test)]

@@ -111,7 +111,7 @@ def test_too_few_cells_for_a_validation_part_are_refused(subject: Subject, data:
 
 def test_one_class_is_refused(subject: Subject, data: EvaluationData) -> None:
     one = replace(data, obs=data.obs.with_columns(cell_type=pl.lit("B cell")))
-    with pytest.raises(EvaluationError, match=r"1 labels with two cells or more among 240 cells"):
+    with pytest.raises(EvaluationError, match=r"1 label with two cells or more among 240 cells"):
         scores(subject, one)
 
 

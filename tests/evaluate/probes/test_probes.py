@@ -58,7 +58,7 @@ def test_cells_are_cut_80_to_20_within_every_label() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["a"] * 9 + ["b"], r"1 labels with two cells or more among 10 cells"),
+        (["a"] * 9 + ["b"], r"1 label with two cells or more among 10 cells"),
         (["unknown"] * 9, r"0 labels with two cells"),
         (["a", "a", "b", "b"], r"0.2 of 4 cells leaves 1 to test on, of 2 labels"),
     ],

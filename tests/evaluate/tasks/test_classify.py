@@ -150,7 +150,7 @@ def test_unknown_and_rare_labels_are_left_out_with_a_notice(cells: EvaluationDat
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (["B cell"] * 120, "1 labels with two cells or more among 120 cells; a probe needs two"),
+        (["B cell"] * 120, "1 label with two cells or more among 120 cells; a probe needs two"),
         (["unknown"] * 120, "0 labels with two cells"),
     ],
 )

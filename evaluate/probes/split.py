@@ -81,7 +81,8 @@ def split_cells(
     n_labels = int((counts >= 2).sum())
     if n_labels < 2:
         raise EvaluationError(
-            f"{counted(n_labels, 'label')} with two cells or more among {labels.size:,} cells; a probe needs two"
+            f"{counted(n_labels, 'label')} with two cells or more among {labels.size:,} cells; a probe "
+            "needs two"
         )
     n_test = round(rows.size * test_fraction)
     if min(n_test, rows.size - n_test) < n_labels:
@@ -110,8 +111,8 @@ def _by_groups(
     both = np.intersect1d(labels[rows[train]], labels[rows[test]])
     if both.size < 2:
         raise EvaluationError(
-            f"{counted(both.size, 'label')} on both sides of a split of {n_groups} groups; a probe needs two: take "
-            "another seed, or split by cell"
+            f"{counted(both.size, 'label')} on both sides of a split of {n_groups} groups; a probe needs two: "
+            "take another seed, or split by cell"
         )
     sides = [np.sort(rows[side][np.isin(labels[rows[side]], both)]) for side in (train, test)]
     lost = np.setdiff1d(labels[rows], both)

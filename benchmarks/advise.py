@@ -88,6 +88,7 @@ class _Run:
     distance: int
     of_manifest: int
     share: float
+    share_of_truth: float
     is_early: bool
     verdict: str
 
@@ -136,6 +137,7 @@ def _one(
         found.last - max(true, MIN_SIZES - 1),
         _manifest(found) - true,
         found.share,
+        float(LADDER[: max(true, MIN_SIZES - 1) + 1].sum() / LADDER.sum()),
         bool(gains[found.last] > rule.tolerance),
         judgement.verdict,
     )
@@ -153,6 +155,7 @@ def _row(name: str, held: list[_Run], *, has_target: bool = False) -> Row:
     of_manifest = float(np.mean([abs(each.of_manifest) <= 1 for each in held]))
     shares = [each.share for each in held]
     early = float(np.mean([each.is_early for each in held]))
+    known = float(np.mean([each.share_of_truth for each in held]))
     verdicts = ", ".join(f"{name} {n}" for name, n in Counter(each.verdict for each in held).most_common())
     mean = float(np.mean(shares))
     met = near >= NEAR and mean < SHARE if has_target else None
@@ -160,7 +163,7 @@ def _row(name: str, held: list[_Run], *, has_target: bool = False) -> Row:
         name,
         f"{near:.0%} within one step (manifest {of_manifest:.0%}); too early {early:.0%}; {verdicts}",
         "whole ladder",
-        f"{mean:.1%} of its cells (median {np.median(shares):.1%})",
+        f"{mean:.1%} of its cells (median {np.median(shares):.1%}); who knows the truth {known:.1%}",
         f">= {NEAR:.0%}, < {SHARE:.0%}" if has_target else "",
         met,
     )
@@ -179,8 +182,10 @@ def _notes(rule: Rule, runs: int, each: float) -> list[str]:
         "too early: more than the tolerance was still to be had where it stopped; undecided: it went to the "
         "end "
         "of the ladder and could not tell",
-        "flat: at the steps where the rule could stop first, the noise of a few seeds hides a gain of the "
-        "tolerance that goes on like a logarithm; it is left late, and cheaply",
+        "who knows the truth: cells of all steps up to it with all seeds; the rule runs the last step with "
+        "two seeds where they are enough",
+        "flat: left once a tenfold range of sizes is known to have brought less than the tolerance, the "
+        "fourth step at the earliest; where the noise hides that, later",
         f"sd: of a run about its curve; seeds differ by {SEED_SD} in all their runs; {1000 * each:.0f} ms a "
         "climb",
     ]

@@ -39,9 +39,10 @@ class Trial:
 
 
 FEW_GENES = "the file has few of the models' genes (see genes)"
+TUNED = ("--fine-tune", "both", "--set", "max_steps=100")
 TRIALS = (
-    Trial("classify", "pbmc4k_soupx"),
-    Trial("classify", "kang_pbmc_muscat"),
+    Trial("classify", "pbmc4k_soupx", TUNED, "fine-tuned beside, in full for at most 100 steps"),
+    Trial("classify", "kang_pbmc_muscat", TUNED, "fine-tuned beside, in full for at most 100 steps"),
     Trial(
         "integrate",
         "lung_celllines_mixology",

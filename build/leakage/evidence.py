@@ -79,7 +79,7 @@ class Background:
         which_y: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """Return the nats that say that a cell of `y` is a copy of one of `x`, float64 [n pairs]."""
-        level, chances = self._levels(y.row_sums(self.shared.astype(np.float64))[which_y])
+        level, chances = self._levels(y.row_sums(self.shared.astype(np.float64), which_y))
         lacking = np.log((1 - GAINED * chances) / (1 - chances))
         hit = (np.log(KEPT / np.maximum(chances, 1e-9)) - lacking) * self.shared
         miss = (np.log((1 - KEPT) / (1 - chances)) - lacking) * self.shared
@@ -90,7 +90,7 @@ class Background:
 
     def copies(self, cells: Packed, which: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the nats that a perfect copy of some cells would bring, float64 [len(which)]."""
-        level, chances = self._levels(cells.row_sums(self.shared.astype(np.float64))[which])
+        level, chances = self._levels(cells.row_sums(self.shared.astype(np.float64), which))
         lacking = np.log((1 - GAINED * chances) / (1 - chances))
         hit = (np.log(KEPT / np.maximum(chances, 1e-9)) - lacking) * self.shared
         nats: NDArray[np.float64] = lacking.sum(axis=1)[level]
@@ -102,7 +102,7 @@ class Background:
 
         Of a cell that detects as many genes, gene by gene, float64 [len(which)].
         """
-        level, chances = self._levels(cells.row_sums(self.shared.astype(np.float64))[which])
+        level, chances = self._levels(cells.row_sums(self.shared.astype(np.float64), which))
         lacking = -np.log1p(-chances)
         hit = (-np.log(np.maximum(chances, 1e-9)) - lacking) * self.shared
         nats: NDArray[np.float64] = lacking.sum(axis=1)[level]

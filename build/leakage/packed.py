@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 
@@ -90,13 +91,13 @@ class Packed:
             n_cells += np.bincount(held, minlength=self.n_genes)
         return n_cells
 
-    def row_sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum of a value of each gene over the genes of each cell, float64 [n_cells]."""
-        sums = np.zeros(self.n_cells)
-        for start, stop in self._chunks():
-            first, last = self.indptr[start], self.indptr[stop]
-            running = np.concatenate([[0.0], np.cumsum(values[self.genes[first:last]])])
-            sums[start:stop] = np.diff(running[self.indptr[start : stop + 1] - first])
+    def row_sums(
+        self, values: NDArray[np.float64], cells: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the sum of a value of each gene over the genes of some cells, by default all, float64."""
+        which = np.arange(self.n_cells) if cells is None else cells
+        sums = np.zeros(len(which))
+        _sum_rows(self.indptr, self.genes, which, values, sums)
         return sums
 
     def only(self, genes: NDArray[np.bool_]) -> Packed:
@@ -141,3 +142,12 @@ class Packed:
     def _chunks(self) -> Iterable[tuple[int, int]]:
         for start in range(0, self.n_cells, _CHUNK_CELLS):
             yield start, min(start + _CHUNK_CELLS, self.n_cells)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_rows(indptr, genes, which, values, sums):  # type: ignore[no-untyped-def]
+    for row in range(len(which)):
+        total = 0.0
+        for at in range(indptr[which[row]], indptr[which[row] + 1]):
+            total += values[genes[at]]
+        sums[row] = total

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from curate.evaluate.advise.advise import Advice
     from curate.evaluate.advise.plan import Plan
     from curate.evaluate.advise.rungs import Rungs
-    from curate.evaluate.advise.trial import Yardstick
+    from curate.evaluate.advise.yardstick import Yardstick
     from curate.workspace import Workspace
 
 
@@ -171,8 +171,9 @@ def command(
     as soon as the probability that the rest of the corpus brings more than the tolerance is below 5 %. The
     same command again goes on where it was stopped.
 
-    Without a budget each model trains for the epochs of its settings, as one would train on that subset. With
-    --max-steps, --max-cells or --max-minutes all models cost the same.
+    Without a budget each model trains for the epochs of its settings; on a small subset for as many steps as
+    on the whole corpus, up to 2,000, unless validation stops to improve before. With --max-steps, --max-cells
+    or --max-minutes all models cost the same.
 
     \b
     Examples:
@@ -199,6 +200,7 @@ def command(
     source = workspace.corpus(corpus)
     task = _task(task_path, source)
     yardstick = _yardstick(task, **measured)
+    _check_tolerance(tolerance, yardstick.metric)
     rungs = _rungs(workspace, source, task, strategy, fractions, embedding, where)
     changes = parse_settings(items)
     _check_settings(model, preset, changes)
@@ -207,7 +209,7 @@ def command(
         rungs,
         rule,
         model=model,
-        preset=preset,
+        preset=preset,  # type: ignore[arg-type]
         changes=changes,
         budget=budget,
         up_to=up_to,
@@ -243,8 +245,10 @@ def command(
 
 def _task(path: Path, corpus: Corpus) -> Task:
     from curate.build.task.task import Task
+    from curate.evaluate.advise.held_out import held_out_reference
 
     task = Task.open(path, corpus)
+    held_out_reference(task)
     for note in task.notes:
         click.echo(f"notice: {note}", err=True)
     return task
@@ -254,7 +258,7 @@ def _yardstick(
     task: Task, *, metric: str | None, method: str | None, evaluation_seeds: int, task_items: tuple[str, ...]
 ) -> Yardstick:
     from curate.evaluate.advise.held_out import TASK_OF, settings_of
-    from curate.evaluate.advise.trial import Yardstick
+    from curate.evaluate.advise.yardstick import Yardstick
     from curate.evaluate.tasks import TASKS
 
     called = TASK_OF[task.document.kind]
@@ -265,6 +269,17 @@ def _yardstick(
     if metric is not None and metric not in card.metrics:
         raise click.BadParameter(f"task {called} gives no {metric!r}; it gives: {', '.join(card.metrics)}")
     return Yardstick(called, settings, metric or card.headline[0], method, tuple(range(evaluation_seeds)))
+
+
+def _check_tolerance(tolerance: float, metric: str) -> None:
+    from curate.evaluate.metrics import METRICS
+
+    # The best of all metrics of which more is better is 1.
+    if METRICS[metric].higher_is_better and tolerance >= 1:
+        raise click.BadParameter(
+            f"--tolerance {tolerance:g} is more than any model has in {metric}, of which 1 is the best; give "
+            "less, such as 0.01"
+        )
 
 
 def _rungs(
@@ -315,7 +330,7 @@ def _print_plan(plan: Plan, task: Task, *, as_json: bool, err: bool = False) -> 
 
 
 def _show(advice: Advice, *, as_json: bool) -> None:
-    from curate.evaluate.advise.wording import sentences, to_json
+    from curate.evaluate.advise.wording import cautions, sentences, to_json
     from curate.manifests.page import simulated
 
     if as_json:
@@ -323,5 +338,7 @@ def _show(advice: Advice, *, as_json: bool) -> None:
         return
     for line in sentences(advice):
         click.echo(line)
-    if line := simulated({advice.manifest.document.corpus.name: advice.label}):
-        click.echo(line)
+    for each in cautions(advice):
+        click.echo(f"notice: {each}", err=True)
+    if label := simulated({advice.manifest.document.corpus.name: advice.label}):
+        click.echo(label)

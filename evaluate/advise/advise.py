@@ -1,6 +1,6 @@
 """Whether more data would help a task: from a task document to an answer, with the manifest to use.
 
-1. the steps that are to be run;
+1. the steps that are to be run, and what the baselines have, which need no training;
 2. where a proxy is asked for, it climbs first, and the model skips the small steps that it passed;
 3. the model climbs: train, evaluate, judge, until the rest of the corpus cannot matter;
 4. the answer.
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from curate.evaluate.advise.climb import climb
+from curate.evaluate.advise.training import with_least_steps
 from curate.evaluate.advise.trial import Trials
-from curate.evaluate.results import RESULT_SCHEMA
+from curate.evaluate.advise.yardstick import try_baselines
 from curate.train.fit.plan import FitPlan
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from curate.evaluate.advise.climb import Climb
     from curate.evaluate.advise.rule import Judgement, Rule
     from curate.evaluate.advise.rungs import Rungs
-    from curate.evaluate.advise.trial import Yardstick
+    from curate.evaluate.advise.yardstick import Yardstick
     from curate.evaluate.data import EvaluationData
     from curate.manifests.manifest import Manifest
     from curate.train.models.settings import Preset
@@ -48,9 +49,13 @@ class Advice:
     manifest
         The one to use, of the first seed: the smallest that is enough, else the largest that was run.
     results
-        Of all runs of the model; see `curate.evaluate.results`.
+        Of all runs of the model, and of the baselines; see `curate.evaluate.results`.
+    baselines
+        Value of the metric by baseline.
     n_trained
         Models that were trained now, not found.
+    n_improving
+        Models whose training ended while they were still improving.
     """
 
     task: str
@@ -63,7 +68,9 @@ class Advice:
     proxy_climb: Climb | None
     manifest: Manifest
     results: pl.DataFrame
+    baselines: Mapping[str, float]
     n_trained: int
+    n_improving: int
     label: str | None
 
 
@@ -103,7 +110,10 @@ def advise(
     SelectionError, ModelError, EvaluationError, LeakageError
         As building, training and evaluating.
     """
-    # 1. The steps.
+    # 1. The steps, and the baselines.
+    baseline_rows, found_baselines = try_baselines(data, yardstick, folder=workspace.results_path)
+    held = ", ".join(f"{name} {value:.4f}" for name, value in found_baselines.items())
+    tell(f"without training, {yardstick.metric}: {held or 'nothing has one'}")
     fit_plan = plan or FitPlan(Path())
     steps = [at for at, fraction in enumerate(rungs.sizes) if fraction <= up_to]
     shared = {"rungs": rungs, "data": data, "yardstick": yardstick, "workspace": workspace}
@@ -124,7 +134,6 @@ def advise(
     judgement = found.judgement
     enough = judgement.enough if judgement is not None else None
     best = found.last if enough is None else found.sizes.index(enough)
-    results = pl.concat(trials.tables) if trials.tables else pl.DataFrame(schema=RESULT_SCHEMA)
     return Advice(
         task=data.name,
         model=model,
@@ -135,8 +144,10 @@ def advise(
         climb=found,
         proxy_climb=proxy_climb,
         manifest=rungs.manifest(best, 0),
-        results=results,
+        results=pl.concat([baseline_rows, *trials.tables]),
+        baselines=found_baselines,
         n_trained=trials.n_trained,
+        n_improving=trials.n_improving,
         label=rungs.builder.corpus.header.census.label or data.label,
     )
 
@@ -162,11 +173,12 @@ def _trials(
     allow_leakage: bool,
     tell: Callable[[str], None],
 ) -> Trials:
+    n_all = shared["rungs"].sizes[1.0]
     return Trials(
         **shared,
         model=model,
         preset=preset,
-        changes=changes,
+        changes=with_least_steps(model, preset, changes, plan.budget, n_all=n_all),
         plan=lambda seed: replace(plan, seed=seed),
         allow_leakage=allow_leakage,
         tell=tell,

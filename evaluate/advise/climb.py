@@ -1,7 +1,7 @@
 """The climb: a ladder run from its smallest step on, until the rule says that the rest cannot matter.
 
-1. every seed is run at the step;
-2. from the third size on, the runs are judged;
+1. the seeds are run at the step, one after the other;
+2. from the third size on the runs are judged after its second seed, and each further one while in doubt;
 3. in doubt, another seed is run at all sizes so far, while that costs less than the next step;
 4. with the verdict "saturated" the climb ends, else it goes on to the next step.
 """
@@ -100,12 +100,18 @@ def climb(
     runs: dict[tuple[int, int], float] = {}
     n_seeds, judged = rule.n_seeds, []
     for at, step in enumerate(todo):
-        runs |= {(step, seed): score(step, seed) for seed in range(n_seeds)}
         done = todo[: at + 1]
-        if len(done) < rule.min_sizes:
+        judgement = None
+        for seed in range(n_seeds):
+            runs[step, seed] = score(step, seed)
+            # The dearest runs of a climb are those of its last size: no more of them than it takes.
+            if len(done) >= rule.min_sizes and seed + 1 >= FEWEST_SEEDS:
+                judgement = judge(_curve(sizes, runs), sizes[-1], rule)
+                tell(step, judgement)
+                if judgement.verdict != "undecided":
+                    break
+        if judgement is None:
             continue
-        judgement = judge(_curve(sizes, runs), sizes[-1], rule)
-        tell(step, judgement)
         while (
             judgement.verdict == "undecided"
             and judgement.probability < MOST_DOUBT
@@ -123,6 +129,8 @@ def climb(
     return Climb(tuple(sizes), _curve(sizes, runs), tuple(done), tuple(judged), rule)
 
 
+#: Runs of a size before it is judged.
+FEWEST_SEEDS = 2
 #: Where it is likelier than not that more cells matter, another seed would not stop the climb.
 MOST_DOUBT = 0.5
 

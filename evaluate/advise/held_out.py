@@ -45,6 +45,24 @@ def held_out_data(task: Task, *, min_overlap: float = MIN_OVERLAP) -> Evaluation
     SourceError, CensusError
         When it cannot be read.
     """
+    reference, source = held_out_reference(task)
+    document = task.document
+    if reference.kind == "census":
+        return replace(_of_census(task, reference, source), min_overlap=min_overlap)
+    data = open_data(
+        reference.place, layer=source.layer, gene_column=source.gene_column, min_overlap=min_overlap
+    )
+    return data.take(reference.held_out_rows, name=document.name)
+
+
+def held_out_reference(task: Task) -> tuple[Reference, ReferenceSource]:
+    """Return a reference of which cells are held out, and what the document says of it; nothing is read.
+
+    Raises
+    ------
+    TaskError
+        When the task has no reference, or no cell of it is held out.
+    """
     document, reference = task.document, task.reference
     if reference is None or document.reference is None:
         raise TaskError(
@@ -53,16 +71,9 @@ def held_out_data(task: Task, *, min_overlap: float = MIN_OVERLAP) -> Evaluation
     if not reference.n_held_out:
         raise TaskError(
             f"none of the {reference.n_train:,} cells of {reference.name} is held out, so there is nothing "
-            "to "
-            "evaluate on; lower train_fraction under [split]"
+            "to evaluate on; lower train_fraction, or name values of `by` that are held_out, under [split]"
         )
-    if reference.kind == "census":
-        return replace(_of_census(task, reference, document.reference), min_overlap=min_overlap)
-    source = document.reference
-    data = open_data(
-        reference.place, layer=source.layer, gene_column=source.gene_column, min_overlap=min_overlap
-    )
-    return data.take(reference.held_out_rows, name=document.name)
+    return reference, document.reference
 
 
 def settings_of(task: Task) -> dict[str, Any]:

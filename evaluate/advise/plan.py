@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from curate.evaluate.advise.training import cells_seen, described, with_least_steps
 from curate.rates import own_rate
-from curate.train.models import MODELS
-from curate.train.models.settings import NetworkSettings, changed
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from curate.evaluate.advise.rule import Rule
     from curate.evaluate.advise.rungs import Rungs
     from curate.train.fit.plan import Budget
-
-#: Of a manifest's cells, by default, those that a model is trained on.
-TRAIN_SHARE = 0.8
+    from curate.train.models.settings import Preset
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,13 @@ class PlannedStep:
 
 @dataclass(frozen=True)
 class Plan:
-    """A climb before it begins: all of it, should it not stop before."""
+    """A climb before it begins: all of it, should it not stop before.
+
+    Attributes
+    ----------
+    training
+        How long each model trains, in words; None of one that has no steps.
+    """
 
     model: str
     preset: str
@@ -49,6 +52,7 @@ class Plan:
     n_seeds: int
     most_seeds: int
     steps: tuple[PlannedStep, ...]
+    training: str | None = None
 
     @property
     def n_cells(self) -> int:
@@ -65,9 +69,10 @@ class Plan:
             "on "
             f"{held_out} ({task.document.kind})",
             f"{counted(len(self.steps), 'step')}, {self.n_seeds} to {self.most_seeds} seeds; from the third "
-            "step on it "
-            "stops as soon as the rest cannot matter",
+            "step on it stops as soon as the rest cannot matter",
         ]
+        if self.training is not None:
+            found.append(f"each model: {self.training}")
         for step in self.steps:
             took = "" if step.seconds is None else f", at most about {_duration(step.seconds)} a model"
             found.append(f"  {step.fraction:<8g}{step.n_cells:>12,} cells{took}")
@@ -89,32 +94,33 @@ def make_plan(
     rule: Rule,
     *,
     model: str,
-    preset: str,
+    preset: Preset,
     changes: Mapping[str, Any],
     budget: Budget,
     up_to: float,
     root: Path,
 ) -> Plan:
     """Plan a climb; seconds come from trainings that were measured in this workspace."""
-    settings = changed(MODELS[model].presets[preset], dict(changes), model=model)  # type: ignore[index]
+    changes = with_least_steps(model, preset, changes, budget, n_all=rungs.sizes[1.0])
     rate = own_rate(root, f"train {model} {preset}")
     steps = []
     for fraction, n_cells in rungs.sizes.items():
         if fraction > up_to:
             continue
-        seen = float(TRAIN_SHARE * n_cells)
-        if isinstance(settings, NetworkSettings):
-            seen *= settings.max_epochs
-            if budget.max_cells is not None:
-                seen = budget.max_cells
-            elif budget.max_steps is not None:
-                seen = budget.max_steps * settings.batch_size
+        seen = cells_seen(model, preset, changes, budget, n_cells=n_cells)
         seconds = None if rate is None else seen / rate.per_s
         if budget.max_minutes is not None:
             seconds = 60 * budget.max_minutes
         steps.append(PlannedStep(fraction, n_cells, seconds))
     return Plan(
-        model, preset, rungs.builder.chosen.name, rungs.nested, rule.n_seeds, rule.most_seeds, tuple(steps)
+        model,
+        preset,
+        rungs.builder.chosen.name,
+        rungs.nested,
+        rule.n_seeds,
+        rule.most_seeds,
+        tuple(steps),
+        described(model, preset, changes, budget),
     )
 
 

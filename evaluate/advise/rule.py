@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from curate.errors import SaturationError
+from curate.evaluate.advise.flat import probability_of_flat, with_flat
 from curate.evaluate.saturation.outlook import Outlook
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Rule:
     risk
         Stop when the probability that it brings more is below this.
     n_seeds, most_seeds
-        Runs of every size at first, and after all doubt.
+        Runs of every size at first, and after all doubt. A new size is judged from its second run on.
     min_sizes
         Sizes before the rule speaks; three parameters of a curve need three.
 
@@ -78,6 +79,8 @@ class Judgement:
         That probability, and what the whole corpus brings over it.
     sd
         Of the scores of runs about their curve.
+    flat
+        Probability that the score does not depend on the cells at all; part of the others.
     """
 
     verdict: Verdict
@@ -87,6 +90,7 @@ class Judgement:
     enough_probability: float | None
     enough_gain: Interval | None
     sd: float
+    flat: float = 0.0
 
 
 def judge(curve: Curve, n_all: float, rule: Rule) -> Judgement:
@@ -103,13 +107,14 @@ def judge(curve: Curve, n_all: float, rule: Rule) -> Judgement:
         When the curve has too few sizes or runs.
     """
     outlook = Outlook.of(curve)
+    flat = probability_of_flat(outlook, tolerance=rule.tolerance, risk=rule.risk)
     steps = curve.steps.tolist()
     below = [size for size in steps if size < n_all]
-    last = outlook.gain(below[-1], n_all)
+    last = with_flat(outlook.gain(below[-1], n_all), flat)
     probability = last.exceeds(rule.tolerance)
     enough = enough_probability = enough_gain = None
     for size in reversed(below):
-        gain = outlook.gain(size, n_all)
+        gain = with_flat(outlook.gain(size, n_all), flat)
         chance = gain.exceeds(rule.tolerance)
         if chance >= rule.risk:
             break
@@ -125,4 +130,5 @@ def judge(curve: Curve, n_all: float, rule: Rule) -> Judgement:
         enough_probability,
         enough_gain.interval() if enough_gain is not None else None,
         outlook.sd,
+        flat,
     )

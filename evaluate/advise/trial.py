@@ -7,49 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from curate.errors import EvaluationError
+from curate.errors import LeakageError
+from curate.evaluate.advise.training import was_improving
 from curate.evaluate.evaluate import evaluate
-from curate.evaluate.leakage import leaked
-from curate.evaluate.report.report import METHODS
+from curate.evaluate.leakage import guard, leaked
 from curate.evaluate.subject import Subject
-from curate.evaluate.tasks import TASKS
+from curate.rates import keep_rate
 from curate.train.artifact.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from curate.evaluate.advise.rungs import Rungs
+    from curate.evaluate.advise.yardstick import Yardstick
     from curate.evaluate.data import EvaluationData
     from curate.evaluate.leakage import Leaked
-    from curate.evaluate.tasks.task import EvaluationTask, TaskSettings
     from curate.manifests.manifest import Manifest
+    from curate.train.artifact import Artifact
     from curate.train.fit.plan import FitPlan
     from curate.train.models.settings import Preset
     from curate.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """How a representation is tried.
-
-    Attributes
-    ----------
-    evaluation_seeds
-        A run's score is the mean over them: the same for all runs, so that its noise is that of the run.
-    method
-        None: k-NN where the task has it, else its first.
-    """
-
-    task: str
-    settings: TaskSettings
-    metric: str
-    method: str | None
-    evaluation_seeds: tuple[int, ...]
-
-    @property
-    def card(self) -> EvaluationTask:
-        """The task."""
-        return TASKS[self.task]
 
 
 @dataclass(eq=False)
@@ -62,6 +39,8 @@ class Trials:
         Results so far.
     n_trained
         Of the runs so far, models that were trained now and not found.
+    n_improving
+        Of the runs so far, models whose training ended while they were still improving.
     """
 
     rungs: Rungs
@@ -76,7 +55,9 @@ class Trials:
     tell: Callable[[str], None] = lambda line: None
     tables: list[pl.DataFrame] = field(default_factory=list)
     n_trained: int = 0
+    n_improving: int = 0
     _looked: dict[str, Leaked] = field(default_factory=dict, repr=False)
+    _said: set[str] = field(default_factory=set, repr=False)
 
     def score(self, step: int, seed: int) -> float:
         """Return the score of a run, higher is better.
@@ -89,6 +70,9 @@ class Trials:
             As `train` and `evaluate`.
         """
         manifest = self.rungs.manifest(step, seed)
+        # What may not be evaluated need not be trained.
+        self._check(manifest)
+        said: list[str] = []
         trained = train(
             self.model,
             manifest,
@@ -96,8 +80,14 @@ class Trials:
             preset=self.preset,
             changes=self.changes,
             plan=self.plan(seed),
+            say=said.append,
+            # What was said before is of the shards of this one.
+            before=lambda _: said.clear(),
         )
         self.n_trained += trained.is_new
+        self.n_improving += was_improving(trained.artifact)
+        if trained.is_new:
+            self._keep_rate(trained.artifact)
         subject = Subject(trained.artifact.name, "trained", trained.artifact, manifest)
         table = pl.concat(
             [
@@ -115,33 +105,44 @@ class Trials:
                 for each in self.yardstick.evaluation_seeds
             ]
         )
+        for line in (*said, *self.data.notices):
+            self._note(line)
         self.tables.append(table)
-        score, sign = self._picked(table)
+        score, sign = self.yardstick.read(table, self.data.name)
         how = "trained" if trained.is_new else "found"
         cells = manifest.document.n_cells
         self.tell(f"{self.model} on {cells:,} cells, seed {seed}: {sign * score:.4f} ({how})")
         return score
+
+    def _check(self, manifest: Manifest) -> None:
+        """Refuse a manifest that holds held-out cells, saying what of the document keeps them out."""
+        try:
+            guard(self.data, [manifest], allow=self.allow_leakage, look=self._look)
+        except LeakageError:
+            n_seen = int(self._look(self.data, manifest).cells.sum())
+            if not n_seen:
+                raise
+            raise LeakageError(
+                f"{n_seen:,} held-out cells of {self.data.name} are training or validation cells of "
+                f'{manifest.ref}; leave them out of the subsets with reference = "all" under [exclude] of '
+                "the task, or allow it with --allow-leakage, which marks every result"
+            ) from None
+
+    def _note(self, line: str) -> None:
+        """Say what a person should know of a training or an evaluation: once, though all runs say it."""
+        if line not in self._said:
+            self._said.add(line)
+            self.tell(f"notice: {line}")
+
+    def _keep_rate(self, artifact: Artifact) -> None:
+        """Keep how fast it was, for the plan of the next climb."""
+        cost = artifact.header.cost
+        if cost.n_cells and cost.seconds > 0:
+            work = f"train {self.model} {self.preset}"
+            keep_rate(self.workspace.root, work, cost.n_cells, cost.seconds, unit="cells")
 
     def _look(self, data: EvaluationData, manifest: Manifest) -> Leaked:
         """Look for cells that training saw: once a manifest, whatever the seeds of evaluation."""
         if manifest.id not in self._looked:
             self._looked[manifest.id] = leaked(data, manifest)
         return self._looked[manifest.id]
-
-    def _picked(self, table: pl.DataFrame) -> tuple[float, float]:
-        """Return the score, its sign turned where lower is better, and that sign."""
-        rows = table.filter(
-            pl.col("metric") == self.yardstick.metric, pl.col("part") == "", pl.col("value").is_finite()
-        )
-        methods = rows["method"].unique().sort().to_list()
-        wanted = [self.yardstick.method] if self.yardstick.method is not None else [*METHODS, *methods[:1]]
-        method = next((name for name in wanted if name in methods), None)
-        if method is None:
-            raise EvaluationError(
-                f"task {self.yardstick.task} gives no {self.yardstick.metric} of method "
-                f"{self.yardstick.method or METHODS[0]} on {self.data.name}; "
-                f"methods that do: {', '.join(methods) or 'none'}"
-            )
-        chosen = rows.filter(pl.col("method") == method)
-        sign = 1.0 if chosen["higher_is_better"][0] else -1.0
-        return sign * float(chosen["value"].mean()), sign  # type: ignore[arg-type]

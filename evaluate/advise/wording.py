@@ -28,12 +28,12 @@ def _answer(advice: Advice) -> str:
         f"{advice.manifest.ref} ({document.n_cells:,} cells, {share(document.n_cells / n_all)} of the corpus)"
     )
     score = f"{advice.model} has {_mean(advice):.3f} in {metric_name(advice.metric)} there"
-    seeds = f"mean of {counted(climb.curve.n_seeds, 'seed')}"
+    n_seeds = int((climb.curve.n_cells == document.n_cells).sum())
+    seeds = f"mean of {counted(n_seeds, 'seed')}"
     if judgement is None:
         return (
             f"Undecided: {counted(len(climb.steps), 'size')} cannot show a curve; {where} is the largest "
-            "that was "
-            f"run, and {score} ({seeds})."
+            f"that was run, and {score} ({seeds})."
         )
     more = f"all {n_all:,.0f} cells bring more than {rule.tolerance:g}"
     if judgement.verdict == "saturated" and judgement.enough_gain is not None:
@@ -46,13 +46,15 @@ def _answer(advice: Advice) -> str:
         before = f"{climb.sizes[climb.steps[-2]]:,.0f} cells"
         if judgement.verdict == "rising":
             return (
-                f"Use the whole corpus, {where}: {score} ({seeds}), and over {before} it brings more than "
+                f"Use the whole corpus, {advice.manifest.ref} ({n_all:,.0f} cells): {score} "
+                f"({seeds}), and over {before} it brings more than "
                 f"{rule.tolerance:g} with a probability of {_percent(judgement.probability)} "
                 f"({_gain(judgement.gain)})."
             )
         return (
             f"Undecided: whether {more} over {before} cannot be told, {noise} (probability "
-            f"{_percent(judgement.probability)}, {_gain(judgement.gain)}); on {where} {score} ({seeds})."
+            f"{_percent(judgement.probability)}, {_gain(judgement.gain)}); with {advice.manifest.ref} "
+            f"{score} ({seeds})."
         )
     if judgement.verdict == "rising":
         return (
@@ -67,17 +69,43 @@ def _answer(advice: Advice) -> str:
 
 def _saved(advice: Advice) -> str:
     climb = advice.climb
-    took = (
-        f"{counted(climb.curve.n_runs, 'model')} on {climb.n_cells:,.0f} cells in all were trained or found "
-        "for this, "
-        f"{_percent(climb.share)} of the {climb.n_cells_of_all:,.0f} that the whole ladder of "
-        f"{counted(len(climb.sizes), 'step')} with {counted(climb.curve.n_seeds, 'seed')} takes"
+    runs = f"{counted(climb.curve.n_runs, 'model')} on {climb.n_cells:,.0f} cells in all"
+    whole = (
+        f"the {climb.n_cells_of_all:,.0f} of the whole ladder of {counted(len(climb.sizes), 'step')} with "
+        f"{counted(climb.curve.n_seeds, 'seed')}"
     )
+    took = f"That took {runs}, {_percent(climb.share)} of {whole}: {_percent(1 - climb.share)} are saved"
+    if climb.share >= 1:
+        took = f"That took {runs}, all of {whole}: nothing is saved"
     if advice.proxy_climb is not None:
         proxy = advice.proxy_climb
         runs = counted(proxy.curve.n_runs, "model")
         took += f"; before that, {runs} of {advice.proxy} on {proxy.n_cells:,.0f} cells found the region"
     return f"{took}."
+
+
+def cautions(advice: Advice) -> list[str]:
+    """Return what stands against the answer: a baseline that is better; models not trained to the end."""
+    found = []
+    sign, mean = _sign(advice), _mean(advice)
+    if advice.baselines:
+        name, best = max(advice.baselines.items(), key=lambda each: sign * each[1])
+        if sign * (best - mean) > 0:
+            found.append(
+                f"{name}, which needs no training, has {best:.3f} in {metric_name(advice.metric)} on the "
+                "same cells"
+            )
+    n_runs = advice.climb.curve.n_runs
+    if advice.n_improving > n_runs / 2:
+        found.append(_unfinished(advice.n_improving, n_runs))
+    return found
+
+
+def _unfinished(n_improving: int, n_runs: int) -> str:
+    return (
+        f"{n_improving} of {counted(n_runs, 'model')} were still improving when their epochs ended, "
+        "so that longer training may bring more than cells: raise --set max_epochs=, or give a budget"
+    )
 
 
 def to_json(advice: Advice) -> dict[str, Any]:
@@ -90,13 +118,16 @@ def to_json(advice: Advice) -> dict[str, Any]:
         "tolerance": advice.rule.tolerance,
         "risk": advice.rule.risk,
         "answer": list(sentences(advice)),
+        "cautions": cautions(advice),
         "label": advice.label,
         "manifest": {
             "ref": advice.manifest.ref,
             "id": advice.manifest.id,
             "n_cells": advice.manifest.document.n_cells,
         },
+        "baselines": dict(advice.baselines),
         "n_trained": advice.n_trained,
+        "n_improving": advice.n_improving,
         **_climbed(advice.climb),
         "proxy": None
         if advice.proxy_climb is None
@@ -134,8 +165,13 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
 def _mean(advice: Advice) -> float:
     curve = advice.climb.curve
     held = curve.scores[curve.n_cells == advice.manifest.document.n_cells]
+    return float(held.mean()) * _sign(advice)
+
+
+def _sign(advice: Advice) -> float:
+    """Return -1 where lower is better: scores of a curve are turned then."""
     higher = advice.results.filter(advice.results["metric"] == advice.metric)["higher_is_better"]
-    return float(held.mean()) * (1.0 if higher[0] else -1.0)
+    return 1.0 if higher[0] else -1.0
 
 
 def _gain(gain: Interval) -> str:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pytest
+from anndata import read_h5ad
 from click.testing import CliRunner
 
 from curate.build.task.task import Task
 from curate.cli.advise import command
-from curate.errors import SelectionError, TaskError
+from curate.errors import EvaluationError, LeakageError, SelectionError, TaskError
 from curate.evaluate.advise.advise import Advice, region
 from curate.evaluate.advise.climb import Climb
 from curate.evaluate.advise.held_out import held_out_data
 from curate.evaluate.advise.rule import Judgement, Rule
 from curate.evaluate.advise.rungs import Rungs
-from curate.evaluate.advise.wording import sentences
+from curate.evaluate.advise.wording import cautions, sentences
 from curate.evaluate.results import RESULT_SCHEMA, read_results
 from curate.evaluate.saturation.curve import Curve
 from curate.evaluate.saturation.fit import Interval
@@ -74,12 +76,40 @@ def test_an_answer_names_a_manifest_and_the_same_command_finds_all_again(
     assert found["n_trained"] == 6
     assert found["verdict"] in ("saturated", "rising", "undecided")
     assert len(found["answer"]) == 2
+    # What needs no training was tried on the same cells, and stands in the same table.
+    assert {"hvg", "pca", "majority"} <= set(found["baselines"])
+    assert {"hvg", "pca", "majority"} <= set(read_results([out])["model"])
     manifest = Registry(workspace.manifests_path).resolve(found["manifest"]["ref"])
     assert manifest.id == found["manifest"]["id"]
-    assert read_results([out])["fraction"].unique().sort().to_list() == [0.2, 0.5, 1.0]
+    assert read_results([out])["fraction"].drop_nulls().unique().sort().to_list() == [0.2, 0.5, 1.0]
     again = json.loads(run(workspace, document, *MODEL, *LADDER, "--json").stdout)
     assert again["n_trained"] == 0
     assert again["runs"] == found["runs"]
+
+
+def test_one_class_is_refused_before_anything_is_trained(
+    workspace: Workspace, document: Path, outside: Path
+) -> None:
+    data = read_h5ad(outside)
+    data.obs["one"] = "B cell"
+    data.write_h5ad(outside)
+    document.write_text(document.read_text().replace("[split]", 'label_column = "one"\n[split]'))
+    before = sorted(workspace.models_path.iterdir())
+    result = run(workspace, document, *MODEL, *LADDER)
+    assert isinstance(result.exception, EvaluationError)
+    assert "a probe needs two" in str(result.exception)
+    assert sorted(workspace.models_path.iterdir()) == before
+
+
+def test_cells_that_training_would_see_are_refused_before_anything_is_trained(
+    workspace: Workspace, document: Path
+) -> None:
+    document.write_text(document.read_text() + '[exclude]\nreference = "none"\n')
+    before = sorted(workspace.models_path.iterdir())
+    result = run(workspace, document, *MODEL, "--fractions", "0.9,0.95,1")
+    assert isinstance(result.exception, LeakageError)
+    assert 'reference = "all" under [exclude]' in str(result.exception)
+    assert sorted(workspace.models_path.iterdir()) == before
 
 
 def test_steps_of_a_seed_contain_each_other_and_no_cell_of_the_reference(
@@ -140,6 +170,10 @@ def test_a_description_is_nothing_to_evaluate_on(workspace: Workspace, tmp_path:
         (("--strategy", "random,sketch"), "2 strategies; name one"),
         (("-o", "runs.csv"), "does not end in .parquet"),
         (("--tolerance", "0"), "0"),
+        (
+            ("--tolerance", "2"),
+            "--tolerance 2 is more than any model has in macro_f1",
+        ),
     ],
 )
 def test_wrong_usage_is_said(
@@ -163,27 +197,37 @@ def climbed(judgement: Judgement | None, steps: tuple[int, ...] = (0, 1, 2)) -> 
     return Climb(sizes, curve, steps, () if judgement is None else ((steps[-1], judgement),), Rule(n_seeds=2))
 
 
-def advice(climb: Climb, manifest: Manifest, proxy: Climb | None = None) -> Advice:
+def advice(climb: Climb, manifest: Manifest, proxy: Climb | None = None, *, n_improving: int = 0) -> Advice:
     results = pl.DataFrame({"metric": ["macro_f1"], "higher_is_better": [True]})
     full = pl.DataFrame(schema=RESULT_SCHEMA)
-    held = pl.concat([full, results], how="diagonal")
-    return Advice("t", "scvi", "pca" if proxy else None, "random", "macro_f1", climb.rule, climb, proxy,
-                  manifest, held, 6, None)  # fmt: skip
+    return Advice(
+        task="t",
+        model="scvi",
+        proxy="pca" if proxy else None,
+        strategy="random",
+        metric="macro_f1",
+        rule=climb.rule,
+        climb=climb,
+        proxy_climb=proxy,
+        manifest=manifest,
+        results=pl.concat([full, results], how="diagonal"),
+        baselines={"majority": 0.1},
+        n_trained=6,
+        n_improving=n_improving,
+        label=None,
+    )
 
 
 def test_a_saturated_answer_by_hand(manifest: Manifest) -> None:
     use, saved = sentences(advice(climbed(judged("saturated", 0.004, 400.0)), manifest))
     assert use == (
         "Use random-n400-s0@v1 (400 cells, 10 % of the corpus): scvi has 0.812 in macro-F1 there (mean of 2 "
-        "seeds), and "
-        "the probability that all 4,000 cells bring more than 0.01 over it is 2.1 % (expected +0.020, 95 % "
-        "interval "
-        "-0.010 to +0.050)."
+        "seeds), and the probability that all 4,000 cells bring more than 0.01 over it is 2.1 % (expected "
+        "+0.020, 95 % interval -0.010 to +0.050)."
     )
     assert saved == (
-        "6 models on 1,360 cells in all were trained or found for this, 14.5 % of the 9,360 that the whole "
-        "ladder of 4 "
-        "steps with 2 seeds takes."
+        "That took 6 models on 1,360 cells in all, 14.5 % of the 9,360 of the whole ladder of 4 steps with 2 "
+        "seeds: 85.5 % are saved."
     )
 
 
@@ -209,6 +253,28 @@ def test_no_other_answer_says_that_a_subset_is_enough(
 def test_two_sizes_are_undecided(manifest: Manifest) -> None:
     use, _ = sentences(advice(climbed(None, (1, 2)), manifest))
     assert use.startswith("Undecided: 2 sizes cannot show a curve")
+
+
+def test_the_whole_ladder_saves_nothing(manifest: Manifest) -> None:
+    _, saved = sentences(advice(climbed(judged("rising", 0.99), (0, 1, 2, 3)), manifest))
+    assert saved.endswith("all of the 9,360 of the whole ladder of 4 steps with 2 seeds: nothing is saved.")
+
+
+@pytest.mark.parametrize(("n_improving", "is_said"), [(3, False), (4, True)])
+def test_models_that_were_not_done_stand_against_the_answer(
+    manifest: Manifest, n_improving: int, is_said: bool
+) -> None:
+    said = cautions(advice(climbed(judged("rising", 0.99)), manifest, n_improving=n_improving))
+    assert len(said) == is_said
+    assert all(each.startswith("4 of 6 models were still improving when their epochs ended") for each in said)
+
+
+def test_a_baseline_that_is_better_stands_against_the_answer(manifest: Manifest) -> None:
+    found = replace(advice(climbed(judged("rising", 0.99)), manifest), baselines={"pca": 0.9, "hvg": 0.85})
+    assert cautions(found) == ["pca, which needs no training, has 0.900 in macro-F1 on the same cells"]
+    lower = found.results.with_columns(pl.lit(False).alias("higher_is_better"))
+    # Then scores are turned, and -0.8125 is worse than 0.9.
+    assert cautions(replace(found, results=lower, baselines={"pca": 0.9})) == []
 
 
 def test_what_the_proxy_took_is_said(manifest: Manifest) -> None:

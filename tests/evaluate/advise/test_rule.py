@@ -88,13 +88,13 @@ def test_a_rule_out_of_range_is_refused(wrong: dict[str, float], message: str) -
 class Asked:
     """Scores of a truth, and what was asked for."""
 
-    def __init__(self, truth: object, sd: float) -> None:
-        self.truth, self.sd = truth, sd
+    def __init__(self, truth: object, sd: float, noise: int = 0) -> None:
+        self.truth, self.sd, self.noise = truth, sd, noise
         self.runs: list[tuple[int, int]] = []
 
     def __call__(self, step: int, seed: int) -> float:
         self.runs.append((step, seed))
-        noise = np.random.default_rng([step, seed]).normal(0, self.sd)
+        noise = np.random.default_rng([step, seed, self.noise]).normal(0, self.sd)
         return float(self.truth(SIZES[step]) + noise)  # type: ignore[operator]
 
 
@@ -110,18 +110,39 @@ def test_a_climb_stops_where_the_rest_cannot_matter_and_asks_for_each_run_once()
 
 
 def test_a_climb_goes_to_the_end_where_more_always_pays() -> None:
-    found = climb(SIZES, Asked(lambda n: 0.1 * np.log(n), 0.002), Rule(0.01))
+    asked = Asked(lambda n: 0.1 * np.log(n), 0.002)
+    found = climb(SIZES, asked, Rule(0.01))
     assert found.last == len(SIZES) - 1
     assert found.judgement is not None
     assert found.judgement.verdict == "rising"
-    assert found.share == 1
+    # From the third size on two of three seeds are enough to see it.
+    assert {step: sum(each == step for each, _ in asked.runs) for step in found.steps} == {
+        step: 3 if step < 2 else 2 for step in range(len(SIZES))
+    }
+
+
+def test_no_more_seeds_of_the_last_size_are_run_than_it_takes() -> None:
+    asked = Asked(saturating, 0.002)
+    found = climb(SIZES, asked, Rule(0.01, n_seeds=5))
+    runs = [sum(step == each for step, _ in asked.runs) for each in found.steps]
+    assert runs[:2] == [5, 5]
+    assert runs[-1] == 2
+    assert found.curve.n_seeds == 5
+
+
+def test_a_flat_curve_is_left_as_soon_as_a_tenfold_range_was_seen() -> None:
+    climbs = [climb(SIZES, Asked(lambda n: 0.5, 0.005, noise), Rule(0.01)) for noise in range(10)]
+    # 100 to 1,000 cells: the fourth step.
+    assert sum(found.last <= 3 for found in climbs) >= 8
+    assert all(found.judgement and found.judgement.verdict == "saturated" for found in climbs)
 
 
 def test_in_doubt_a_seed_is_added_to_all_steps_where_that_is_cheaper_than_the_next() -> None:
     asked = Asked(lambda n: 0.5, 0.01)
     found = climb(SIZES, asked, Rule(0.01, n_seeds=3, most_seeds=5))
     assert 3 < found.curve.n_seeds <= 5
-    assert not np.isnan(found.curve.table).any()
+    # Only of the last size are fewer run, where they are enough.
+    assert not np.isnan(found.curve.table[:, :-1]).any()
 
 
 def test_steps_that_a_proxy_passed_are_not_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from curate.nearest import nearest
 from curate.train.embed.genes import MIN_OVERLAP, Overlap, map_to_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -106,6 +108,19 @@ class EvaluationData:
         if text not in self.notices:
             self.notices.append(text)
 
+    @contextmanager
+    def noticed(self) -> Iterator[list[str]]:
+        """Yield a list that in the end has all notices made meanwhile, those made before once more too."""
+        before, made = list(self.notices), list[str]()
+        self.notices.clear()
+        try:
+            yield made
+        finally:
+            made += self.notices
+            self.notices[:] = before
+            for text in made:
+                self.notice(text)
+
     def labels(self, column: str, *, what: str = "labels") -> NDArray[np.str_]:
         """Return a column of obs as text [n_cells]; what is missing is "unknown".
 
@@ -161,9 +176,13 @@ class EvaluationData:
         counts = mapping.align(self.counts.astype(np.float32)).astype(np.uint32)
         fraction = float(counts.sum(dtype=np.float64)) / max(1.0, float(self.counts.sum(dtype=np.float64)))
         overlap = replace(Overlap.of(mapping), counts_fraction=fraction)
+        self.notice_overlap(overlap)
+        return counts, overlap
+
+    def notice_overlap(self, overlap: Overlap) -> None:
+        """Notice what is to be said of the genes that they share with a model, if anything."""
         if (warning := overlap.warning()) is not None:
             self.notice(f"{self.name}: {warning}")
-        return counts, overlap
 
 
 def logged(counts: csr_array, *, target_sum: float = TARGET_SUM) -> csr_array:

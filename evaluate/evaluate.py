@@ -14,7 +14,15 @@ import polars as pl
 
 from curate.documents import canonical_digest
 from curate.evaluate.leakage import NONE, guard, leaked
-from curate.evaluate.results import FORMAT, RESULT_SCHEMA, normalised, read_results, rows, write_results
+from curate.evaluate.results import (
+    FORMAT,
+    RESULT_SCHEMA,
+    normalised,
+    read_notices,
+    read_results,
+    rows,
+    write_results,
+)
 from curate.evaluate.tasks import TASKS
 from curate.progress import progress
 
@@ -45,8 +53,8 @@ def evaluate(
 ) -> pl.DataFrame:
     """Try a task on subjects, and on its baselines.
 
-    The same asked again is found in `folder`; what decides is the task and its settings, the versions of its
-    metrics, the subject, the content of the data, and the seed.
+    The same asked again is found in `folder`, with its notices; what decides is the task and its settings,
+    the versions of its metrics, the subject, the content of the data, and the seed.
 
     Parameters
     ----------
@@ -108,7 +116,7 @@ def evaluate(
                 }
 
             path = _path(folder, card, settings, subject.id, shared, leakage)
-            tables.append(_found_or_made(path, tried, facts))
+            tables.append(_found_or_made(path, data, tried, facts))
             advance(1)
         if with_baselines:
             path = _path(folder, card, settings, "baselines", shared, NONE)
@@ -116,7 +124,10 @@ def evaluate(
             def of_baselines() -> list[Score]:
                 return card.baselines(data, settings, seed=seed)
 
-            made = _found_or_made(path, of_baselines, lambda: {**shared, "kind": "baseline", "leakage": NONE})
+            def of_data() -> dict[str, Any]:
+                return {**shared, "kind": "baseline", "leakage": NONE}
+
+            made = _found_or_made(path, data, of_baselines, of_data)
             named = pl.col("method")
             tables.append(made.with_columns(named.alias("model"), named.alias("model_name")))
             advance(1)
@@ -147,14 +158,21 @@ def _path(
 
 
 def _found_or_made(
-    path: Path | None, tried: Callable[[], list[Score]], facts: Callable[[], dict[str, Any]]
+    path: Path | None,
+    data: EvaluationData,
+    tried: Callable[[], list[Score]],
+    facts: Callable[[], dict[str, Any]],
 ) -> pl.DataFrame:
     if path is not None and path.is_file():
-        return read_results([path])
+        table = read_results([path])
+        for notice in read_notices(path):
+            data.notice(notice)
+        return table
     start = time.perf_counter()
-    scores = tried()
-    table = rows(scores, {**facts(), "seconds": time.perf_counter() - start})
+    with data.noticed() as notices:
+        scores = tried()
+        table = rows(scores, {**facts(), "seconds": time.perf_counter() - start})
     if path is not None:
         path.parent.mkdir(exist_ok=True)
-        write_results(table, path)
+        write_results(table, path, notices=notices)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "1"
 _KEY: Final = b"curate.results"
+_NOTICES: Final = b"curate.notices"
 
 Setting = Literal["zero-shot", "head", "full"]
 Kind = Literal["trained", "untrained", "baseline"]
@@ -141,8 +143,13 @@ def normalised(table: pl.DataFrame, *, trivial: str, replicate: str | None) -> p
     return joined.with_columns(score.alias("normalised")).select(list(RESULT_SCHEMA))
 
 
-def write_results(table: pl.DataFrame, path: Path) -> None:
+def write_results(table: pl.DataFrame, path: Path, *, notices: Sequence[str] = ()) -> None:
     """Write a table of results as Parquet, aside and renamed.
+
+    Parameters
+    ----------
+    notices
+        What a person should know of them; see `read_notices`.
 
     Raises
     ------
@@ -150,7 +157,8 @@ def write_results(table: pl.DataFrame, path: Path) -> None:
         When it cannot be written; nothing is left half-written.
     """
     arrow = pl.DataFrame(table, schema=RESULT_SCHEMA).to_arrow(compat_level=pl.CompatLevel.oldest())
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: FORMAT.encode()})
+    said = {_KEY: FORMAT.encode(), _NOTICES: json.dumps(list(notices)).encode()}
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **said})
     with atomic_file(path) as aside:
         pq.write_table(arrow, aside, compression="zstd")
 
@@ -181,3 +189,9 @@ def read_results(paths: Iterable[Path]) -> pl.DataFrame:
             pl.DataFrame(pl.from_arrow(found)).select(list(RESULT_SCHEMA)).cast(pl.Schema(RESULT_SCHEMA))
         )
     return pl.concat(tables)
+
+
+def read_notices(path: Path) -> list[str]:
+    """Return what was to be known of the results in a file that `read_results` reads."""
+    found = pq.read_schema(path).metadata or {}
+    return [str(each) for each in json.loads(found.get(_NOTICES, b"[]"))]

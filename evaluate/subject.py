@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from curate.evaluate.data import EvaluationData
     from curate.evaluate.results import Kind
     from curate.train.artifact import Artifact
+    from curate.train.embed.genes import Overlap
     from curate.train.models.model import Model
     from curate.workspace import Workspace
 
@@ -50,7 +51,7 @@ class Subject:
     manifest: Manifest | None = None
     accelerator: str = "auto"
     _model: Model | None = field(default=None, repr=False)
-    _vectors: dict[str, tuple[NDArray[np.float32], float | None]] = field(default_factory=dict, repr=False)
+    _vectors: dict[str, tuple[NDArray[np.float32], Overlap | None]] = field(default_factory=dict, repr=False)
 
     @property
     def id(self) -> str:
@@ -93,17 +94,21 @@ class Subject:
 
     def genes_found(self, data: EvaluationData) -> float | None:
         """Return the share of the model's genes that the data have; None of a baseline."""
-        return None if self.artifact is None else self._embedded(data)[1]
+        overlap = self._embedded(data)[1] if self.artifact is not None else None
+        return None if overlap is None else overlap.found_fraction
 
-    def _embedded(self, data: EvaluationData) -> tuple[NDArray[np.float32], float | None]:
+    def _embedded(self, data: EvaluationData) -> tuple[NDArray[np.float32], Overlap | None]:
         if data.fingerprint not in self._vectors:
             if self.artifact is None:
                 self._vectors[data.fingerprint] = REPRESENTATIONS[self.name](data), None
             else:
                 model = self.model()
                 counts, overlap = data.aligned(model.genes)
-                self._vectors[data.fingerprint] = model.embed(counts), overlap.found_fraction
-        return self._vectors[data.fingerprint]
+                self._vectors[data.fingerprint] = model.embed(counts), overlap
+        found = self._vectors[data.fingerprint]
+        if found[1] is not None:
+            data.notice_overlap(found[1])
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Return the columns of a result that say what was evaluated."""

@@ -31,8 +31,6 @@ SETTINGS = (
 )
 FINE_TUNE = {"head": ["head"], "full": ["full"], "both": ["head", "full"]}
 SUFFIXES = (".parquet", ".csv")
-WIDTH = 180
-NORMALISED = "normalised"
 
 
 def _list(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -173,6 +171,7 @@ def command(
     need_torch()
     import polars as pl
 
+    from curate.cli.evaluate_table import show
     from curate.evaluate.evaluate import evaluate
     from curate.evaluate.open import open_data
     from curate.evaluate.results import write_results
@@ -208,7 +207,7 @@ def command(
     if as_json:
         click.echo(table.write_json())
         return
-    _show(card, table, parts=parts)
+    show(card, table, parts=parts)
 
 
 def _changes(
@@ -277,77 +276,3 @@ def _write(table: pl.DataFrame, path: Path, write_results: Any) -> None:
         return
     with atomic_file(path) as aside:
         table.write_csv(aside)
-
-
-def _show(card: EvaluationTask, table: pl.DataFrame, *, parts: bool) -> None:
-    """Print a table for each data set: what was tried, and the headline metrics, the best first."""
-    import polars as pl
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
-    for (name,), of in table.group_by("dataset", maintain_order=True):
-        held = of if parts else of.filter(pl.col("part") == "")
-        by = ["kind", "model_name", "setting", "method", "part"]
-        names = [each for each in card.headline if (held["metric"] == each).any()]
-        if parts:
-            names = [
-                *names,
-                *(each for each in card.metrics if each not in names and (held["metric"] == each).any()),
-            ]
-        wide = held.group_by(by, maintain_order=True).agg(
-            *(_mean(each).alias(each) for each in names),
-            *(_deviation(each).alias(f"± {each}") for each in names),
-            _mean(names[0] if names else "", of="normalised").alias(NORMALISED),
-            pl.col("n_cells").first(),
-        )
-        columns = [*names, NORMALISED] if wide[NORMALISED].is_not_null().any() else names
-        n_seeds = of["evaluation_seed"].n_unique()
-        n_cells = int(wide["n_cells"].max() or 0)  # type: ignore[arg-type]
-        console.print(
-            f"{card.name} on {name}: {n_cells:,} cells scored"
-            + (f", mean ± standard deviation of {n_seeds} seeds" if n_seeds > 1 else "")
-            + _label(of)
-        )
-        shown = Table(box=None, pad_edge=False)
-        for column in ("model", "kind", "how", *(["part"] if parts else []), *columns):
-            shown.add_column(column, justify="right" if column in columns else "left", no_wrap=True)
-        better = _is_higher_better(of, names[0]) if names else True
-        ordered = wide.sort("part", names[0], descending=[False, better], nulls_last=True) if names else wide
-        for row in ordered.iter_rows(named=True):
-            how = row["method"] if row["setting"] == "zero-shot" else f"{row['method']}, {row['setting']}"
-            cells = [row["model_name"], row["kind"], how, *([row["part"]] if parts else [])]
-            shown.add_row(*cells, *(_number(row[each], row.get(f"± {each}")) for each in columns))
-        console.print(shown)
-        if NORMALISED in columns:
-            console.print(f"{NORMALISED}: {names[0]}, where 0 is {card.trivial} and 1 is {card.replicate}")
-
-
-def _mean(name: str, *, of: str = "value") -> pl.Expr:
-    import polars as pl
-
-    return pl.col(of).filter(pl.col("metric") == name).mean()
-
-
-def _deviation(name: str) -> pl.Expr:
-    import polars as pl
-
-    return pl.col("value").filter(pl.col("metric") == name).std()
-
-
-def _is_higher_better(table: pl.DataFrame, name: str) -> bool:
-    import polars as pl
-
-    return bool(table.filter(pl.col("metric") == name)["higher_is_better"][0])
-
-
-def _number(value: float | None, deviation: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if deviation is None else f"{value:.3f} ± {deviation:.3f}"
-
-
-def _label(table: pl.DataFrame) -> str:
-    labels = table["label"].drop_nulls().unique().to_list()
-    leaks = [each for each in table["leakage"].unique().to_list() if each != "none"]
-    return "".join(f"; {each}" for each in (*labels, *(f"leakage {text}" for text in leaks)))

@@ -48,14 +48,18 @@ def plan_lines(plan: Plan) -> list[str]:
 
 
 def ended_lines(ended: Ended) -> list[str]:
-    """Return what a run has done."""
+    """Return what a run has done; what failed was told when it did."""
+    n_earlier = len(ended.failures) - ended.n_failed
     lines = [
         f"{counted(ended.n_done, 'job')} done, {ended.n_found:,} found done, {ended.n_failed:,} failed"
+        + (f", {n_earlier:,} failed in earlier runs" if n_earlier else "")
         + (f", {ended.n_blocked:,} wait for failed ones" if ended.n_blocked else "")
     ]
-    lines += _few([f"failed: {line}" for line in ended.failures])
     if ended.failures:
-        lines.append("--retry-failed tries them again")
+        lines.append(
+            f"`curate sweep status {ended.folder.path.name}` lists what failed, and its logs; "
+            "--retry-failed tries it again"
+        )
     return [*lines, f"{ended.folder.results_path}: {counted(ended.n_rows, 'row')}"]
 
 

@@ -154,6 +154,8 @@ class _Run:
         What each worker does, and what it had read last.
     times
         Amount and seconds of what was done, by kind of work.
+    noticed
+        Data set and text of notices that were told.
     """
 
     plan: Plan
@@ -171,6 +173,7 @@ class _Run:
     given_up: set[str] = field(default_factory=set)
     needed_by: dict[str, list[str]] = field(default_factory=dict)
     times: dict[str, tuple[float, float]] = field(default_factory=dict)
+    noticed: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.jobs = {job.key: job for job in self.plan.jobs.in_order}
@@ -299,7 +302,9 @@ class _Run:
         if job.kind == "baselines":
             # What is to be said of the data, once.
             for notice in outcome.result.get("notices", ()):
-                self.tell(f"notice: {job.called}: {notice}")
+                if (job.spec["dataset"], notice) not in self.noticed:
+                    self.noticed.add((job.spec["dataset"], notice))
+                    self.tell(f"notice: {job.called}: {notice}")
         self.todo.pop(job.key)
         self._remember(job, outcome)
         for key in self.needed_by.get(job.key, ()):

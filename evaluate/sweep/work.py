@@ -234,18 +234,18 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
         subjects = baselines() if card.on_representations else []
     else:
         subjects = [bench.subject(inputs[spec["model"]]["model"])]
-    n_before = len(data.notices)
-    table = evaluate(
-        spec["task"],
-        subjects,
-        data,
-        card.settings.model_validate(spec["settings"]),
-        seed=spec["seed"],
-        folder=bench.workspace.root / RESULTS,
-        allow_leakage=spec["leakage"] == "allow",
-        drop_shared=spec["leakage"] == "drop",
-        look=partial(_looked, Path(inputs[spec["looked"]]["path"])) if not is_baseline else leaked,
-    )
+    with data.noticed() as notices:
+        table = evaluate(
+            spec["task"],
+            subjects,
+            data,
+            card.settings.model_validate(spec["settings"]),
+            seed=spec["seed"],
+            folder=bench.workspace.root / RESULTS,
+            allow_leakage=spec["leakage"] == "allow",
+            drop_shared=spec["leakage"] == "drop",
+            look=partial(_looked, Path(inputs[spec["looked"]]["path"])) if not is_baseline else leaked,
+        )
     if not is_baseline:
         # Those of the data stand in the table once.
         table = table.filter(pl.col("kind") != "baseline")
@@ -256,7 +256,7 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
     return {
         "n_rows": table.height,
         "evaluation_seconds": of_subjects["seconds"].sum(),
-        "notices": data.notices[n_before:],
+        "notices": notices,
     }
 
 

@@ -38,7 +38,7 @@ from curate.ontology import GUIDE, Ontology
 from curate.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 Probe = Literal["knn", "centroid", "logistic"]
 MLP: Final = "mlp"
+MOST_NAMED: Final = 10
 KNOWN, ABSENT = "types in training", "types absent from training"
 
 
@@ -127,8 +128,11 @@ def labelled(
     if split.n_unknown:
         data.notice(f"{counted(split.n_unknown, 'cell')} of unknown {settings.label_column} left out")
     _check_terms(settings, set(labels.tolist()))
+    held = np.unique(np.concatenate([labels[split.train], labels[split.test]])).tolist()
     if split.too_few:
         data.notice(f"labels with too few cells left out: {', '.join(split.too_few)}")
+    if settings.ontology != "no" and (strange := _without_term(held, settings)):
+        data.notice(_told_of(strange, len(held), settings.label_column))
     return labels, split
 
 
@@ -242,8 +246,7 @@ def _terms(names: tuple[str, ...], settings: ClassifySettings) -> Callable[[str]
     """Return what finds the term of a label; None where the ontology is of no use."""
     if settings.ontology == "no":
         return None
-    ontology = _ontology()
-    found = {name: ontology.id_of(settings.terms.get(name, name)) for name in names}
+    found = {name: _ontology().id_of(settings.terms.get(name, name)) for name in names}
     if not any(found.values()):
         if settings.ontology == "yes":
             raise EvaluationError(
@@ -252,6 +255,23 @@ def _terms(names: tuple[str, ...], settings: ClassifySettings) -> Callable[[str]
             )
         return None
     return found.get
+
+
+def _without_term(names: Sequence[str], settings: ClassifySettings) -> list[str]:
+    return [name for name in names if _ontology().id_of(settings.terms.get(name, name)) is None]
+
+
+def _told_of(strange: list[str], n_labels: int, column: str) -> str:
+    """Return what follows for scores from labels that have no term."""
+    if len(strange) == n_labels:
+        said = f"none of {n_labels} labels of {column} has a term of the Cell Ontology, so it gives no scores"
+    else:
+        said = (
+            f"of {n_labels} labels of {column}, {len(strange)} without a term of the Cell Ontology, in whose "
+            "scores such a label fits only itself"
+        )
+    names = ", ".join(strange[:MOST_NAMED]) + ", …" * (len(strange) > MOST_NAMED)
+    return f"{said}: {names}; name terms with --term LABEL=TERM (in a grid: terms)"
 
 
 CLASSIFY = EvaluationTask(

@@ -61,6 +61,8 @@ LOSSES: Final[dict[str, dict[str, str]]] = {
 OF_EXPRESSION: Final = {"masked": "loss", "contrastive": "reconstruction"}
 """Networks of which a loss is the squared error of log-normalised expression, and which."""
 
+OBJECTIVES: Final = ("loss:pca", *(metric for metrics in LOSSES.values() for metric in metrics.values()))
+
 
 class ReconstructSettings(TaskSettings):
     """Settings of `reconstruct`.
@@ -193,12 +195,8 @@ RECONSTRUCT = EvaluationTask(
     settings=ReconstructSettings,
     evaluate=evaluate,
     baselines=baselines,
-    metrics=(
-        "expression_r2",
-        "decoder_r2",
-        "loss:pca",
-        *(metric for metrics in LOSSES.values() for metric in metrics.values()),
-    ),
+    metrics=("expression_r2", "decoder_r2", *OBJECTIVES),
     headline=("expression_r2", "decoder_r2"),
     trivial=MEAN_PROFILE,
+    objectives=OBJECTIVES,
 )

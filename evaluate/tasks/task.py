@@ -41,6 +41,9 @@ class EvaluationTask:
         Keys of METRICS that it may give.
     headline
         Those that tables show, the first of which stands for the task.
+    objectives
+        Metrics that are the loss of a model's own training, by objective, its sum before its parts; tables
+        show the first that a row has, by its name, for they cannot be compared.
     trivial, replicate
         Methods that scores are normalised by; see `curate.evaluate.results.normalised`.
     on_representations
@@ -58,6 +61,7 @@ class EvaluationTask:
     trivial: str
     replicate: str | None = None
     on_representations: bool = True
+    objectives: tuple[str, ...] = ()
 
     def versions(self) -> dict[str, int]:
         """Return the versions of its metrics."""

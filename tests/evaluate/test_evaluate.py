@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from scipy.sparse import csr_array
 from sklearn.neighbors import KNeighborsClassifier
 
 from curate.errors import EvaluationError
@@ -75,6 +76,29 @@ def test_the_same_asked_again_is_found(
     monkeypatch.setitem(card.baselines.__globals__, "logged", lambda *_: pytest.fail("computed again"))
     again = evaluate("classify", [subject], data, KNN, folder=folder)
     assert again.equals(first)
+
+
+def test_notices_stand_beside_the_results_of_each_subject_and_seed(
+    workspace: Workspace, artifact: Artifact, outside: Path
+) -> None:
+    def few() -> EvaluationData:
+        data = open_data(str(outside))
+        # Most counts are in a gene that the model does not know.
+        data.var_names = pl.Series([*data.var_names[:-1], "ENSG99999999999"])
+        data.var = data.var.select(feature_name=data.var_names)
+        data.counts = csr_array(data.counts.toarray() + 500 * (np.arange(data.n_genes) == data.n_genes - 1))
+        return data
+
+    first, folder = few(), workspace.results_path
+    subject = trained(artifact, workspace=workspace)
+    for seed in (0, 1):
+        evaluate("classify", [subject], first, KNN, seed=seed, folder=folder)
+    assert any("the model sees" in each for each in first.notices)
+    assert len(first.notices) == 2
+    # The vectors were made for the first seed, and the notice is of the second too.
+    again = few()
+    evaluate("classify", [subject], again, KNN, seed=1, folder=folder, with_baselines=False)
+    assert sorted(again.notices) == sorted(first.notices)
 
 
 def test_another_seed_or_setting_is_another_result(

@@ -14,6 +14,7 @@ from curate.evaluate.results import (
     RESULT_SCHEMA,
     Score,
     normalised,
+    read_notices,
     read_results,
     rows,
     write_results,
@@ -103,3 +104,11 @@ def test_a_file_cut_short_is_told_in_one_line(tmp_path: Path) -> None:
 def test_an_unknown_metric_is_told_with_the_nearest() -> None:
     with pytest.raises(EvaluationError, match=r"no metric named 'acuracy'.*accuracy"):
         metric("acuracy")
+
+
+def test_notices_lie_beside_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    write_results(table(knn=0.5), path, notices=["3 cells left out", "ü"])
+    assert read_notices(path) == ["3 cells left out", "ü"]
+    write_results(table(knn=0.5), path)
+    assert read_notices(path) == []

@@ -41,7 +41,7 @@ def test_a_model_is_shown_beside_its_control_and_the_baselines(
 
 def test_json_holds_every_row(workspace: Workspace, outside: Path) -> None:
     asked = ("classify", "--data", str(outside), "--label-column", "tissue", "--json")
-    rows = json.loads(run(workspace, *asked).output)
+    rows = json.loads(run(workspace, *asked).stdout)
     assert {row["model"] for row in rows} == {"hvg", "pca", "logistic-on-genes", "majority"}
     assert {"metric", "value", "metric_version", "trivial"} <= set(rows[0])
 
@@ -49,6 +49,45 @@ def test_json_holds_every_row(workspace: Workspace, outside: Path) -> None:
 def test_parts_are_shown_when_asked_for(workspace: Workspace, outside: Path) -> None:
     asked = ("classify", "--data", str(outside), "--label-column", "tissue", "--parts")
     assert "tissue=" in run(workspace, *asked).output
+
+
+def test_no_number_is_cut_however_many_columns_there_are(workspace: Workspace, outside: Path) -> None:
+    asked = ("classify", "pca-small", "--data", str(outside), "--label-column", "cell_type", "--parts")
+    shown = run(workspace, *asked, "--fine-tune", "head", "--set", "max_epochs=1").output
+    heading = next(line for line in shown.splitlines() if line.startswith("model"))
+    assert max(map(len, shown.splitlines())) > 180
+    assert {"ontology_macro_f1", "calibration_error", "hop_distance", "macro_precision"} <= set(
+        heading.split()
+    )
+    assert "…" not in shown
+
+
+def test_the_loss_of_a_model_s_own_objective_is_shown_with_its_name(
+    workspace: Workspace, outside: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.parquet"
+    asked = ("reconstruct", "pca-small", "--data", str(outside), "-o", str(out))
+    shown = run(workspace, *asked).output
+    losses = read_results([out]).filter(pl.col("metric") == "loss:pca")
+    for name, value in losses.select("model_name", "value").iter_rows():
+        [line] = [each for each in shown.splitlines() if each.startswith(name) and " objective " in each]
+        assert line.endswith(f"pca {value:.3f}")
+    assert losses.height == 2
+    assert "own loss: what the model is trained to lower" in shown
+    other = run(workspace, "classify", "--data", str(outside), "--label-column", "tissue")
+    assert "own loss" not in other.output
+
+
+def test_what_is_found_again_is_said_again(workspace: Workspace, outside: Path) -> None:
+    def said(seeds: str) -> list[str]:
+        asked = ("--label-column", "tissue", "--fine-tune", "full", "--set", "max_epochs=1", "--seed", seeds)
+        return run(workspace, "classify", "pca-small", "--data", str(outside), *asked).stderr.splitlines()
+
+    first = said("0,1")
+    assert "outside: pca takes no gradients: it has a head, and is not fine-tuned in full" in first
+    assert sum("name terms with --term LABEL=TERM" in line for line in first) == 1
+    assert said("0,1") == first
+    assert sorted(said("1")) == sorted(line for line in first if "seed 0" not in line)
 
 
 def test_scores_are_normalised_where_there_is_a_positive_control(workspace: Workspace, outside: Path) -> None:

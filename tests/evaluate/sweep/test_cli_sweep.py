@@ -85,7 +85,10 @@ def test_a_sweep_is_run_and_its_status_told(
     code, out, err = curate("sweep", "run", grid)
     assert code == 1
     assert "11 jobs done, 0 found done, 1 failed, 1 wait for failed ones" in out
-    assert "failed: hvg tiny on all 1 s0: too few cells" in out
+    # Told when it happens; in the end only counted.
+    assert "failed: hvg tiny on all 1 s0: too few cells" in err
+    assert "too few cells" not in out
+    assert "`curate sweep status small` lists what failed, and its logs; --retry-failed tries it again" in out
     assert "3 rows" in out
     assert err.startswith("sweep       small")
     code, out, _ = curate("sweep", "status")
@@ -100,6 +103,8 @@ def test_a_sweep_is_run_and_its_status_told(
     ]
     said = json.loads(curate("sweep", "status", "small", "--json")[1])
     assert said["counts"]["models"]["n_failed"] == 1
+    out = curate("sweep", "run", grid)[1]
+    assert "0 jobs done, 7 found done, 0 failed, 1 failed in earlier runs, 1 wait for failed ones" in out
     fails[0] = False
     code, out, _ = curate("sweep", "run", grid, "--retry-failed", "--json")
     assert (code, json.loads(out)["n_done"], json.loads(out)["failures"]) == (0, 2, [])

@@ -129,6 +129,30 @@ def test_labels_without_a_term_leave_the_ontology_out_unless_it_is_asked_for(cel
     assert of(named, "ontology_accuracy") == of(named, "accuracy")
 
 
+def test_labels_without_a_term_are_named(cells: EvaluationData) -> None:
+    def said(labels: list[str], **settings: object) -> list[str]:
+        other = relabelled(cells, labels)
+        other.notices = []
+        labelled(other, ClassifySettings(**settings), seed=0)
+        return other.notices
+
+    strange = [f"cluster {i % 2}" for i in range(cells.n_cells)]
+    end = "name terms with --term LABEL=TERM (in a grid: terms)"
+    assert said(strange) == [
+        "none of 2 labels of cell_type has a term of the Cell Ontology, so it gives no scores: cluster 0, "
+        f"cluster 1; {end}"
+    ]
+    half = ["cluster 0" if i % 2 else "B cell" for i in range(cells.n_cells)]
+    assert said(half) == [
+        "of 2 labels of cell_type, 1 without a term of the Cell Ontology, in whose scores such a label fits "
+        f"only itself: cluster 0; {end}"
+    ]
+    assert said(half, terms={"cluster 0": "monocyte"}) == []
+    assert said(half, ontology="no") == []
+    many = [f"cluster {i % 12:02}" for i in range(cells.n_cells)]
+    assert said(many)[0].endswith(f"cluster 08, cluster 09, …; {end}")
+
+
 def test_a_group_stays_on_one_side(cells: EvaluationData) -> None:
     _, split = labelled(cells, ClassifySettings(group_column="group"), seed=0)
     groups = cells.labels("group")

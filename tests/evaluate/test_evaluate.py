@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from curate.errors import EvaluationError
 from curate.evaluate.data import EvaluationData, logged
 from curate.evaluate.evaluate import evaluate
+from curate.evaluate.leakage import Leaked
+from curate.evaluate.metrics import METRICS
 from curate.evaluate.open import open_data
 from curate.evaluate.probes.split import split_cells
 from curate.evaluate.subject import baselines, control_of, trained
@@ -109,6 +112,39 @@ def test_another_seed_or_setting_is_another_result(
     for seed, settings in ((0, KNN), (1, KNN), (0, KNN.model_copy(update={"n_neighbors": 3}))):
         evaluate("classify", [subject], data, settings, seed=seed, folder=folder)
     assert len(list(folder.iterdir())) == 6
+
+
+def test_another_version_of_a_metric_is_another_result(
+    cells: EvaluationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ClassifySettings(ontology="no")
+    evaluate("classify", [], cells, settings, folder=tmp_path)
+    monkeypatch.setitem(METRICS, "accuracy", replace(METRICS["accuracy"], version=9))
+    table = evaluate("classify", [], cells, settings, folder=tmp_path)
+    assert table.filter(pl.col("metric") == "accuracy")["metric_version"].unique().to_list() == [9]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_the_gate_found_of_the_same_data_is_not_taken_from_an_earlier_time(
+    workspace: Workspace, artifact: Artifact, outside: Path
+) -> None:
+    data, subject = open_data(str(outside)), trained(artifact, workspace=workspace)
+
+    def said(n_seen: int) -> str:
+        table = evaluate(
+            "classify",
+            [subject],
+            data,
+            KNN,
+            folder=workspace.results_path,
+            with_baselines=False,
+            allow_leakage=True,
+            look=lambda data, manifest: Leaked(np.zeros(data.n_cells, bool), n_seen),
+        )
+        return str(table["leakage"][0])
+
+    assert said(3) == "allowed: 3 cells of random-n400-s0@v1"
+    assert said(0) == "none"
 
 
 def test_a_control_takes_no_step_and_has_the_settings_of_its_model(

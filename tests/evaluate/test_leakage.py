@@ -12,7 +12,7 @@ import pytest
 
 from curate.errors import LeakageError
 from curate.evaluate.evaluate import evaluate
-from curate.evaluate.leakage import guard, leaked
+from curate.evaluate.leakage import Leaked, guard, leaked
 from curate.evaluate.open import open_data
 from curate.evaluate.subject import trained
 from curate.evaluate.tasks.classify import ClassifySettings
@@ -20,6 +20,7 @@ from curate.evaluate.tasks.classify import ClassifySettings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from curate.evaluate.data import EvaluationData
     from curate.manifests.manifest import Manifest
     from curate.train.artifact import Artifact
     from curate.workspace import Workspace
@@ -88,6 +89,17 @@ def test_what_could_not_be_told_is_said_in_every_result(outside: Path, manifest:
     assert len(data.notices) == 1
 
 
+def test_of_several_models_the_most_that_could_not_be_told_is_said(outside: Path, manifest: Manifest) -> None:
+    data = open_data(str(outside))
+    untold = iter((5, 2))
+
+    def look(data: EvaluationData, manifest: Manifest) -> Leaked:
+        return Leaked(np.zeros(data.n_cells, np.bool_), 0, n_untold=next(untold))
+
+    said = guard(data, [manifest, manifest], look=look)[1]
+    assert said == f"5 of {data.n_cells} cells could not be told from training cells"
+
+
 def test_a_manifest_s_own_test_cells_pass_and_its_training_cells_do_not(
     workspace: Workspace, manifest: Manifest
 ) -> None:
@@ -109,6 +121,15 @@ def test_cells_of_a_query_are_known_by_joinid_and_their_copies_by_counts(
     # The atlas holds some cells twice, once not primary.
     copies = open_data("census:is_primary_data == False", workspace=workspace)
     assert int((found.cells & ~expected).sum()) == leaked(copies, manifest).n_seen > 0
+
+
+def test_cells_of_another_census_are_compared_with_nothing(workspace: Workspace, manifest: Manifest) -> None:
+    data = replace(open_data("census:soma_joinid < 50", workspace=workspace), census="another")
+    with pytest.raises(
+        LeakageError, match=r"could not be compared .* it is of another Census than random-n400"
+    ):
+        guard(data, [manifest])
+    assert guard(data, [manifest], allow=True)[1] == "not compared with random-n400-s0@v1"
 
 
 def test_without_the_corpus_nothing_is_taken_for_granted(

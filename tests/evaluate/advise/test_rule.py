@@ -55,6 +55,21 @@ def test_noise_that_hides_the_gain_leaves_it_undecided() -> None:
     assert found.sd == pytest.approx(0.05, rel=0.6)
 
 
+def test_the_rule_stops_below_its_risk_and_not_above() -> None:
+    def verdict(risk: float) -> tuple[str, float]:
+        # Less than a tenfold range, so that no flat curve is believed in, which hangs on the risk too.
+        curve = runs(3, lambda n: 0.8 - 0.3 * np.exp(-n / 100))
+        found = judge(curve, 2_000, Rule(0.02, risk=risk))
+        return found.verdict, found.probability
+
+    told, probability = verdict(0.05)
+    assert told == "undecided"
+    # Three times the risk would do here.
+    assert 0.05 < probability < 0.15
+    assert verdict(0.99 * probability)[0] == "undecided"
+    assert verdict(1.01 * probability)[0] == "saturated"
+
+
 def test_on_the_whole_corpus_the_size_before_it_is_judged() -> None:
     found = judge(runs(9, saturating), SIZES[-1], Rule(0.01))
     assert found.verdict == "saturated"

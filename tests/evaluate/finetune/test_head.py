@@ -94,6 +94,15 @@ def test_the_best_epoch_is_kept_and_training_ends_by_patience() -> None:
     assert curve.n_steps == 3 * curve.n_epochs
 
 
+def test_what_is_lower_by_a_hair_is_no_better() -> None:
+    x, labels = blobs(300, apart=1)
+    curve = train_head(x, labels, HeadSettings(patience=3, learning_rate=3e-7, dropout=0), seed=0).curve
+    # Each epoch is better than that before it, and all of them by less than the tolerance of 1e-4.
+    assert all(later < earlier for earlier, later in zip(curve.losses, curve.losses[1:], strict=False))
+    assert curve.losses[0] - curve.losses[-1] < 1e-4
+    assert (curve.best_epoch, curve.n_epochs) == (0, 3)
+
+
 def test_balanced_weights_find_more_of_a_rare_class() -> None:
     x, labels = blobs(2000, apart=1.5, n_classes=2)
     few = np.concatenate([np.flatnonzero(labels == "a"), np.flatnonzero(labels == "b")[:50]])

@@ -69,6 +69,21 @@ def test_calibration_by_hand() -> None:
     assert calibration_error(held) == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("confidence", "error"),
+    [
+        # Bins of 1/15: from 9/15 = 0.6 and from 10/15 = 0.667, where tenths would be one bin.
+        ((0.61, 0.69), (0.39 + 0.69) / 2),
+        # Both from 0.667 to 0.733, where tenths would be two.
+        ((0.68, 0.72), (0.72 - 0.32) / 2),
+    ],
+)
+def test_calibration_is_of_15_bins(confidence: tuple[float, float], error: float) -> None:
+    # The first is right, the second wrong.
+    held = Predictions.of(["a", "a"], ["a", "b"], confidence=np.array(confidence))
+    assert calibration_error(held) == pytest.approx(error)
+
+
 def test_calibration_without_probabilities_is_refused() -> None:
     with pytest.raises(EvaluationError, match="gives no probabilities"):
         calibration_error(Predictions.of(["a"], ["a"]))

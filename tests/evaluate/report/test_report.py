@@ -28,6 +28,7 @@ from curate.evaluate.report.verdicts import (
 from curate.evaluate.results import write_results
 from curate.evaluate.saturation.runs import runs_of
 from curate.evaluate.saturation.strategies import EQUAL_COMPUTE, EQUAL_SIZE
+from curate.evaluate.saturation.strategies import SCHEMA as DIFFERENCES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,6 +189,33 @@ def test_what_the_difference_supports_is_said(simulate_results: SimulateResults)
     assert all("cannot be told apart from" in line for line in doubtful)
 
 
+def differences(*rows: tuple[float, float, float]) -> pl.DataFrame:
+    """Return rows of differences, p and adjusted p."""
+    whole = {
+        "model": "pca", "dataset": "atlas", "setting": "zero-shot", "metric": "macro_f1",
+        "strategy": "sketch", "baseline": "random", "comparison": EQUAL_SIZE,
+        "low": -1.0, "high": 1.0, "n_seeds": 3,
+    }  # fmt: skip
+    held = [whole | {"difference": each, "p": p, "p_adjusted": of_all} for each, p, of_all in rows]
+    return pl.DataFrame(held, schema=DIFFERENCES, orient="row")
+
+
+def test_what_stands_alone_and_not_among_all_cannot_be_told_apart() -> None:
+    lines = list(against_random_in_words(differences(*((0.1, p, 4 * p) for p in (0.02, 0.03, 0.04, 0.045)))))
+    assert len(lines) == 4
+    assert all("sketch cannot be told apart from random" in line for line in lines[:3])
+    assert lines[3] == "1 more comparison cannot be told apart."
+
+
+def test_a_difference_that_stands_is_said_by_its_sign() -> None:
+    better, worse, rest = against_random_in_words(
+        differences((0.1, 0.01, 0.03), (-0.1, 0.02, 0.04), (-0.1, 0.03, 0.06))
+    )
+    assert "sketch beats random" in better
+    assert "sketch is worse than random" in worse
+    assert rest == "1 more comparison cannot be told apart."
+
+
 def test_models_that_were_tried_on_other_cells_are_told(simulate_results: SimulateResults) -> None:
     results = simulate_results(models=("pca", "scvi"), strategies=("random",), n_seeds=2)
     assert other_cells(results) == []
@@ -214,6 +242,25 @@ def test_the_front_holds_what_nothing_cheaper_beats(report: Report) -> None:
         cheaper = view.points.filter(pl.col("train_seconds") <= row["train_seconds"])["mean"].to_list()
         is_best = row["mean"] >= max(cheaper)
         assert is_best == (row["mean"] in found["mean"].to_list())
+
+
+def test_the_front_is_of_what_is_better_whichever_way_the_metric_goes(
+    simulate_results: SimulateResults,
+) -> None:
+    results = simulate_results(models=("contrastive",), strategies=("random", "sketch"), n_seeds=2)
+    (view,) = make_report(results).views
+    errors = results.with_columns((1 - pl.col("value")).alias("value"), higher_is_better=pl.lit(value=False))
+    (turned,) = make_report(errors).views
+    costs = front(view, "train_seconds")["train_seconds"].to_list()
+    assert len(costs) > 1
+    assert front(turned, "train_seconds")["train_seconds"].to_list() == costs
+
+
+def test_what_is_dearer_and_no_better_is_not_on_the_front(simulate_results: SimulateResults) -> None:
+    results = simulate_results(models=("pca",), strategies=("random", "sketch"), n_seeds=2)
+    (view,) = make_report(results.with_columns(pl.lit(0.5).alias("value"))).views
+    found = front(view, "train_seconds")["train_seconds"].to_list()
+    assert found == [view.points["train_seconds"].min()]
 
 
 def test_a_cost_that_some_lack_is_not_drawn(simulate_results: SimulateResults) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from curate.errors import SaturationError
 from curate.evaluate.saturation.curve import Curve
-from curate.evaluate.saturation.points import plateau, study_point
+from curate.evaluate.saturation.points import Plateau, plateau, study_point
 
 if TYPE_CHECKING:
     from tests.evaluate.saturation.conftest import Simulate
@@ -38,6 +38,37 @@ def test_a_curve_that_rises_to_the_end_is_rising(simulate: Simulate) -> None:
     found = plateau(curve, tolerance=0.01, rng=np.random.default_rng(0))
     assert (found.verdict, found.n_cells) == ("rising", None)
     assert found.largest_gain > 0.01
+
+
+def residual(n_steps: int) -> np.ndarray:
+    """Return scores [3 seeds, n_steps] of one mean everywhere, of which seeds and sizes leave (2 · 0.01)²."""
+    left = np.zeros((3, n_steps))
+    left[:2, :2] = [[0.01, -0.01], [-0.01, 0.01]]
+    return 0.6 + left
+
+
+def of(table: np.ndarray, tolerance: float) -> Plateau:
+    seeds, steps = np.indices(table.shape)
+    curve = Curve.of(10.0 ** (1 + steps.ravel()), table.ravel(), seeds.ravel())
+    return plateau(curve, tolerance=tolerance, rng=np.random.default_rng(0))
+
+
+def test_gains_of_all_larger_sizes_are_bounded_at_once_by_hand() -> None:
+    # 4 degrees of freedom, of which t is 2.776 at 97.5 % (two larger sizes) and 2.132 at 95 % (one).
+    error = 0.01 * np.sqrt(2 / 3)
+    strict, loose = of(residual(3), 0.020), of(residual(3), 0.023)
+    assert (strict.verdict, strict.n_cells) == ("saturated", 100)
+    assert strict.largest_gain == pytest.approx(2.131847 * error)
+    assert (loose.verdict, loose.n_cells) == ("saturated", 10)
+    assert loose.largest_gain == pytest.approx(2.776445 * error)
+
+
+def test_the_interval_of_the_point_leaves_a_fortieth_out_on_either_side() -> None:
+    # Two means differ by chance by 0.01155 (standard deviation); by 1.8 of it in 3.6 of 100, by 2.2 in 1.4.
+    error = 0.01 * np.sqrt(2) * np.sqrt(2 / 3)
+    near, far = of(residual(2), 1.8 * error), of(residual(2), 2.2 * error)
+    assert (near.low, near.high) == (10, 100)
+    assert (far.low, far.high) == (10, 10)
 
 
 def test_noise_larger_than_the_tolerance_leaves_it_undecided(simulate: Simulate) -> None:

@@ -157,6 +157,15 @@ def test_what_was_removed_is_made_again_with_what_it_needs(sweeper: Sweeper) -> 
     assert status(find_sweep(sweeper.workspace)).n_again == 1
 
 
+def test_rows_that_were_removed_are_evaluated_again(sweeper: Sweeper) -> None:
+    plan = sweeper.plan()
+    folder = sweeper.pretend(plan).folder
+    job = next(each for each in plan.jobs.in_order if each.kind == "evaluate")
+    folder.rows_path(job.key).unlink()
+    sweeper.pretend(plan)
+    assert [each["key"] for each in sweeper.crews[1].given] == [job.key]
+
+
 def test_counts_go_when_their_models_are_trained(sweeper: Sweeper) -> None:
     held: list[int] = []
     shards = sweep_folder(sweeper.workspace, "small").shards_path

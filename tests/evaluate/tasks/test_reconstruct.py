@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy.sparse import csr_array
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
@@ -16,15 +19,22 @@ from curate.errors import EvaluationError
 from curate.evaluate.evaluate import evaluate as evaluated
 from curate.evaluate.metrics.reconstruction import Ridge, expression_r2, pca_losses
 from curate.evaluate.open import open_data
+from curate.evaluate.subject import Subject, control_of, trained
 from curate.evaluate.subject import baselines as representations
-from curate.evaluate.subject import control_of, trained
 from curate.evaluate.tasks.reconstruct import ReconstructSettings, evaluate
+from curate.gene_space import GeneSpace
+from curate.train.loader import Dense
+from curate.train.models.model import Facts
+from curate.train.models.network import Network
+from curate.train.models.settings import NetworkSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from curate.evaluate.data import EvaluationData
     from curate.train.artifact import Artifact
+    from curate.train.loader import Batch, Encoding
     from curate.workspace import Workspace
 
 
@@ -92,6 +102,71 @@ def test_a_trained_pca_rebuilds_more_than_its_control(
     mean = table.filter(pl.col("method") == "mean-profile")
     assert dict(mean.select("metric", "value").iter_rows()) == {"expression_r2": 0, "decoder_r2": 0}
     assert table.filter(pl.col("metric") == "loss:pca")["higher_is_better"].to_list() == [False, False]
+
+
+class Zero(Network):
+    """Says of every gene that it is not there."""
+
+    summary = reference = "none"
+    presets: ClassVar = {}
+    settings: NetworkSettings
+
+    def __init__(self, name: str, genes: GeneSpace) -> None:
+        super().__init__(NetworkSettings(n_dims=2), genes, Facts())
+        self.name = name  # type: ignore[misc]
+        self.last = torch.nn.Linear(genes.n_genes, 2)
+
+    def encoding(self) -> Encoding:
+        return Dense(self.genes.n_genes)
+
+    def embed_batch(self, batch: Batch) -> torch.Tensor:
+        vectors: torch.Tensor = self.last(batch.x)
+        return vectors
+
+    def losses(self, batch: Batch, *, step: int) -> Mapping[str, torch.Tensor]:
+        error, none = batch.x.square().mean(), torch.tensor(torch.nan)
+        of_pairs = {"contrast": none, "triplets": torch.tensor(0.0)}
+        is_masked = self.name == "masked"
+        return {"loss": error} if is_masked else {"loss": none, "reconstruction": error, **of_pairs}
+
+
+@dataclass(eq=False)
+class Held(Subject):
+    """A model in memory, as if it had been opened."""
+
+    held: Network | None = None
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    def model(self) -> Network:
+        assert self.held is not None
+        return self.held
+
+
+def tried(name: str, cells: EvaluationData) -> dict[str, float]:
+    network = Zero(name, GeneSpace(tuple(cells.var_names), tuple(cells.var["feature_name"]))).eval()
+    subject = Held(name, "trained", cast("Artifact", SimpleNamespace(id=name)), held=network)
+    found = evaluate(subject, cells, ReconstructSettings(), seed=0)
+    return {each.metric: each.value for each in found if each.method == "objective"}
+
+
+def test_what_a_decoder_tells_is_its_error_against_that_of_the_mean_profile(cells: EvaluationData) -> None:
+    x = cells.counts.toarray().astype(float)
+    x = np.log1p(x / x.sum(axis=1, keepdims=True) * 1e4)
+    found = tried("masked", cells)
+    assert found == pytest.approx(
+        {"loss:masked": (x**2).mean(), "decoder_r2": 1 - (x**2).mean() / x.var(axis=0).mean()}, rel=1e-4
+    )
+
+
+def test_without_a_triplet_only_the_reconstruction_is_a_loss(cells: EvaluationData) -> None:
+    found = tried("contrastive", cells)
+    assert set(found) == {"loss:contrastive:reconstruction", "decoder_r2"}
+    assert cells.notices == [
+        "contrastive: no two cells are known to be of one type: its contrastive loss is not defined"
+    ]
 
 
 def test_cells_are_drawn_by_the_seed_and_counted(cells: EvaluationData) -> None:

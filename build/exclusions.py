@@ -40,6 +40,9 @@ class Exclusion:
     noted
         What became known when it had its turn, of the corpus (None) or a source: recorded beside the
         parameters.
+    untold
+        Cells of an evaluation set that could not be told, of how many; known when it had its turn, and not
+        recorded.
     is_last
         Its turn comes after those that look at each cell by itself, such as the ones of a task: of like
         cells, one that may not be chosen must not stand for the others.
@@ -52,6 +55,7 @@ class Exclusion:
     label: str = ""
     is_last: bool = False
     noted: Callable[[Source | None], Mapping[str, object]] | None = None
+    untold: Callable[[], tuple[int, int]] | None = None
 
     @property
     def told(self) -> str:

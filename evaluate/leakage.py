@@ -42,8 +42,9 @@ class Leaked:
         bool [n_cells] of the evaluation data; those that could be told one by one.
     n_seen
         Cells of the manifest that are among the evaluation data.
-    n_untold
-        Cells that detect too few of the genes of some training cells to be told from them.
+    n_untold, n_compared
+        Cells that detect too few of the genes of some training cells to be told from them, of those that
+        were compared: all of a file, whatever is evaluated on.
     is_all
         Whether no more of the evaluation data can be copies; of a training cell with many, only the most
         alike are found.
@@ -55,6 +56,7 @@ class Leaked:
     n_seen: int
     why_not: str | None = None
     n_untold: int = 0
+    n_compared: int = 0
     is_all: bool = True
 
 
@@ -84,7 +86,7 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
     cells = is_held | copies.cells
     # What no method can compare by content is compared by joinid all the same.
     n_untold = data.n_cells if copies.why_not is not None else copies.n_untold
-    return replace(copies, cells=cells, n_seen=int(cells.sum()), why_not=None, n_untold=n_untold)
+    return Leaked(cells, int(cells.sum()), None, n_untold, data.n_cells, copies.is_all)
 
 
 def _by_joinid(identity: pl.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
@@ -114,6 +116,7 @@ def _by_content(
         cells,
         max(int(cells.sum()), _n_by_name(report)),
         n_untold=report.n_too_few,
+        n_compared=report.n_cells,
         is_all=_most_copies(report) < KEPT_A_CELL,
     )
 
@@ -142,7 +145,7 @@ def guard(
     LeakageError
         When there are such cells, or nothing can tell.
     """
-    gone, untold, n_cells = np.zeros(data.n_cells, np.bool_), 0, data.n_cells
+    gone, untold = np.zeros(data.n_cells, np.bool_), (0, 0)
     said = []
     for manifest in manifests:
         found = look(data, manifest)
@@ -173,10 +176,10 @@ def guard(
             said.append(f"allowed: {found.n_seen} cells of {manifest.ref}")
         if found.n_untold:
             data.notice(
-                f"{found.n_untold:,} of {data.n_cells:,} cells detect too few of the genes that some "
+                f"{found.n_untold:,} of {found.n_compared:,} cells detect too few of the genes that some "
                 f"training cells of {manifest.ref} were measured in to be told from them"
             )
-            untold = max(untold, found.n_untold)
+            untold = max(untold, (found.n_untold, found.n_compared))
     if gone.any():
         n = int(gone.sum())
         if n == data.n_cells:
@@ -184,8 +187,8 @@ def guard(
         data.notices.append(f"{counted(n, 'cell')} of {data.name} that training saw are left out")
         data = data.take(~gone)
         said.append(f"dropped: {n} cells")
-    if untold:
-        said.append(f"{untold} of {n_cells} cells could not be told from training cells")
+    if untold[0]:
+        said.append(f"{untold[0]} of {untold[1]} cells could not be told from training cells")
     return data, "; ".join(said) or NONE
 
 

@@ -197,6 +197,11 @@ def overlap_exclusions(
         why_not = held.same[method].why_not if held else None
         return {} if why_not is None else {"not_compared": why_not}
 
+    def untold() -> tuple[int, int]:
+        held = found.get(cells.called)
+        few = len(held.scan.few) if held is not None and held.scan is not None else 0
+        return few, evaluation.n_cells
+
     def exclusion(method: Method) -> Exclusion:
         version: dict[str, object] = {"method_version": METHOD_VERSION}
         return Exclusion(
@@ -210,6 +215,7 @@ def overlap_exclusions(
             drop_of_source=lambda source, kept: overlap(SourceCells(source), kept).same[method].cells,
             label=f"overlap with {evaluation.name} by {method}",
             noted=partial(noted, method),
+            untold=untold,
         )
 
     return [exclusion(method) for method in usable]

@@ -111,8 +111,8 @@ def _by_groups(
     both = np.intersect1d(labels[rows[train]], labels[rows[test]])
     if both.size < 2:
         raise EvaluationError(
-            f"{counted(both.size, 'label')} on both sides of a split of {n_groups} groups; a probe needs two: "
-            "take another seed, or split by cell"
+            f"{counted(both.size, 'label')} on both sides of a split of {n_groups} groups; a probe needs "
+            "two: take another seed, or split by cell"
         )
     sides = [np.sort(rows[side][np.isin(labels[rows[side]], both)]) for side in (train, test)]
     lost = np.setdiff1d(labels[rows], both)

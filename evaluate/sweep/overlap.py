@@ -56,8 +56,9 @@ def find_overlaps(
     """
     kept: list[_Kept] = []
     with corpus.open_census() as census:
-        for exclusion in live_overlaps(corpus, data, census=census, tell=tell):
-            kept.append(_Kept(exclusion))
+        for read in data:
+            exclusions = live_overlaps(corpus, [read], census=census, tell=tell)
+            kept += [_Kept(exclusion, read["ref"]) for exclusion in exclusions]
         find_candidates(corpus, where, [each.listening for each in kept])
     with atomic_folder(path) as aside:
         for number, each in enumerate(kept):
@@ -65,7 +66,13 @@ def find_overlaps(
                 rows = np.zeros(0, np.int64) if each.dropped is None else np.flatnonzero(each.dropped)
                 np.save(stream, rows, allow_pickle=False)
         records = [
-            {"reason": each.exclusion.reason, "parameters": each.parameters, "label": each.exclusion.label}
+            {
+                "reason": each.exclusion.reason,
+                "parameters": each.parameters,
+                "label": each.exclusion.label,
+                "ref": each.ref,
+                "untold": each.exclusion.untold() if each.exclusion.untold else (0, 0),
+            }
             for each in kept
         ]
         with atomic_file(aside / OF_CORPUS_FILE) as file:
@@ -82,6 +89,12 @@ def kept_overlaps(corpus: Corpus, path: Path) -> list[Exclusion]:
             Exclusion(record["reason"], parameters=record["parameters"], drop=mask, label=record["label"])
         )
     return found
+
+
+def untold(path: Path, ref: str) -> tuple[int, int]:
+    """Return how many cells of evaluation data could not be told from the corpus', and of how many."""
+    records = json.loads((path / OF_CORPUS_FILE).read_text())
+    return max(((*record["untold"],) for record in records if record["ref"] == ref), default=(0, 0))
 
 
 def is_of_corpus(path: Path) -> bool:
@@ -131,6 +144,7 @@ class _Kept:
     """Remembers what an exclusion drops of the cells that are left when its turn comes."""
 
     exclusion: Exclusion
+    ref: str
     dropped: Mask | None = None
 
     @property

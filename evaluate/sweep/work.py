@@ -26,6 +26,7 @@ from curate.evaluate.sweep.overlap import (
     kept_overlaps,
     live_overlaps,
     look_for,
+    untold,
 )
 from curate.manifests.registry import Registry
 from curate.sources.source import find_source
@@ -244,7 +245,9 @@ def evaluate(bench: Bench, key: str, spec: Mapping[str, Any], inputs: Mapping[st
             folder=bench.workspace.root / RESULTS,
             allow_leakage=spec["leakage"] == "allow",
             drop_shared=spec["leakage"] == "drop",
-            look=partial(_looked, Path(inputs[spec["looked"]]["path"])) if not is_baseline else leaked,
+            look=partial(_looked, Path(inputs[spec["looked"]]["path"]), spec["data"]["ref"])
+            if not is_baseline
+            else leaked,
         )
     if not is_baseline:
         # Those of the data stand in the table once.
@@ -285,11 +288,12 @@ def _exclusions(
             yield list(live_overlaps(corpus, found["data"], census=census, tell=bench.tell))
 
 
-def _looked(path: Path, data: EvaluationData, manifest: Manifest) -> Leaked:
+def _looked(path: Path, ref: str, data: EvaluationData, manifest: Manifest) -> Leaked:
     """Return what was found; of a subset of what the evaluation data were left out of, nothing is there."""
     del manifest
     if is_of_corpus(path):
-        return Leaked(np.zeros(data.n_cells, np.bool_), 0)
+        few, n_compared = untold(path, ref)
+        return Leaked(np.zeros(data.n_cells, np.bool_), 0, n_untold=few, n_compared=n_compared)
     return kept_leaked(data, path)
 
 

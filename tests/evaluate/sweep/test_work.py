@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from scipy.sparse import csr_matrix
 
 from curate.build.build import build
 from curate.build.leakage.guard import read_evaluation
@@ -123,6 +124,30 @@ def test_evaluation_data_are_left_out_once_for_all_as_a_build_leaves_them_out(sw
     swept = Registry(sweeper.workspace.manifests_path).resolve("random-0.1-s0")
     assert swept.id == alone.id
     assert sum(each.n_cells for each in swept.document.exclusions) >= 100
+
+
+def test_what_could_not_be_told_from_the_corpus_is_said_in_every_result(sweeper: Sweeper) -> None:
+    [few] = build(
+        sweeper.workspace.corpus(),
+        registry=Registry(sweeper.root / "apart"),
+        strategy="random",
+        n_cells=100,
+        name="few",
+    )
+    held = type(few)(few.document, few.folder, sweeper.workspace, sweeper.workspace.corpus()).to_anndata()
+    # No cells of the corpus, of which some detect next to nothing.
+    counts = held.X.toarray()[:, ::-1]
+    counts[60:, 10:] = 0
+    held.X, held.obs = csr_matrix(counts), held.obs[["cell_type"]]
+    held.write_h5ad(sweeper.root / "few.h5ad")
+    datasets = {"held": {"data": "held"}, "few": {"data": "few.h5ad"}}
+    ended = sweeper.run(sweeper.plan(**LITTLE, fractions=[0.1], exclude_overlap=True, datasets=datasets))
+    table = read_sweep(ended.folder).filter(pl.col("kind") == "trained")
+    said = table.filter(pl.col("dataset") == "few")["leakage"].unique().to_list()
+    n_few, of = said[0].split(" of ")
+    assert 0 < int(n_few) <= 40
+    assert of == "100 cells could not be told from training cells"
+    assert table.filter(pl.col("dataset") == "held")["leakage"].unique().to_list() == ["none"]
 
 
 def test_a_bug_is_recorded_and_the_rest_goes_on(sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,14 @@ def test_what_was_removed_is_made_again_with_what_it_needs(sweeper: Sweeper) -> 
     assert status(find_sweep(sweeper.workspace)).n_again == 1
 
 
+def test_what_is_to_be_known_of_the_data_is_told_once(sweeper: Sweeper) -> None:
+    told: list[str] = []
+    plan = sweeper.plan(tasks=[{"name": "classify"}, {"name": "reconstruct"}])
+    sweeper.pretend(plan, tell=told.append)
+    assert kinds(sweeper.crews[0].given)["baselines"] == 2
+    assert [line.rpartition(": ")[2] for line in told] == ["of the data"]
+
+
 def test_rows_that_were_removed_are_evaluated_again(sweeper: Sweeper) -> None:
     plan = sweeper.plan()
     folder = sweeper.pretend(plan).folder

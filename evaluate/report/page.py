@@ -128,15 +128,16 @@ def _verdicts(report: Report) -> str:
 
 
 def _saturation(report: Report) -> str:
-    rows = [summary_row(row) for row in report.saturation.iter_rows(named=True)]
+    curves = report.saturation.filter(pl.col("n_sizes") > 1)
+    n_points = report.saturation.height - curves.height
+    left_out = f"; not shown: {counted(n_points, 'curve')} of one size" if n_points else ""
+    rows = [summary_row(row) for row in curves.iter_rows(named=True)]
     heads = [(name, "" if at < 4 else "n") for at, name in enumerate(SUMMARY)]
     return (
         f'<div class="wide">{_table(heads, rows)}</div>'
         '<p class="faint">cells: of the largest subset; best: the highest mean over seeds (sign turned where '
-        "lower is "
-        "better); best fit: family and its Akaike weight; doubling: what twice the largest subset would "
-        "bring, with its "
-        "95 % interval</p>"
+        "lower is better); best fit: family and its Akaike weight; doubling: what twice the largest subset "
+        f"would bring, with its 95 % interval{left_out}</p>"
     )
 
 

@@ -149,12 +149,15 @@ def test_curves_of_one_size_are_gathered_by_their_reason(simulate_results: Simul
         models=("pca", "scvi"), strategies=("random", "reweight", "sketch"), n_seeds=3, fractions=(0.01, 0.1)
     )
     is_curve = (pl.col("strategy") == "random") | (pl.col("fraction") == 0.1) | pl.col("strategy").is_null()
-    lines = list(in_words(make_report(results.filter(is_curve))))
+    report = make_report(results.filter(is_curve))
+    lines = list(in_words(report))
     (untold,) = [line for line in lines if "cannot be told;" in line]
     assert untold == (
         "  pca, scvi on reweight, sketch: cannot be told; 1 size and 3 seeds show no plateau; "
         "run 2 or more of each."
     )
+    assert "not shown: 4 curves of one size" in pages._saturation(report)
+    assert "reweight" not in pages._saturation(report)
 
 
 def test_the_headlines_count_what_stands_and_what_chance_would_give(

@@ -14,6 +14,9 @@ from curate.build.leakage.guard import CELL_METHODS
 from curate.build.leakage.near import KEPT_A_CELL
 from curate.build.leakage.report import leakage
 from curate.errors import EvaluationError, LeakageError
+from curate.identity import identity_hash
+from curate.manifests.document import CENSUS
+from curate.manifests.obs import corpus_rows
 from curate.wording import counted
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from curate.build.leakage.found import EvaluationReport
     from curate.build.leakage.guard import Method
+    from curate.corpus import Corpus
     from curate.evaluate.data import EvaluationData
     from curate.manifests.document import Split
     from curate.manifests.manifest import Manifest
@@ -72,10 +76,15 @@ def leaked(data: EvaluationData, manifest: Manifest) -> Leaked:
         When the data or the corpus cannot be read.
     """
     none = np.zeros(data.n_cells, np.bool_)
-    if manifest.find_corpus() is None:
+    corpus = manifest.find_corpus()
+    if corpus is None:
         return Leaked(none, 0, f"the corpus of {manifest.ref} is not at hand")
     if data.identity is None:
-        return _by_content(data, manifest, data.path, data.obs_names, CELL_METHODS)
+        found = _by_content(data, manifest, data.path, data.obs_names, CELL_METHODS)
+        cells = found.cells | _by_name(data, manifest, corpus)
+        # Of some cells of a file, those of the whole that are found by name say nothing.
+        n_of_file = found.n_seen if data.n_cells == found.n_compared else 0
+        return replace(found, cells=cells, n_seen=max(int(cells.sum()), n_of_file))
     if data.census != manifest.document.corpus.census:
         return Leaked(none, 0, f"it is of another Census than {manifest.ref}")
     is_held = _by_joinid(data.identity, manifest)
@@ -95,6 +104,21 @@ def _by_joinid(identity: pl.DataFrame, manifest: Manifest) -> NDArray[np.bool_]:
     found = np.zeros(identity.height, np.bool_)
     at = identity.with_row_index().join(seen, on=["source", "soma_joinid"], how="semi")
     found[at["index"].to_numpy()] = True
+    return found
+
+
+def _by_name(data: EvaluationData, manifest: Manifest, corpus: Corpus) -> NDArray[np.bool_]:
+    """Tell which cells have the dataset_id and observation_joinid of cells that training saw."""
+    found, names = np.zeros(data.n_cells, np.bool_), ("dataset_id", "observation_joinid")
+    if corpus.header.identity == "release+soma_joinid" or not set(names) <= set(data.obs.columns):
+        return found
+    obs = data.obs.select(pl.col(names).cast(pl.String))
+    known = ~obs.select(pl.any_horizontal(pl.all().is_null())).to_series().to_numpy()
+    held = manifest.held_cells
+    at = held.rows_of(CENSUS)
+    seen = held.soma_joinid[at][held.split[at] < len(SEEN)]
+    identities = corpus.identity()[corpus_rows(corpus, seen)]
+    found[known] = np.isin(identity_hash(*obs.filter(known).get_columns()), identities)
     return found
 
 

@@ -132,6 +132,30 @@ def test_cells_of_another_census_are_compared_with_nothing(workspace: Workspace,
     assert guard(data, [manifest], allow=True)[1] == "not compared with random-n400-s0@v1"
 
 
+def test_of_some_cells_of_a_store_only_these_count(workspace: Workspace, manifest: Manifest) -> None:
+    held = manifest.held_cells
+    store = workspace.settings.census.uri
+    assert store is not None
+    corpus = workspace.corpus()
+
+    def named(joinids: np.ndarray) -> list[str]:
+        rows = np.searchsorted(corpus.joinids(), joinids)
+        return (
+            corpus.columns(["observation_joinid"], rows=rows)["observation_joinid"].cast(pl.String).to_list()
+        )
+
+    unseen, seen = (
+        named(held.soma_joinid[held.split == 2][:30]),
+        named(held.soma_joinid[held.split == 0][:20]),
+    )
+    clean = open_data(str(store), where=f"observation_joinid in {unseen}")
+    assert leaked(clean, manifest).n_seen == 0
+    both = open_data(str(store), where=f"observation_joinid in {unseen + seen}")
+    kept, said = guard(both, [manifest], drop=True)
+    assert set(kept.obs["observation_joinid"].cast(pl.String)) == set(unseen)
+    assert said.startswith("dropped: 20 cells")
+
+
 def test_without_the_corpus_nothing_is_taken_for_granted(
     outside: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,13 +103,19 @@ def climb(
         done = todo[: at + 1]
         judgement = None
         for seed in range(n_seeds):
-            runs[step, seed] = score(step, seed)
+            found = score(step, seed)
+            # On the whole corpus a model that leaves nothing to chance is the same for every seed: one run.
+            is_repeat = step == len(sizes) - 1 and found in _scores(runs, step)
+            if not is_repeat:
+                runs[step, seed] = found
             # The dearest runs of a climb are those of its last size: no more of them than it takes.
             if len(done) >= rule.min_sizes and seed + 1 >= FEWEST_SEEDS:
                 judgement = judge(_curve(sizes, runs), sizes[-1], rule)
                 tell(step, judgement)
                 if judgement.verdict != "undecided":
                     break
+            if is_repeat:
+                break
         if judgement is None:
             continue
         while (
@@ -133,6 +139,10 @@ def climb(
 FEWEST_SEEDS = 2
 #: Where it is likelier than not that more cells matter, another seed would not stop the climb.
 MOST_DOUBT = 0.5
+
+
+def _scores(runs: dict[tuple[int, int], float], step: int) -> list[float]:
+    return [found for (each, _), found in runs.items() if each == step]
 
 
 def _curve(sizes: Sequence[float], runs: dict[tuple[int, int], float]) -> Curve:

@@ -145,6 +145,23 @@ def test_no_more_seeds_of_the_last_size_are_run_than_it_takes() -> None:
     assert found.curve.n_seeds == 5
 
 
+def test_on_the_whole_corpus_runs_that_are_all_the_same_are_one() -> None:
+    asked = Asked(lambda n: 0.5 + 0.05 * np.log10(n), 0.02)
+    last = len(SIZES) - 1
+    of_whole: list[int] = []
+
+    def score(step: int, seed: int) -> float:
+        if step < last:
+            return asked(step, seed)
+        of_whole.append(seed)
+        return 0.9
+
+    found = climb(SIZES, score, Rule(0.01))
+    assert found.last == last
+    assert of_whole == [0, 1]
+    assert int((found.curve.n_cells == SIZES[-1]).sum()) == 1
+
+
 def test_a_flat_curve_is_left_as_soon_as_a_tenfold_range_was_seen() -> None:
     climbs = [climb(SIZES, Asked(lambda n: 0.5, 0.005, noise), Rule(0.01)) for noise in range(10)]
     # 100 to 1,000 cells: the fourth step.

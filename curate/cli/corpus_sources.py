@@ -32,7 +32,11 @@ N_LISTED = 10
     help="Take a Census obs column from an obs column of the file, or give all cells one value; repeatable.",
 )
 @click.option("--layer", metavar="NAME", help="Where the raw counts stand.  [default: X or raw.X]")
-@click.option("--gene-column", metavar="COLUMN", help="Column of var with Ensembl ids or symbols.")
+@click.option(
+    "--gene-column",
+    metavar="COLUMN",
+    help="Column of var with Ensembl ids or symbols, where the index has no ids.",
+)
 @click.option(
     "--cell-types",
     metavar="FILE.csv",

@@ -38,7 +38,11 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
     help="A file to make, with its folder: .h5ad (obs, and the vectors in obsm), .parquet or .npy.",
 )
 @click.option("--layer", metavar="NAME", help="Where the raw counts stand.  [default: X or raw.X]")
-@click.option("--gene-column", metavar="COLUMN", help="Column of var with Ensembl ids or symbols.")
+@click.option(
+    "--gene-column",
+    metavar="COLUMN",
+    help="Column of var with Ensembl ids or symbols, where the index has no ids.",
+)
 @click.option("--split", type=click.Choice(SPLITS), help="Only these cells of a folder of shards.")
 @click.option(
     "--min-overlap",

@@ -101,7 +101,11 @@ def _checked(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 )
 @click.option("--where", metavar="FILTER", help="Only cells of a file or store that match.")
 @click.option("--layer", metavar="NAME", help="Of a file: where its raw counts stand.  [default: X or raw.X]")
-@click.option("--gene-column", metavar="COLUMN", help="Of a file: column of var with Ensembl ids or symbols.")
+@click.option(
+    "--gene-column",
+    metavar="COLUMN",
+    help="Of a file: column of var with Ensembl ids or symbols, where the index has no ids.",
+)
 @click.option(
     "--max-cells", type=click.IntRange(min=1), help="Draw so many cells at random where there are more."
 )

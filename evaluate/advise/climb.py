@@ -105,7 +105,9 @@ def climb(
         for seed in range(n_seeds):
             found = score(step, seed)
             # On the whole corpus a model that leaves nothing to chance is the same for every seed: one run.
-            is_repeat = step == len(sizes) - 1 and found in _scores(runs, step)
+            is_repeat = step == len(sizes) - 1 and any(
+                abs(found - each) <= SAME * rule.tolerance for each in _scores(runs, step)
+            )
             if not is_repeat:
                 runs[step, seed] = found
             # The dearest runs of a climb are those of its last size: no more of them than it takes.
@@ -137,6 +139,8 @@ def climb(
 
 #: Runs of a size before it is judged.
 FEWEST_SEEDS = 2
+#: Scores on the whole corpus that differ by less than this share of the tolerance are of one fit.
+SAME = 0.01
 #: Where it is likelier than not that more cells matter, another seed would not stop the climb.
 MOST_DOUBT = 0.5
 

@@ -82,7 +82,7 @@ def split_cells(
     if n_labels < 2:
         raise EvaluationError(
             f"{counted(n_labels, 'label')} with two cells or more among {labels.size:,} cells; a probe "
-            "needs two"
+            "needs two: name another column of labels, or other cells"
         )
     n_test = round(rows.size * test_fraction)
     if min(n_test, rows.size - n_test) < n_labels:

@@ -28,7 +28,7 @@ def verdict_of(row: dict[str, Any]) -> str:
     who = f"{row['model']} on {row['strategy']}"
     if row["verdict"] is None:
         return f"{who}: cannot be told; {row['why_not']}."
-    seeds, slack = counted(row["n_seeds"], "seed"), f"{row['tolerance']:.2g}"
+    seeds, slack = counted(row["n_seeds"], "seed"), f"{row['tolerance']:.3g}"
     if row["verdict"] == "saturated":
         low, high = row["plateau_low"], row["plateau_high"]
         where = f"; the point may lie between {low:,.0f} and {high:,.0f} cells" if low < high else ""
@@ -43,7 +43,7 @@ def verdict_of(row: dict[str, Any]) -> str:
             f"it (95 %, {seeds}){_more(row)}."
         )
     return (
-        f"{who}: undecided: with {seeds} a larger subset may be better by up to {row['largest_gain']:.2g}, "
+        f"{who}: undecided: with {seeds} a larger subset may be better by up to {row['largest_gain']:.3g}, "
         "more than "
         f"the tolerance of {slack}{_more(row)}."
     )

@@ -1,4 +1,4 @@
-"""Run commands in child processes: wall time and peak memory."""
+"""Run commands in child processes, and measure wall time and peak memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from benchmarks.table import gigabytes, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
@@ -71,6 +74,14 @@ def run(command: Sequence[str], *, n_runs: int = 3, before: Callable[[], object]
 def python(module: str, *arguments: object) -> list[str]:
     """Return the command that runs a module with this interpreter."""
     return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def done(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, and return what it printed and said beside; refuse one that fails."""
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise click.ClickException(f"{' '.join(command[2:])}: {ended.stderr.strip()[-2000:]}")
+    return ended
 
 
 def curate(*arguments: object) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 import polars as pl
 
 from benchmarks.machine import Machine
-from benchmarks.measure import curate
+from benchmarks.measure import curate, done
 from benchmarks.zero_shot import CORPUS, make_workspace
 from curate.evaluate.results import read_results
 from curate.evaluate.tasks import TASKS
@@ -81,12 +80,13 @@ def command(workspace: Path, *, cells: int, models: tuple[str, ...], preset: str
     if not (workspace / "curate.toml").is_file():
         make_workspace(workspace, shared)
     overlap = [part for name in EVALUATED for part in ("--exclude-overlap", str(_file(shared, name)))]
-    _run(workspace, "build", "--strategy", "random", "--n-cells", str(cells), "--name", NAME, *overlap)
+    chosen = ("--strategy", "random", "--n-cells", cells, "--name", NAME)
+    done(curate("build", *chosen, *overlap), workspace)
     trained = []
     for model in models:
         click.echo(f"training {model}", err=True)
         asked = (model, NAME, "--preset", preset, *OPTIONS.get(model, ()))
-        trained.append(json.loads(_run(workspace, "train", *asked, "--json")))
+        trained.append(json.loads(done(curate("train", *asked, "--json"), workspace).stdout))
     sections = []
     for trial in TRIALS:
         click.echo(f"{trial.task} on {trial.file}", err=True)
@@ -94,7 +94,7 @@ def command(workspace: Path, *, cells: int, models: tuple[str, ...], preset: str
         path.unlink(missing_ok=True)
         names = [each["name"] for each in trained]
         data = ("--data", str(_file(shared, trial.file)), "--min-overlap", "0", *trial.options)
-        said = _run(workspace, "evaluate", trial.task, *names, *data, "-o", str(path), errors=True)
+        said = done(curate("evaluate", trial.task, *names, *data, "-o", path), workspace).stderr
         sections.append(_section(trial, read_results([path]), said))
     n_cells = trained[0]["trained_on"]["n_cells"]["train"]
     out.write_text(_page(sections, trained, n_cells, preset))
@@ -103,14 +103,6 @@ def command(workspace: Path, *, cells: int, models: tuple[str, ...], preset: str
 
 def _file(shared: Path, name: str) -> Path:
     return shared / "data" / f"{name}.h5ad"
-
-
-def _run(workspace: Path, *arguments: str, errors: bool = False) -> str:
-    """Run a command of curate in the workspace; return what it printed, or what it said beside."""
-    done = subprocess.run(curate(*arguments), cwd=workspace, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise click.ClickException(f"curate {' '.join(arguments)}: {done.stderr.strip()[-2000:]}")
-    return done.stderr if errors else done.stdout
 
 
 def _section(trial: Trial, table: pl.DataFrame, said: str) -> str:

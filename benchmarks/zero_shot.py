@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from benchmarks.measure import curate, python
+from benchmarks.measure import curate, done, python
 from benchmarks.table import Row, report
 from benchmarks.zero_shot_run import N_SPLITS
 from curate.train.models import MODELS
@@ -60,11 +59,11 @@ def command(
     files = [shared / "data" / f"{name}.h5ad" for name in HELD_OUT]
     rows = []
     for fraction in fractions:
-        _run(workspace, curate("build", "--strategy", "random", "--fraction", str(fraction)))
+        done(curate("build", "--strategy", "random", "--fraction", str(fraction)), workspace)
         ref, seeds = f"random-{fraction:g}-s0", n_whole if fraction == 1 else n_seeds
         for model in models:
             probe = python("benchmarks.zero_shot_run", workspace, model, ref, preset, seeds, *files)
-            found = json.loads(_run(Path.cwd(), probe).splitlines()[-1])
+            found = json.loads(done(probe, Path.cwd()).stdout.splitlines()[-1])
             for name in HELD_OUT:
                 rows.append(_row(f"{model}, {fraction:g}", found, name))
                 click.echo(" | ".join(rows[-1].fields), err=True)
@@ -80,7 +79,7 @@ def make_workspace(workspace: Path, shared: Path) -> None:
         ("census", "create", "store", *files, "--cell-types", types, "--build-date", "2025-11-22"),
         ("corpus", "build", "--recipe", str(RECIPES / "mini-corpus.toml")),
     ):
-        _run(workspace, curate(*arguments))
+        done(curate(*arguments), workspace)
 
 
 def _row(what: str, found: dict[str, Any], name: str) -> Row:
@@ -95,14 +94,6 @@ def _row(what: str, found: dict[str, Any], name: str) -> Row:
         f"> {noise:.3f}",
         bool(gain.mean() > noise),
     )
-
-
-def _run(folder: Path, command: list[str]) -> str:
-    """Run a command in a folder and return what it printed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(command[2:])}: {done.stderr.strip()[-2000:]}")
-    return done.stdout
 
 
 def _mean(scores: np.ndarray) -> str:

@@ -29,12 +29,7 @@ def plan_lines(plan: Plan) -> list[str]:
     ]
     if numbers.unknown:
         held = ", ".join(f"{work} ({n:,})" for work, n in numbers.unknown.items())
-        lines.append(
-            (
-                "unknown",
-                f"no rate is known of {held}; a run measures it, or state it under [rates]",
-            )
-        )
+        lines.append(("unknown", f"no rate is known of {held}; a run measures it, or state it under [rates]"))
     if numbers.cost is not None:
         at_least = "at least " if numbers.unknown else ""
         lines.append(

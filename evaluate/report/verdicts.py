@@ -86,14 +86,10 @@ def verdicts_of(view: pl.DataFrame) -> Iterator[str]:
 def headlines(report: Report) -> Iterator[str]:
     """Yield what all verdicts and comparisons come to, a sentence each."""
     verdicts = report.saturation["verdict"]
-    told = ", ".join(
-        f"{(verdicts == verdict).sum()} {called}"
-        for verdict, called in (
-            ("saturated", "saturated"),
-            ("rising", "still rising"),
-            ("undecided", "undecided"),
-        )
+    n_saturated, n_rising, n_undecided = (
+        (verdicts == verdict).sum() for verdict in ("saturated", "rising", "undecided")
     )
+    told = f"{n_saturated} saturated, {n_rising} still rising, {n_undecided} undecided"
     untold = f"; {verdicts.null_count()} more cannot be told" if verdicts.null_count() else ""
     yield f"Do more cells pay? {counted(len(verdicts.drop_nulls()), 'curve')}: {told}{untold}."
     for comparison in (EQUAL_SIZE, EQUAL_COMPUTE):
